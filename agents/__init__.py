@@ -1,11 +1,12 @@
-"""Beings and worlds: what lives, senses and acts, its laws, and the world as a Mesa model.
+"""Beings, their species and laws, world files, and the world as a Mesa model.
 
     from umwelt.agents import Drives, Monster, World
 
     world = World.load("meadow", seed=7)
     world.step()
 
-The public names are imported when they are first used: laws and world files alone need neither Mesa nor pandas.
+Public names are imported lazily, on first access, so that code which uses only laws or world files does not need Mesa
+or pandas.
 """
 
 import importlib
@@ -74,6 +75,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    """Imports the public name `name` on first access."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
@@ -82,4 +84,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
+    """Returns the names of the module, including public names that are not imported yet."""
     return sorted([*globals(), *__all__])

@@ -1,4 +1,4 @@
-"""From a checked world file to a region that can run: generated for tick 0, or loaded from pieces of a later tick."""
+"""Makes a region that can run from a checked world file: generated at tick 0, or loaded from pieces of a later tick."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -15,16 +15,19 @@ from umwelt.sandbox.step import advance
 from umwelt.sandbox.text import prefix_errors
 
 SMALL_SIDE_CELLS, SMALL_FOUNDER_COUNT = 64, 256
-"""The largest sides, and founders of each group, of the small world that `try_small_world` makes."""
+"""Upper bounds of the sides, and of the founders in each group, of the small copy that `try_small_world` makes."""
 
 
 def torus_of(world: WorldFile) -> Torus:
-    """Returns the size of a world."""
+    """Returns the size of the torus of a world, in cells."""
     return Torus(world.common.height, world.common.width)
 
 
 def empty_region(world: WorldFile, owned: Rectangle, halo_cells: int, tick: int = 0) -> Region:
-    """Returns a region with the fields and tables of a world, all empty."""
+    """Returns a region with the fields and tables of a world, all empty.
+
+    The region owns the rectangle `owned`, with a halo of `halo_cells` on each side.
+    """
     fields, schemas = world.laws.layout(world)
     region = Region(torus_of(world), owned, halo_cells, fields, schemas, world.common.seed, tick)
     if world.common.births:
@@ -35,7 +38,10 @@ def empty_region(world: WorldFile, owned: Rectangle, halo_cells: int, tick: int 
 
 
 def generate_world(world: WorldFile) -> Region:
-    """Returns the whole world at tick 0, made by its laws' genesis; it has no halo, so that it cannot run yet."""
+    """Returns a region with the full world at tick 0, filled by the genesis of its laws.
+
+    The region has no halo, so it cannot run; pass its pieces to `open_region`.
+    """
     region = empty_region(world, Rectangle(0, 0, *torus_of(world)), 0)
     with prefix_errors(world.source):
         world.laws.genesis(world, region)
@@ -53,9 +59,9 @@ def open_region(
 ) -> Region:
     """Returns a region that is ready to run from `tick`, loaded from pieces of the world at that tick.
 
-    `owned` is the rectangle that it owns, the whole torus by default, and `ticks_per_exchange` how many ticks it runs
-    between two exchanges of halos. `constants` are the tables that genesis made, and `controls` the rates and held
-    bodies that commands had set before `tick`.
+    `owned` is the rectangle that the region owns, by default the full torus. `ticks_per_exchange` is the number of
+    ticks between two exchanges of halos. `constants` are the tables made by genesis. `controls` are the reaction rates
+    and drive overrides that commands have set before `tick`.
     """
     halo_cells = world.laws.light_speed * ticks_per_exchange
     region = empty_region(world, owned or Rectangle(0, 0, *torus_of(world)), halo_cells, tick)
@@ -69,15 +75,19 @@ def open_region(
 
 
 def begin(world: WorldFile, ticks_per_exchange: int = 1, owned: Rectangle | None = None) -> Region:
-    """Returns a region that is ready to run from tick 0; the arguments are those of `open_region`."""
+    """Generates a world and returns a region that is ready to run from tick 0.
+
+    `ticks_per_exchange` and `owned` are those of `open_region`.
+    """
     source = generate_world(world)
     return open_region(world, [source.cut(source.owned)], source.constants, 0, ticks_per_exchange, owned)
 
 
 def try_small_world(world: WorldFile, ticks: int = 0) -> Region:
-    """Makes a small copy of a world and runs it for some ticks, so that mistakes show before the whole is allocated.
+    """Makes a small copy of a world and runs it for `ticks` ticks, to find errors before the full world is allocated.
 
-    Raises what genesis and the species of the world raise. One tick compiles, or loads, all kernels of the world.
+    Propagates the errors of genesis and of the world's species. Running at least one tick compiles all kernels of the
+    world, or loads them from the cache.
     """
     common = world.common
     small = msgspec.structs.replace(
@@ -89,7 +99,7 @@ def try_small_world(world: WorldFile, ticks: int = 0) -> Region:
 
 
 def _reduce_founders(settings: Any) -> Any:
-    """Returns settings with at most SMALL_FOUNDER_COUNT founders in each group, if the laws know founders."""
+    """Returns `settings` with at most SMALL_FOUNDER_COUNT founders in each group; unchanged if it has no founders."""
     founders = getattr(settings, "founders", None)
     if not founders or not all(hasattr(group, "count") for group in founders):
         return settings

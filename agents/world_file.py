@@ -1,7 +1,7 @@
-"""World files: TOML that is read and checked before anything is allocated.
+"""Reads and checks world files, the TOML files that describe worlds, before any memory is allocated for the world.
 
-A file gives `width`, `height` and `seed`, the laws of its world (Earth's by default), and the settings of those laws.
-Every mistake raises WorldFileError, one line that names the file, the key and the fix.
+A world file gives `width`, `height` and `seed`, the laws of the world (Earth's by default), and the settings of those
+laws. Errors raise WorldFileError, whose one-line message names the file, the key and the fix.
 """
 
 import json
@@ -25,26 +25,29 @@ from umwelt.sandbox.text import load_object, one_line, one_of, prefix_errors, su
 
 MIN_SIDE_CELLS = 32
 MAX_SIDE_CELLS = 1 << 20
-"""Positions hold the number of a cell in 20 bits."""
+"""Maximum of width and height: positions store the row and the column of a cell in 20 bits each."""
 MAX_CELLS = 1 << 30
-"""Ids hold the number of a cell in 30 bits."""
+"""Maximum of width * height: ids store the index of a cell in 30 bits."""
 MAX_SEED = (1 << 63) - 1
 MAX_NUMBER = 1 << 30
 MAX_SHOWN_LETTERS = 40
-"""An error shows at most so many letters of a value."""
+"""Maximum length of a value in an error message, in characters."""
 MAX_INDEX_DIGITS = 9
 
 WINDOW_COPIES, TABLE_COPIES = 4, 2
-"""While a world is opened there are its region and the pieces that it is loaded from; fields need scratch space too."""
+"""Copies of the fields and of the tables that exist at the peak, while a world is opened.
+
+They are those of the region and of the pieces that it is loaded from, and for fields also scratch arrays.
+"""
 NO_LIMIT_BYTES = 1 << 62
 EARTH = "umwelt.agents.earth.earth:laws"
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 24)]
-"""Molecules or beings: not negative, and so few that sums over neighbours cannot overflow."""
+"""Type of a number of molecules or beings in a world file; the bound keeps sums over neighbours from overflowing."""
 
 
 class CommonSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The keys of every world file, whatever its laws; sizes in cells."""
+    """The keys that every world file has, independent of its laws. `width` and `height` are in cells."""
 
     width: int
     height: int
@@ -52,15 +55,16 @@ class CommonSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     summary: str = ""
     laws: str = EARTH
     births: bool | str = False
-    """Whether every birth is recorded in the journal with its genome; the name of a table records its births only."""
+    """Which births are recorded in the journal, with genomes: all (True), none (False), or those of the named table."""
 
 
 @dataclass(frozen=True)
 class WorldFile:
-    """A checked world file.
+    """The checked content of a world file.
 
-    `name` is its short name, `source` its path (for errors), and `text` the complete TOML with overrides included: it
-    is what a run stores. `settings` is an instance of `laws.settings`.
+    `name` is its short name, and `source` its path, for error messages. `text` is the complete TOML, including
+    overrides, which a run stores. `common` are the keys of every world file; `settings`, the keys that the laws read,
+    is an instance of `laws.settings`.
     """
 
     name: str
@@ -72,12 +76,12 @@ class WorldFile:
 
     @cached_property
     def chemistry(self) -> Chemistry | None:
-        """The world's substances and reactions, or None if its laws know none."""
+        """The substances and reactions of the world, or None if its laws define no chemistry."""
         return self.laws.chemistry(self) if self.laws.chemistry is not None else None
 
 
 def needed_memory_bytes(world: WorldFile) -> int:
-    """Estimates how many bytes a world with its founders needs in one process; allocates nothing."""
+    """Estimates the memory in bytes that a world with its founders needs in one process, without allocating it."""
     fields, schemas = world.laws.layout(world)
     rim_cells = 2 * world.laws.light_speed
     cells = (world.common.height + rim_cells) * (world.common.width + rim_cells)
@@ -88,7 +92,10 @@ def needed_memory_bytes(world: WorldFile) -> int:
 
 
 def available_memory_bytes() -> int:
-    """Returns how many bytes this process may still allocate, by the system's free memory and its control group."""
+    """Returns the memory in bytes that this process can still allocate.
+
+    This is the lower of the system's available memory and what remains of the limit of its control group (cgroup).
+    """
     limits = []
     for line in _read_lines("/proc/meminfo"):
         if line.startswith("MemAvailable:"):
@@ -100,6 +107,7 @@ def available_memory_bytes() -> int:
 
 
 def _read_lines(path: str) -> list[str]:
+    """Returns the lines of an ASCII file, or an empty list if it cannot be read."""
     try:
         return Path(path).read_text("ascii").splitlines()
     except OSError:
@@ -107,7 +115,7 @@ def _read_lines(path: str) -> list[str]:
 
 
 def check_fits_memory(world: WorldFile) -> None:
-    """Raises WorldFileError if this machine has not enough memory for a world."""
+    """Raises WorldFileError if the estimated memory of a world exceeds the available memory."""
     needed, available = needed_memory_bytes(world), available_memory_bytes()
     if needed > available:
         common = world.common
@@ -118,13 +126,16 @@ def check_fits_memory(world: WorldFile) -> None:
 
 
 def bundled_worlds() -> dict[str, Path]:
-    """Returns the files of the worlds that come with Umwelt, by name."""
+    """Returns the paths of the world files that are distributed with Umwelt, by name."""
     folder = Path(str(resources.files("umwelt.worlds")))
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 def find_world(name_or_path: str) -> Path:
-    """Returns the path of a world file, given that path or a bundled name. Raises WorldFileError if there is none."""
+    """Returns the path of a world file, given its path or the name of a bundled world.
+
+    Raises WorldFileError if `name_or_path` is neither.
+    """
     path = Path(name_or_path)
     try:
         if path.suffix == ".toml" or path.is_file():
@@ -143,9 +154,10 @@ def find_world(name_or_path: str) -> Path:
 
 
 def read_world(name_or_path: str, overrides: Mapping[str, Any] | None = None, place: str = "--set") -> WorldFile:
-    """Reads and checks a world file, given its path or a bundled name.
+    """Reads and checks a world file, given its path or the name of a bundled world.
 
-    `overrides` are values by dotted key (`"founders.0.count": 5`), and `place` is what errors name as their origin.
+    `overrides` replaces values, by dotted key (`"founders.0.count": 5`). `place` names the origin of the overrides in
+    error messages.
     """
     path = find_world(name_or_path)
     try:
@@ -162,7 +174,10 @@ def read_world(name_or_path: str, overrides: Mapping[str, Any] | None = None, pl
 def parse_world(
     text: str, source: str, name: str, overrides: Mapping[str, Any] | None = None, place: str = "--set"
 ) -> WorldFile:
-    """Checks the text of a world file; errors begin with `source`. `overrides` and `place` as in `read_world`."""
+    """Parses and checks the `text` of a world file.
+
+    Error messages begin with `source`. `overrides` and `place` are those of `read_world`.
+    """
     with prefix_errors(source):
         try:
             content = _parse_toml(text)
@@ -178,6 +193,7 @@ def parse_world(
 
 
 def _parse_toml(text: str) -> dict[str, Any]:
+    """Parses TOML. Raises WorldFileError if it is invalid."""
     try:
         return tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, or Python's limit on the digits of an integer
@@ -185,6 +201,7 @@ def _parse_toml(text: str) -> dict[str, Any]:
 
 
 def _check(content: dict[str, Any], source: str, name: str) -> WorldFile:
+    """Checks the parsed `content` of a world file. Raises WorldFileError for the first error found."""
     common_keys = set(CommonSettings.__struct_fields__)
     common = convert({key: value for key, value in content.items() if key in common_keys}, CommonSettings)
     for side, size in (("width", common.width), ("height", common.height)):
@@ -209,9 +226,9 @@ def _check(content: dict[str, Any], source: str, name: str) -> WorldFile:
 
 
 def convert(values: Mapping[str, Any], struct: type) -> Any:
-    """Returns an instance of a msgspec Struct; raises WorldFileError for a value that does not fit.
+    """Converts parsed TOML to an instance of `struct`, a msgspec Struct class.
 
-    The line names the key, its value and the fix.
+    Raises WorldFileError, which names the key, its value and the fix, for a value that does not fit the class.
     """
     try:
         converted: Any = msgspec.convert(values, struct, strict=True)
@@ -224,10 +241,13 @@ def convert(values: Mapping[str, Any], struct: type) -> Any:
 
 
 def _check_numbers(value: Any, key: str) -> None:
-    """Raises WorldFileError for numbers that are not finite, or too large for the world's integers."""
+    """Raises WorldFileError for a number in `value` that is not finite or exceeds `MAX_NUMBER` in magnitude.
+
+    `value` is any parsed TOML value, and `key` its dotted key. The seed, which has a different range, is skipped.
+    """
     if isinstance(value, dict):
         for name, inner in value.items():
-            if key or name != "seed":  # which has a range of its own
+            if key or name != "seed":  # the seed has a different range
                 _check_numbers(inner, f"{key}.{name}" if key else name)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
@@ -245,7 +265,7 @@ _KINDS = {
     "object": "a section, as in {section}",
     "array": "a list, as in [1, 2]",
 }
-"""The types of msgspec's messages in the words of world files."""
+"""Descriptions of the types that msgspec names in its messages, in the terms of world files."""
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.+)`$")
 _MISSING = re.compile(r"^Object missing required field `(.+)`$")
 _WRONG_KIND = re.compile(r"^Expected `(.+)`, got `(.+)`$")
@@ -253,7 +273,10 @@ _BOUND = re.compile(r"^Expected `\w+` (>=|<=) (-?[\d.]+)$")
 
 
 def _explain(what: str, key: str, values: Mapping[str, Any], struct: type) -> str:
-    """Translates a message of msgspec about a key into a line with the fix, in the words of world files."""
+    """Translates the msgspec message `what` about `key` into a one-line error message that names the fix.
+
+    `values` and `struct` are the arguments of the failed conversion.
+    """
     path = re.findall(r"[^.\[\]]+", key)
     value: Any = values
     for part in path:
@@ -276,12 +299,13 @@ def _explain(what: str, key: str, values: Mapping[str, Any], struct: type) -> st
 
 
 def _unknown_key_line(key: str, known: list[str]) -> str:
+    """Returns the error message for an unknown key, with a similar key or all `known` keys as a hint."""
     hint = suggest(key, known, f"use {', '.join(known)}")
     return f'unknown key "{key}": {hint}'
 
 
 def _show(value: Any) -> str:
-    """Returns a value as a file would write it, shortened."""
+    """Returns a value as text for an error message, shortened to `MAX_SHOWN_LETTERS` characters."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)  # nan and inf, as in TOML
     text = json.dumps(value, default=str, ensure_ascii=False)
@@ -289,7 +313,7 @@ def _show(value: Any) -> str:
 
 
 def _keys_at(struct: Any, path: list[str]) -> list[str]:
-    """Returns the keys that the section at a path may have."""
+    """Returns the known keys of the section that `path`, a list of keys and list indices, reaches from `struct`."""
     for part in path:
         if part.isdigit():
             struct = next(iter(typing.get_args(struct)), None)
@@ -299,9 +323,9 @@ def _keys_at(struct: Any, path: list[str]) -> list[str]:
 
 
 def set_value(content: dict[str, Any], key: str, value: Any, place: str) -> None:
-    """Sets a value in parsed TOML by its dotted key; list entries by number, as in `founders.0.count`.
+    """Sets the value at a dotted `key` of parsed TOML; list entries are numbered from 0, as in `founders.0.count`.
 
-    Sections that do not exist are added. Raises WorldFileError, which begins with `place`, if the key cannot be set.
+    Adds sections that do not exist. Raises WorldFileError, which begins with `place`, if the key cannot be set.
     """
     *path, last = key.split(".")
     section: Any = content
@@ -325,7 +349,10 @@ def set_value(content: dict[str, Any], key: str, value: Any, place: str) -> None
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """Parses `KEY=VALUE`, with the value as TOML writes it; a bare word is text."""
+    """Parses `KEY=VALUE` and returns the key and the value.
+
+    The value is read as TOML; text that is not valid TOML is taken literally as a string.
+    """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise WorldFileError(one_line(f'--set {text}: write KEY=VALUE, as in "width=1600"'))
@@ -341,5 +368,5 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def to_toml(content: Mapping[str, Any]) -> str:
-    """Returns parsed TOML as text again."""
+    """Returns the TOML text of parsed `content`."""
     return msgspec.toml.encode(content).decode()

@@ -1,7 +1,8 @@
-"""Running worlds on many processes: coordinator, nodes, gateway, and the runs that they leave.
+"""Runs worlds on several processes: coordinator, nodes and gateway, and the runs that they write to disk.
 
-This is the public face of the package: the client imports these names and nothing else of it (an import contract in
-`pyproject.toml`). A name is loaded when it is first used, so that `umwelt --help` needs neither ZeroMQ nor numba.
+This module is the public interface of the package: the client imports only these names from it (an import contract in
+`pyproject.toml`). The module of a name is imported when the name is first used, so that `umwelt --help` imports neither
+ZeroMQ nor numba.
 """
 
 import importlib
@@ -206,7 +207,7 @@ _HOMES = {
     "choose_process_count": "tasks.pool:choose_process_count",
     "ray_worker_pool": "ray.pool:ray_worker_pool",
 }
-"""Public name: the module that it lives in, and its name there."""
+"""Location of each public name, as "MODULE:NAME" relative to this package."""
 
 _MODULES = ("journal_queries", "queries", "viewer_protocol")
 

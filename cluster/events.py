@@ -1,7 +1,7 @@
-"""Events: the input of the two machines (`node/machine.py`, `coordinator/machine.py`).
+"""Events: the input of the two state machines (`node/machine.py`, `coordinator/machine.py`).
 
-The machines do no I/O: they take events and return instructions (`instructions.py`). A driver, or a simulation,
-carries the instructions out and reports what came of them as events. It may lose, repeat and delay messages.
+The state machines do no I/O: they take events and return instructions (`instructions.py`). A driver, or a simulation,
+carries out the instructions and passes their results back as events. Messages can be lost, repeated and delayed.
 """
 
 from collections.abc import Sequence
@@ -16,17 +16,21 @@ from umwelt.cluster.wire.protocol import ReportContent
 
 @dataclass(frozen=True)
 class Timer:
-    """`now_s` is monotonic time in seconds. The driver sends it often: before other events, and while nothing comes."""
+    """The present time: `now_s` is monotonic time in seconds.
+
+    The driver passes it in before other events, and regularly while there are no other events.
+    """
 
     now_s: float
 
 
 @dataclass(frozen=True)
 class MessageReceived:
-    """A message arrived, with its raw frames.
+    """A received message with its raw frames.
 
-    `on_own_connection` tells whether it is an answer on a connection that this process opened to the address
-    `sender`. Otherwise it came in at the listening socket, and `sender` is what the peer calls itself.
+    If `on_own_connection` is true, the message is an answer on a connection that this process opened, and `sender` is
+    the address of that connection. Otherwise it arrived at the listening socket, and `sender` is the identity that the
+    peer claims, which is not verified.
     """
 
     message: Message
@@ -40,7 +44,11 @@ class MessageReceived:
 
 @dataclass(frozen=True)
 class WorldPrepared:
-    """The world of the `Welcome` is read and compiled; `seals` are the hashes to show when joining."""
+    """Answer to `PrepareWorld`: the world is read and its laws are compiled.
+
+    `seals` are the hashes that the node sends when it joins (`fingerprint.seals_of`). `shares_folder` says whether the
+    node can read and write the run's folder.
+    """
 
     seals: dict[str, str]
     shares_folder: bool
@@ -48,7 +56,7 @@ class WorldPrepared:
 
 @dataclass(frozen=True)
 class ShardLoaded:
-    """The shard of this epoch's assignment is loaded; `entities` counts its living beings."""
+    """Answer to `LoadShard`: the shard assigned in `epoch` is loaded and holds `entities` living beings."""
 
     epoch: int
     entities: int
@@ -56,7 +64,10 @@ class ShardLoaded:
 
 @dataclass(frozen=True)
 class HaloCut:
-    """What each neighbour's window shows of the shard at a tick, as raw frames by the neighbour's index."""
+    """Answer to `CutHalo`: the halo contents for each neighbour at `tick`.
+
+    `contents` maps the neighbour's index in the map to the raw frames of its halo message.
+    """
 
     tick: int
     contents: dict[int, list[Any]]
@@ -64,12 +75,12 @@ class HaloCut:
 
 @dataclass(frozen=True)
 class HaloPasted:
-    """The shard's halo is exact again."""
+    """Answer to `PasteHalo`: the shard's halo is rebuilt, and every cell of it is exact."""
 
 
 @dataclass(frozen=True)
 class HaloMalformed:
-    """The frames of a neighbour's halo message have the wrong sizes or positions; nothing was pasted."""
+    """Answer to `PasteHalo`: the halo message of neighbour `source` is malformed, and the halo is unchanged."""
 
     tick: int
     source: int
@@ -77,7 +88,10 @@ class HaloMalformed:
 
 @dataclass(frozen=True)
 class TickFinished:
-    """A tick was computed in `step_s` seconds: the shard is at `tick` and holds `entities` beings, ghosts included."""
+    """Answer to `RunTick`: the shard has reached `tick` and holds `entities` beings, ghosts included.
+
+    `step_s` is the time that the computation took; `resident_bytes` is the resident memory of the process.
+    """
 
     tick: int
     entities: int
@@ -87,7 +101,10 @@ class TickFinished:
 
 @dataclass(frozen=True)
 class ReportReady:
-    """A report for the coordinator: a record, a part of a snapshot, or a failure, of the map of `epoch`."""
+    """A report to be sent to the coordinator: a tick record, a snapshot part or a failure, with its raw frames.
+
+    `epoch` is the epoch of the map in which the report was made.
+    """
 
     epoch: int
     content: ReportContent
@@ -111,7 +128,7 @@ NodeEvent = (
 
 @dataclass(frozen=True)
 class TorusDivided:
-    """The torus is cut into rectangles (y, x, height, width) for the map of `epoch`."""
+    """Answer to `DivideTorus`: the rectangles (y, x, height, width) of the map of `epoch`, in cells."""
 
     epoch: int
     rectangles: list[tuple[int, int, int, int]]
@@ -119,7 +136,7 @@ class TorusDivided:
 
 @dataclass(frozen=True)
 class PartFetched:
-    """All files of the snapshot part that the node `key` wrote have arrived from its host."""
+    """Answer to `FetchPart`: all files of the snapshot part that node `key` wrote have arrived from its host."""
 
     epoch: int
     tick: int
@@ -129,7 +146,10 @@ class PartFetched:
 
 @dataclass(frozen=True)
 class SnapshotCompleted:
-    """A snapshot is complete. On failure `line` tells why, and the snapshot before it remains the last one."""
+    """Answer to `CompleteSnapshot`: the snapshot is complete, or has failed for the reason in `line`.
+
+    After a failure the previous complete snapshot stays the newest one. `line` is empty on success.
+    """
 
     epoch: int
     tick: int

@@ -1,4 +1,4 @@
-"""Hashes of what must be the same on every node: laws, species and their minds, tables, and what compiles them."""
+"""Hashes of everything that must be equal on all nodes: laws, species and behaviours, table layouts, libraries."""
 
 import hashlib
 import inspect
@@ -16,7 +16,11 @@ from umwelt.sandbox.source_hash import hash_file, hash_source
 
 
 def seals_of(world: WorldFile) -> dict[str, str]:
-    """What a node shows at joining."""
+    """Returns the hashes by which the coordinator checks that a node computes the same results as the other nodes.
+
+    The keys are `laws` (source code of the laws and of all code that they use), `species` (behaviours of the founders),
+    `tables` (fields and columns) and `libraries` (versions of numpy and numba, as text).
+    """
     home = getattr(sys.modules.get(world.laws.layout.__module__), "__file__", None)
     sources = {path for room in ("sandbox", "agents") for path in (ROOMS / room).rglob("*.py")}
     if home is not None:
@@ -36,6 +40,7 @@ def seals_of(world: WorldFile) -> dict[str, str]:
 
 
 def _source(cls: type) -> str:
+    """Returns the hash of the source of the module that defines `cls`; an empty string if there is no source."""
     try:
         return hash_source(inspect.getsource(sys.modules[cls.__module__]))
     except (OSError, TypeError, KeyError):
@@ -43,6 +48,7 @@ def _source(cls: type) -> str:
 
 
 def _hash(contents: Iterable[bytes]) -> str:
+    """Returns one 64-bit hash, as 16 hex digits, of a sequence of contents."""
     digest = hashlib.blake2b(digest_size=8)
     for content in contents:
         digest.update(hashlib.blake2b(content, digest_size=8).digest())

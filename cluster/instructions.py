@@ -1,7 +1,7 @@
-"""Instructions: the output of the two machines (`node/machine.py`, `coordinator/machine.py`).
+"""Instructions: the output of the two state machines (`node/machine.py`, `coordinator/machine.py`).
 
-The drivers (`node/driver.py`, `coordinator/driver.py`) carry them out; those that produce something are answer with
-an event (`events.py`).
+The drivers (`node/driver.py`, `coordinator/driver.py`) carry them out. Instructions that have a result are answered
+with an event (`events.py`).
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,10 @@ from umwelt.cluster.wire.protocol import Assignment, Member, ScheduledCommand, W
 
 @dataclass(frozen=True)
 class SendMessage:
-    """Send a message to an address (str), or as an answer to a sender (bytes). It may get lost."""
+    """Send `message` to an address (`to` is a str), or as an answer to a sender (`to` is bytes).
+
+    Delivery is not guaranteed.
+    """
 
     to: Any
     message: Message
@@ -28,21 +31,24 @@ class SendMessage:
 
 @dataclass(frozen=True)
 class PrepareWorld:
-    """Read the world and compile its laws. Answered with `WorldPrepared`."""
+    """Read the world in `welcome` and compile its laws. Answered with `WorldPrepared`."""
 
     welcome: Welcome
 
 
 @dataclass(frozen=True)
 class LoadShard:
-    """Load the assigned rectangle from its snapshot. Cancels what is queued. Answered with `ShardLoaded`."""
+    """Load the assigned rectangle from its snapshot. Cancels all queued actions. Answered with `ShardLoaded`."""
 
     assignment: Assignment
 
 
 @dataclass(frozen=True)
 class CutHalo:
-    """Cut out what the windows of these neighbours show of the shard. Answered with `HaloCut`."""
+    """Copy the cells and beings of the shard that lie in the halos of the neighbours `takers`.
+
+    `takers` are indices in the map. Answered with `HaloCut`.
+    """
 
     tick: int
     takers: tuple[int, ...]
@@ -51,7 +57,10 @@ class CutHalo:
 
 @dataclass(frozen=True)
 class PasteHalo:
-    """Rebuild the shard's halo from the neighbours' contents. Answered with `HaloPasted` or `HaloMalformed`."""
+    """Rebuild the shard's halo from the halo contents of its neighbours, by their index in the map.
+
+    Answered with `HaloPasted` or `HaloMalformed`.
+    """
 
     tick: int
     contents: dict[int, list[Any]]
@@ -59,7 +68,7 @@ class PasteHalo:
 
 @dataclass(frozen=True)
 class RunTick:
-    """Apply the commands of this tick in their order, then run the laws. Answered with `TickFinished`."""
+    """Apply `commands` to the shard, in order, then run the laws for one tick. Answered with `TickFinished`."""
 
     tick: int
     commands: tuple[ScheduledCommand, ...]
@@ -67,14 +76,18 @@ class RunTick:
 
 @dataclass(frozen=True)
 class RecordTick:
-    """Add up digest and metrics of the owned cells. Answered with `ReportReady`."""
+    """Compute digest and metrics of the shard's owned cells. Answered with `ReportReady`."""
 
     tick: int
 
 
 @dataclass(frozen=True)
 class WriteSnapshotPart:
-    """Write the shard's part of a snapshot, beside the ticks. Answered with `ReportReady`, later."""
+    """Write the shard's part of a snapshot, in the background.
+
+    Answered with `ReportReady` when the part is written; further ticks can run until then. `kept` snapshots are
+    permanent.
+    """
 
     tick: int
     kept: bool
@@ -82,12 +95,12 @@ class WriteSnapshotPart:
 
 @dataclass(frozen=True)
 class DropShard:
-    """Release the shard: the node is no longer in the map. Cancels what is queued."""
+    """Release the shard, because the node is no longer in the map. Cancels all queued actions."""
 
 
 @dataclass(frozen=True)
 class EndNode:
-    """End the process. `line` is printed; `refused` makes it an error."""
+    """End the process and print `line`. With `refused`, the process ends with an error status."""
 
     line: str
     refused: bool = False
@@ -96,7 +109,7 @@ class EndNode:
 NodeAction = (
     PrepareWorld | LoadShard | CutHalo | PasteHalo | RunTick | RecordTick | WriteSnapshotPart | DropShard | EndNode
 )
-"""Instructions that are carried out one after another; messages are sent at once."""
+"""Instructions that are queued and carried out one after another; messages are not queued."""
 NodeInstruction = SendMessage | NodeAction
 
 # --- of the coordinator
@@ -104,7 +117,10 @@ NodeInstruction = SendMessage | NodeAction
 
 @dataclass(frozen=True)
 class DivideTorus:
-    """Cut the torus into `parts` rectangles by the weights in a snapshot. Answered with `TorusDivided`."""
+    """Cut the torus into `parts` rectangles of about equal cost, computed from the beings in `snapshot`.
+
+    `halo_cells` is the width of the halo that each rectangle will have. Answered with `TorusDivided`.
+    """
 
     epoch: int
     snapshot: str
@@ -114,7 +130,7 @@ class DivideTorus:
 
 @dataclass(frozen=True)
 class JournalMap:
-    """Journal a new map, durably, before it is sent."""
+    """Write a new map to the journal. It must be durable before the messages that follow are sent."""
 
     epoch: int
     tick: int
@@ -124,7 +140,7 @@ class JournalMap:
 
 @dataclass(frozen=True)
 class JournalCommands:
-    """Journal commands. All messages that follow this instruction wait until it is durable."""
+    """Write commands to the journal. Messages that follow are held back until the commands are durable."""
 
     ticket: str
     commands: tuple[ScheduledCommand, ...]
@@ -132,14 +148,14 @@ class JournalCommands:
 
 @dataclass(frozen=True)
 class JournalBirths:
-    """Journal births (`shard.pack_births`)."""
+    """Write births to the journal. `raw` holds one frame, encoded by `shard.pack_births`."""
 
     raw: Sequence[Any]
 
 
 @dataclass(frozen=True)
 class JournalTick:
-    """Journal digest and metrics of the whole world at a tick."""
+    """Write digest and metrics of the full world at a tick to the journal."""
 
     tick: int
     digest: int
@@ -151,7 +167,7 @@ class JournalTick:
 
 @dataclass(frozen=True)
 class BeginSnapshot:
-    """Make the folder in which nodes write their parts of a snapshot."""
+    """Create the folder in which the nodes write their parts of a snapshot."""
 
     epoch: int
     tick: int
@@ -160,7 +176,11 @@ class BeginSnapshot:
 
 @dataclass(frozen=True)
 class FetchPart:
-    """Fetch the files of a part from a node that does not share the run's folder. Answered with `PartFetched`."""
+    """Fetch the files of a snapshot part from a node that cannot write to the run's folder.
+
+    `key` and `sender` identify the node, `rectangle` (y, x, height, width) its part, and `files` are names and sizes in
+    bytes. Answered with `PartFetched`.
+    """
 
     epoch: int
     tick: int
@@ -173,7 +193,11 @@ class FetchPart:
 
 @dataclass(frozen=True)
 class CompleteSnapshot:
-    """Make the journal durable, then write the manifest. Answered with `SnapshotCompleted`, later."""
+    """Make the journal durable, then write the snapshot's manifest, in the background.
+
+    `parts` are the manifest's entries for the parts; `births` and `deaths` are counted since the start of the run.
+    Answered with `SnapshotCompleted`.
+    """
 
     epoch: int
     tick: int
@@ -186,14 +210,14 @@ class CompleteSnapshot:
 
 @dataclass(frozen=True)
 class Announce:
-    """Print a line for people."""
+    """Print a line of progress for the user."""
 
     line: str
 
 
 @dataclass(frozen=True)
 class EndRun:
-    """End the process: everything is saved, or the run cannot go on, which `line` tells."""
+    """End the process. `line` is empty if everything is saved, else the error because of which the run ends."""
 
     line: str = ""
 

@@ -1,8 +1,8 @@
-"""Cuts the torus into one rectangle for each node, by measured weight, and tells which node needs what of which.
+"""Cuts the torus into one rectangle for each node, by cost, and computes which cells neighbours exchange.
 
-The cut is a k-d tree: the torus is halved again and again. A node computes its rectangle and the halo around it, so a
-good cut divides the weight evenly and keeps the rectangles compact, because a thin one has much halo for its area.
-Pure functions.
+The cut is a k-d tree: rectangles are cut in two repeatedly. A node computes its rectangle and the halo around it, so a
+good cut divides the cost evenly and keeps the rectangles compact: a thin rectangle has a large halo for its area.
+All functions are pure.
 """
 
 from collections.abc import Sequence
@@ -14,24 +14,30 @@ from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import Rectangle, Torus, images
 
 BLOCK_CELLS = 8
-"""Side of the square blocks that have weights; cut lines are multiples of it, counted from the world's origin."""
+"""Side in cells of the square blocks that weights are given for. Cut lines lie at multiples of it from the origin."""
 
 MIN_SIDE_CELLS = 16
-"""No rectangle has a shorter side, unless the world itself has."""
+"""Minimum side of a rectangle, in cells, unless the world itself is smaller."""
 
 _BASE_WEIGHT = 1 / 1024
-"""The weight of an empty cell, relative to the mean. It divides empty areas evenly and settles ties between lines."""
+"""Weight added to every cell, relative to the mean weight of a cell.
+
+It makes cuts of empty areas even, and decides between cut lines of equal cost.
+"""
 
 
 def cut(torus: Torus, weights: np.ndarray, parts: int, halo_cells: int) -> list[Rectangle]:
-    """Cuts the torus into `parts` rectangles of about equal cost; those near each other in the list are neighbours.
+    """Cuts the torus into `parts` rectangles of about equal cost. Rectangles close together in the list are neighbours.
 
-    `weights`: int64[blocks_y, blocks_x], the cost of each block of 8 x 8 cells in any unit; the last blocks of a size
-    that is not a multiple of 8 are smaller. The parts are halved repeatedly, as evenly as there is room for, each time
-    along the line, in either direction, that makes the costlier side cheapest. Rectangles do not wrap: the seams of
-    the torus are always cut lines. The same arguments give the same rectangles.
+    `weights` (int64[blocks_y, blocks_x]) is the cost of each block of 8 x 8 cells, in any unit. The last block of a
+    row or column is smaller if the size of the torus is not a multiple of 8. `halo_cells` is the width of the halo.
 
-    Raises RunError if the world has no room for so many parts, ValueError if `weights` does not fit the torus.
+    Each step divides the number of parts as evenly as the space permits, and cuts along the horizontal or vertical line
+    for which the cost per part of the costlier side is lowest. Rectangles do not wrap around the torus. The result is
+    deterministic.
+
+    Raises RunError if the world is too small for `parts` rectangles, ValueError if the shape of `weights` does not fit
+    the torus or a weight is negative.
     """
     blocks = (len(_edges(torus.height)) - 1, len(_edges(torus.width)) - 1)
     if weights.shape != blocks or weights.min() < 0:
@@ -48,16 +54,16 @@ def cut(torus: Torus, weights: np.ndarray, parts: int, halo_cells: int) -> list[
 
 
 def max_parts(torus: Torus) -> int:
-    """Returns the largest number of parts that `cut` can make: squares of 16 x 16 cells that fit side by side."""
+    """Returns the maximum number of parts of `cut`: how many squares of 16 x 16 cells fit into the torus."""
     return int(_max_side_parts(torus.height) * _max_side_parts(torus.width))
 
 
 def overlaps(taker: Rectangle, giver: Rectangle, halo_cells: int, torus: Torus) -> list[tuple[Rectangle, int, int]]:
-    """Returns what the taker's halo shows of the giver: `(part, y, x)` for every image, in a fixed order.
+    """Returns the parts of rectangle `giver` that lie in the halo of rectangle `taker`, as `(part, y, x)`.
 
-    `part` is in the world's coordinates; `y, x` is where its corner lies, counted from the corner of the taker's
-    window. A giver can appear several times, and a taker in its own halo; only the taker's rectangle itself is left
-    out.
+    `part` is in world coordinates; `y, x` is the position of its corner relative to the corner of the taker's window
+    (its rectangle with the halo). On a small torus the halo can contain the same cells several times, and cells of the
+    taker itself; each such image is listed. The order is deterministic.
     """
     home = (halo_cells, halo_cells)
     every_image = images(taker.expand(halo_cells), giver, torus)
@@ -65,16 +71,16 @@ def overlaps(taker: Rectangle, giver: Rectangle, halo_cells: int, torus: Torus) 
 
 
 def neighbours(rectangles: Sequence[Rectangle], which: int, halo_cells: int, torus: Torus) -> list[int]:
-    """Returns the indices of the rectangles that the halo of rectangle `which` shows, in order.
+    """Returns the indices of the rectangles that overlap the halo of rectangle `which`, in ascending order.
 
-    `which` itself is one of them if the torus is so small that it appears in its own halo.
+    They include `which` if the torus is so small that the halo of the rectangle contains cells of the rectangle itself.
     """
     taker = rectangles[which]
     return [index for index, giver in enumerate(rectangles) if overlaps(taker, giver, halo_cells, torus)]
 
 
 def imbalance(loads: Sequence[float]) -> float:
-    """Returns the largest load over the mean load: 1.0 is even (as without any load), at 2.0 half the time is lost."""
+    """Returns the largest load divided by the mean load: 1.0 if all loads are equal, or all are 0."""
     total = sum(loads)
     return max(loads) * len(loads) / total if total > 0 else 1.0
 
@@ -86,14 +92,17 @@ class _Line(NamedTuple):
     """A line that cuts a rectangle in two. `low` is the side with the smaller coordinates."""
 
     cost: float
-    """Per part, of the costlier side."""
+    """Cost per part of the costlier side."""
     low: Rectangle
     low_parts: int
     high: Rectangle
 
 
 class _CostModel:
-    """Costs of rectangles, by prefix sums over the blocks, on a plane that repeats the torus endlessly."""
+    """Cost of any rectangle, computed from prefix sums over the blocks.
+
+    Rectangles can extend beyond the edges of the torus; weights then repeat periodically.
+    """
 
     def __init__(self, torus: Torus, weights: np.ndarray, halo_cells: int):
         self.edges = (_edges(torus.height), _edges(torus.width))
@@ -105,7 +114,10 @@ class _CostModel:
         self.rim_cells = halo_cells // 2
 
     def band(self, rectangle: Rectangle, axis: int, rim_cells: int) -> np.ndarray:
-        """Returns the weight per block along `axis` of the band that the rectangle and a rim cover across it."""
+        """Returns the weight of each block row along `axis`, summed over the extent of the rectangle in the other axis.
+
+        That extent is widened by `rim_cells` on both sides.
+        """
         across = 1 - axis
         start = rectangle[across] - rim_cells
         end = rectangle[across] + rectangle[2 + across] + rim_cells
@@ -113,7 +125,10 @@ class _CostModel:
         return _sum_up_to(sums, edges, np.array(end)) - _sum_up_to(sums, edges, np.array(start))
 
     def costs(self, rectangle: Rectangle, axis: int, lines: np.ndarray, low_parts: int, parts: int) -> np.ndarray:
-        """Returns the cost per part of the costlier side, for each cut line across `axis`: float64[lines]."""
+        """Returns the cost per part of the costlier side, for each cut line: float64[lines].
+
+        `lines` are coordinates along `axis`; the side with the smaller coordinates gets `low_parts` of `parts`.
+        """
         rim, edges = self.rim_cells, self.edges[axis]
         inner, outer = (_prefix_sums(self.band(rectangle, axis, cells)) for cells in (0, rim))
         start, end = rectangle[axis], rectangle[axis] + rectangle[2 + axis]
@@ -129,10 +144,10 @@ class _CostModel:
 
 
 def _divide(costs: _CostModel, rectangle: Rectangle, parts: int) -> list[Rectangle]:
-    """Cuts a rectangle into `parts` rectangles."""
+    """Cuts `rectangle` recursively into `parts` rectangles."""
     if parts == 1:
         return [rectangle]
-    # nine parts fit into a square of 48 cells, but no line leaves room for four and five: then it is three and six
+    # an even division can be impossible: a square of 48 cells has room for 9 parts as 3 + 6, but not as 4 + 5
     for fewer in range(parts // 2, 0, -1):
         best = _best_line(costs, rectangle, parts, fewer)
         if best is not None:
@@ -142,7 +157,10 @@ def _divide(costs: _CostModel, rectangle: Rectangle, parts: int) -> list[Rectang
 
 
 def _best_line(model: _CostModel, rectangle: Rectangle, parts: int, fewer: int) -> _Line | None:
-    """Returns the cheapest line with `fewer` parts on one side; None if no line leaves room for them."""
+    """Returns the line of lowest cost that divides `parts` into `fewer` and the rest.
+
+    Returns None if no line leaves enough space for them on both sides.
+    """
     best = None
     for axis in (0, 1):
         size, across = rectangle[2 + axis], _max_side_parts(rectangle[3 - axis])
@@ -162,6 +180,7 @@ def _best_line(model: _CostModel, rectangle: Rectangle, parts: int, fewer: int) 
 
 
 def _sides(rectangle: Rectangle, axis: int, offset: int) -> tuple[Rectangle, Rectangle]:
+    """Returns the two rectangles that result from a cut at `offset` cells from the start of `axis`."""
     y, x, height, width = rectangle
     if axis == 0:
         return Rectangle(y, x, offset, width), Rectangle(y + offset, x, height - offset, width)
@@ -169,24 +188,25 @@ def _sides(rectangle: Rectangle, axis: int, offset: int) -> tuple[Rectangle, Rec
 
 
 def _max_side_parts(size: Any) -> Any:
-    """Returns the number of parts that fit side by side into a size; at least one, however narrow the world is."""
+    """Returns how many parts of the minimum side fit into `size` cells (an int or an array); at least 1."""
     return np.maximum(1, size // MIN_SIDE_CELLS)
 
 
 def _edges(size: int) -> np.ndarray:
-    """Returns where the blocks of a size begin, and where the last one ends."""
+    """Returns the start of each block along an axis of `size` cells, followed by `size`."""
     return np.append(np.arange(0, size, BLOCK_CELLS), size)
 
 
 def _prefix_sums(values: np.ndarray) -> np.ndarray:
-    """Returns the sums of the first 0, 1, 2 ... rows."""
+    """Returns the sums of the first 0, 1, 2, ... rows of `values`: one row more than `values` has."""
     return np.concatenate([np.zeros_like(values[:1]), np.cumsum(values, axis=0)])
 
 
 def _sum_up_to(sums: np.ndarray, edges: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Returns the sums from the origin up to some cells, which can be negative or beyond the seam.
+    """Returns the weight between the origin and each coordinate in `cells`.
 
-    `sums` are prefix sums of the blocks. The weight of a block is spread evenly over its cells.
+    `sums` are the prefix sums of the blocks that start at `edges`. The weight of a block is spread evenly over its
+    cells. Coordinates can be negative or exceed the size of the torus; weights then repeat periodically.
     """
     turns, rest = np.divmod(cells, edges[-1])
     block = rest // BLOCK_CELLS

@@ -1,4 +1,4 @@
-"""What the cluster's processes have in common: settings, addresses in files, error lines, and when to end."""
+"""Functions that all processes of a cluster use: read settings, publish addresses, report errors, handle signals."""
 
 import contextlib
 import functools
@@ -16,20 +16,24 @@ import psutil
 from umwelt.sandbox.errors import RunError, UmweltError
 
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
-"""Environment of a node: glibc keeps the large arrays that every tick frees and allocates again, which saves 5 %."""
+"""Environment variables for nodes: glibc then keeps the memory of large arrays that every tick frees and reallocates.
+
+That saves 5 % of the time of a tick.
+"""
 
 S = TypeVar("S")
 
 
 class StopSignal:
-    """Tells a process when to end: on SIGTERM or SIGINT, or when the process that started it is gone.
+    """State that tells a process to end: SIGTERM or SIGINT was received, or its parent process has ended.
 
-    Made once by the main thread of a process; installs the signal handlers.
+    Installs the signal handlers; must be constructed by the main thread, once in a process. The parent process is
+    watched only with `follow_parent`.
     """
 
     def __init__(self, follow_parent: bool = True):
         self.asked = False
-        """Whether a signal has come."""
+        """Whether SIGTERM or SIGINT was received."""
         self._parent = os.getppid() if follow_parent else 0
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask)
@@ -39,12 +43,12 @@ class StopSignal:
 
     @property
     def orphaned(self) -> bool:
-        """Whether the process that started this one is gone."""
+        """Whether the parent process has ended; always False without `follow_parent`."""
         return bool(self._parent) and os.getppid() != self._parent
 
 
 def resident_bytes(pid: int | None = None) -> int:
-    """Returns the resident memory of a process, by default of this one."""
+    """Returns the resident memory of process `pid` in bytes, by default of this process."""
     process = _own_process(os.getpid()) if pid is None else psutil.Process(pid)
     return int(process.memory_info().rss)
 
@@ -55,7 +59,7 @@ def _own_process(pid: int) -> psutil.Process:
 
 
 def is_alive(pid: Any) -> bool:
-    """Whether a process of this id runs on this host. Zombies do not count, nor does anything but an int above 1."""
+    """Returns whether process `pid` runs on this host; False for zombies and for anything but an int above 1."""
     if type(pid) is not int or pid <= 1:
         return False
     try:
@@ -67,7 +71,7 @@ def is_alive(pid: Any) -> bool:
 
 
 def announce(path: Path, content: dict[str, Any]) -> None:
-    """Writes how a process can be reached to a JSON file, atomically."""
+    """Writes `content`, such as the address of a process, to a JSON file at `path`, atomically."""
     handle, half_written = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         json.dump(content, file)
@@ -75,7 +79,7 @@ def announce(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_announcement(path: Path) -> dict[str, Any] | None:
-    """Returns what `announce` wrote; None if the file is missing or malformed."""
+    """Returns the content of a file that `announce` wrote; None if the file is missing or malformed."""
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -85,7 +89,10 @@ def read_announcement(path: Path) -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def report_errors(name: str) -> Iterator[None]:
-    """Prints an `UmweltError` as one line to standard error, which is the process's log, and exits with status 2."""
+    """Prints an `UmweltError` raised in the context as one line to standard error, and exits with status 2.
+
+    `name` names the process in that line. Standard error is the log of the process.
+    """
     sys.path.append(os.getcwd())  # so that species and laws in the working directory can be imported
     try:
         yield
@@ -95,7 +102,10 @@ def report_errors(name: str) -> Iterator[None]:
 
 
 def read_settings(kind: type[S]) -> S:
-    """Returns the settings that the launcher wrote on the command line. Raises RunError if there are none."""
+    """Returns the settings that the launcher passed as JSON on the command line, decoded as `kind`.
+
+    Raises RunError if they are missing or malformed.
+    """
     import msgspec
 
     try:

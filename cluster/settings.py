@@ -1,32 +1,33 @@
-"""What processes of a cluster are started with, and the constants that several of them share.
+"""Settings of the processes of a cluster, and constants that several processes share.
 
-A launcher writes a process's settings as JSON on its command line; the process reads them with `process.read_settings`.
+A launcher passes the settings as JSON on the command line; the process reads them with `process.read_settings`.
 """
 
 import msgspec
 
 CLUSTER_FILE = "cluster.json"
-"""In the run's folder: the launcher's process id and how it was started."""
+"""Name of the file in the run's folder that holds the launcher's process id, number of nodes and bind address."""
 COORDINATOR_FILE = "coordinator.json"
-"""In the run's folder: the coordinator's address and process id, while it runs."""
+"""Name of the file in the run's folder that holds the coordinator's address and process id, while it runs."""
 COORDINATOR_LOCK = ".coordinator.lock"
-"""In the run's folder: locked by the coordinator that runs it."""
+"""Name of the file in the run's folder that the running coordinator locks."""
 
 COORDINATOR_ORPHAN_S = 20.0
-"""For so long a coordinator whose launcher is gone tries to save the world before it ends."""
+"""Time limit for a coordinator whose launcher has ended to save the world, before it ends."""
 NODE_ORPHAN_S = 25.0
-"""For so long a node whose launcher is gone waits for `Stop`: longer than the coordinator needs to save."""
+"""Time for which a node whose launcher has ended waits for `Stop`: longer than the coordinator takes to save."""
 FILE_REQUEST_RETRY_S = 1.0
-"""A chunk of a snapshot's file that does not come is requested again after this time."""
+"""Time after which a missing chunk of a snapshot's file is requested again."""
 STATUS_SUBSCRIPTION_S = 2.0
-"""How often a subscriber to status reports renews its subscription."""
+"""Interval at which a subscriber to status reports renews its subscription."""
 
 
 class NodeSettings(msgspec.Struct):
-    """What a node is started with.
+    """Settings of a node's process.
 
     `coordinator` is the coordinator's address. `bind` is where the node's sockets listen: `tcp://HOST:*` for any free
-    port, `ipc://FOLDER/*` for free names in a folder. `keys` is a folder of keys, or empty.
+    port, `ipc://FOLDER/*` for unused names in a folder. `keys` is a folder of keys, or empty. With `follow_parent` the
+    node ends after its parent process has ended.
     """
 
     coordinator: str
@@ -35,13 +36,15 @@ class NodeSettings(msgspec.Struct):
     keys: str = ""
     follow_parent: bool = True
     shares_nothing: bool = False
-    """For tests: treat the run's folder as if it could not be read from here."""
+    """For tests: whether to treat the run's folder as unreadable."""
 
 
 class CoordinatorSettings(msgspec.Struct):
-    """What a coordinator is started with; 0 stands for the default. See `coordinator.state.RunOptions`.
+    """Settings of a coordinator's process.
 
-    `run` is the run's folder, `bind` where the coordinator listens, `keys` a folder of keys, or empty.
+    `run` is the run's folder, `bind` the address where the coordinator listens, `keys` a folder of keys, or empty.
+    With `checked`, nodes check the behaviours of species (`shard.check_species`). The other fields are described in
+    `coordinator.state.RunOptions`; there 0 stands for the default.
     """
 
     run: str

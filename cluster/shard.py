@@ -1,11 +1,11 @@
 """A shard: the rectangle of the world that a node computes, with the halo around it.
 
-Neighbours exchange *halo contents*: all that one neighbour's window shows of a rectangle, every image of it
-(`partition.overlaps`). Both sides derive the same list of parts from the map, so that only contents travel, as raw
-frames of a `HaloMessage`:
+Neighbours exchange *halo contents*: the cells and beings of one rectangle that lie in the halo of another
+(`partition.overlaps`). Both nodes derive the same list of overlapping parts from the map, so that only the contents are
+sent, as raw frames of a `HaloMessage`:
 
-    int32[part, table]      how many beings each part holds
-    bytes                   part by part: the fields in their order, then the carried columns of each table
+    int32[part, table]      number of beings of each table in each part
+    bytes                   for each part: the fields in their order, then the stored columns of each table
     b"zstd"                 only if the bytes are compressed
 """
 
@@ -35,7 +35,7 @@ MAX_CONTENT_BYTES = 1 << 30
 
 
 class MalformedHalo(ValueError):
-    """The halo contents of a neighbour have the wrong sizes or positions. `source` is its index in the map."""
+    """Error: halo contents have the wrong sizes or positions. `source` is the sender's index in the map."""
 
     def __init__(self, source: int, reason: str):
         super().__init__(reason)
@@ -43,31 +43,31 @@ class MalformedHalo(ValueError):
 
 
 class ShardView(Protocol):
-    """What tiles and answers are made from: a node's `Shard`, or a moment of the past."""
+    """The interface from which tiles and answers to queries are computed: a node's `Shard`, or a replayed tick."""
 
     @property
     def world(self) -> WorldFile:
-        """The world that it belongs to."""
+        """The world that the shard belongs to."""
 
     @property
     def region(self) -> Region:
-        """Its cells and beings."""
+        """The cells and beings of the shard."""
 
     @property
     def which(self) -> int:
-        """The index of its rectangle in the map."""
+        """The index of the shard's rectangle in the map."""
 
     @property
     def tick(self) -> int:
-        """The tick that it is at."""
+        """The present tick of the shard."""
 
 
 class Shard:
-    """A rectangle of the world, loaded from a snapshot and ready to run. Owned by the thread that steps it.
+    """A rectangle of the world, loaded from a snapshot and ready to run. Used only by the thread that steps it.
 
-    `pieces` are the contents of the rectangle, `constants` the world's frozen tables. With `checked`, species are
-    tested for answers that depend on more than they may. `digest` is that of the owned cells when they were recorded
-    last.
+    `assign` gives the map and the tick, `pieces` are the contents of the rectangle, and `constants` the read-only
+    arrays of the world. With `checked`, the behaviours of species are checked in every tick (`check_species`).
+    `digest` is the digest of the owned cells at the last call of `record`.
     """
 
     def __init__(
@@ -93,19 +93,20 @@ class Shard:
 
     @property
     def tick(self) -> int:
-        """The tick that the shard is at."""
+        """The present tick of the shard."""
         return self.region.tick
 
     # --- halo
 
     def cut(self, takers: Sequence[int], compressed: bool = False) -> dict[int, list[Any]]:
-        """Returns the halo contents for these neighbours."""
+        """Returns the halo contents for the neighbours `takers`, as raw frames by the neighbour's index in the map."""
         return {taker: pack_halo(self.region, self._parts(taker, self.which), compressed) for taker in takers}
 
     def paste(self, contents: Mapping[int, Sequence[Any]]) -> None:
-        """Rebuilds the halo from the neighbours' halo contents, and from the shard's own cells on its other side.
+        """Rebuilds the halo from the halo contents of the neighbours, by their index in the map.
 
-        Raises MalformedHalo if contents have the wrong sizes or positions; the region is then unchanged.
+        On a small torus the halo also contains cells of the shard itself; these are copied as well. Raises
+        MalformedHalo if contents have the wrong sizes or positions; the halo is then unchanged.
         """
         region = self.region
         if region.tick - self._sorted_at >= SORT_EVERY_TICKS:
@@ -123,19 +124,20 @@ class Shard:
         region.paste(placed)
 
     def _parts(self, taker: int, giver: int) -> list[tuple[Rectangle, int, int]]:
+        """Returns `partition.overlaps` of two rectangles, given by their indices in the map."""
         rectangles = self.rectangles
         return overlaps(rectangles[taker], rectangles[giver], self.region.halo_cells, self.region.torus)
 
     # --- time
 
     def step(self, due: Sequence[ScheduledCommand], between: Callable[[Law], None] | None = None) -> None:
-        """Applies the commands of this tick, then runs the laws; calls `between` after each law."""
+        """Applies the commands `due` in this tick, then runs the laws; calls `between` after each law."""
         for command in due:
             commands.apply(self.region, commands.decode(command.content), command.number)
         step(self.region, self.world.laws, between)
 
     def record(self) -> tuple[TickRecord, list[dict[str, np.ndarray]]]:
-        """Returns digest and metrics of the owned cells, and the births since the last record."""
+        """Computes digest and metrics of the owned cells; returns them with the births since the last record."""
         region = self.region
         births, deaths = region.counts["births"], region.counts["deaths"]
         populations, substances = measure_populations(self.world, region, self._species)
@@ -150,19 +152,20 @@ class Shard:
 
     @property
     def living_count(self) -> int:
-        """The number of beings in the owned rectangle."""
+        """The number of beings in the owned rectangle, counted at each access."""
         return sum(int(np.count_nonzero(self.region.owned_rows(name))) for name in self.region.tables)
 
     @property
     def held_count(self) -> int:
-        """The number of beings in the window, ghosts included. Unlike `living_count` it costs no time."""
+        """The number of beings including ghosts; cheaper to compute than `living_count`."""
         return sum(table.count for table in self.region.tables.values())
 
 
 def check_species(world: WorldFile, region: Region) -> None:
-    """Turns on the checks of species: rows permuted, batches split, every call repeated.
+    """Enables checks that a behaviour's drives for a being depend only on that being's stimuli.
 
-    Raises SpeciesError if the world's laws have no species.
+    Each call of a behaviour is repeated, with the rows permuted, and with the batch of beings split, and the results
+    are compared. Raises SpeciesError if the world's laws have no species.
     """
     if not isinstance(region.derived.get("behaviours"), Behaviours):
         raise SpeciesError(
@@ -174,7 +177,10 @@ def check_species(world: WorldFile, region: Region) -> None:
 def measure_populations(
     world: WorldFile, region: Region, species: Sequence[str]
 ) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
-    """Counts the beings by table and species, and the molecules by substance, in the owned cells of a region."""
+    """Counts the beings by table and species, and the molecules by substance, in the owned cells of a region.
+
+    `species` are the names of the species by their number. Returns both counts as dictionaries.
+    """
     populations: dict[str, dict[str, int]] = {}
     for table_name, table in region.tables.items():
         owned = region.owned_rows(table_name)
@@ -195,7 +201,10 @@ def measure_populations(
 
 
 def pack_halo(region: Region, places: Sequence[tuple[Rectangle, int, int]], compressed: bool = False) -> list[Any]:
-    """Returns cells and beings of parts of the owned rectangle as raw frames."""
+    """Encodes the cells and beings of parts of the owned rectangle as raw frames (see the module's docstring).
+
+    `places` are the parts as `partition.overlaps` returns them. With `compressed`, the frames are compressed by zstd.
+    """
     counts = np.zeros((len(places), len(region.tables)), np.int32)
     contents: list[Any] = []
     for index, (part, _, _) in enumerate(places):
@@ -209,7 +218,10 @@ def pack_halo(region: Region, places: Sequence[tuple[Rectangle, int, int]], comp
 
 
 def unpack_halo(region: Region, parts: Sequence[Rectangle], frames: Sequence[Any]) -> list[Piece]:
-    """Returns the pieces that `pack_halo` packed. Raises ValueError if sizes or positions are not valid."""
+    """Decodes raw frames of `pack_halo`; returns a piece for each rectangle in `parts`.
+
+    Raises ValueError if sizes do not match the parts, or beings lie outside their part.
+    """
     tables = region.tables
     if len(frames) not in (2, 3) or len(frames[0]) != 4 * len(parts) * len(tables):
         raise ValueError("the number of parts is wrong")
@@ -243,7 +255,10 @@ def unpack_halo(region: Region, parts: Sequence[Rectangle], frames: Sequence[Any
 
 
 def _decompress(frames: Sequence[Any], size: int) -> np.ndarray:
-    """Returns `uint8[size]`, read-only as contents that were not compressed are."""
+    """Returns the decompressed second frame, as a read-only `uint8[size]`.
+
+    Raises ValueError if the frame does not decompress to `size` bytes.
+    """
     if bytes(frames[2]) != ZSTD or not 0 < size <= MAX_CONTENT_BYTES:
         raise ValueError(f"not {size} bytes in zstd")
     whole = np.zeros(size, np.uint8)
@@ -259,7 +274,7 @@ def _decompress(frames: Sequence[Any], size: int) -> np.ndarray:
 
 
 def pack_births(births: Sequence[Mapping[str, np.ndarray]]) -> bytes:
-    """Encodes births, as `Region.record_births` keeps them, for the journal."""
+    """Encodes records of births, as `Region.births` collects them, for the journal."""
     records = [
         {name: (array.dtype.str, list(array.shape), np.ascontiguousarray(array).tobytes()) for name, array in r.items()}
         for r in births
@@ -268,7 +283,7 @@ def pack_births(births: Sequence[Mapping[str, np.ndarray]]) -> bytes:
 
 
 def unpack_births(content: Any) -> list[dict[str, np.ndarray]]:
-    """Decodes what `pack_births` encoded. Raises ValueError if the bytes are anything else."""
+    """Decodes bytes that `pack_births` encoded. Raises ValueError if they are malformed."""
     kind = list[dict[str, tuple[str, list[int], bytes]]]
     try:
         records = msgspec.msgpack.decode(content, type=kind)
@@ -284,6 +299,7 @@ def unpack_births(content: Any) -> list[dict[str, np.ndarray]]:
 
 
 def _integer_dtype(name: str) -> np.dtype:
+    """Returns the dtype of that name. Raises ValueError unless it is an integer type."""
     dtype = np.dtype(name)
     if dtype.kind not in "iu":
         raise ValueError(f"{name} is not an integer type")

@@ -1,27 +1,31 @@
-"""A token bucket: bounds the average rate and the burst size of whatever can be counted.
+"""A token bucket: bounds the average rate and the burst size of a countable quantity.
 
-Tokens stand for messages, bytes or seconds of processor time. Buckets limit what a viewer may ask of the gateway, the
-bytes sent to one viewer, the processor time spent on tiles, and the bytes that a viewer accepts.
+Tokens stand for messages, bytes or seconds of processor time. Buckets limit the requests of a viewer to the gateway,
+the bytes sent to one viewer, the processor time spent on tiles, and the bytes that a viewer accepts.
 """
 
 import math
 
 
 class TokenBucket:
-    """A balance of tokens that grows by `rate_per_s` up to `capacity`; starts full.
+    """A balance of tokens that grows by `rate_per_s` tokens per second up to `capacity`; initially full.
 
-    The caller passes the time (monotonic seconds), so a bucket has no clock. `rate_per_s` and `capacity` may be
-    assigned at any time; a new value applies from the next refill. Not thread-safe.
+    The caller passes the present time in monotonic seconds. `rate_per_s` and `capacity` can be assigned at any time; a
+    new value applies from the next refill. `max_debt` bounds how far `spend` makes the balance negative. Not
+    thread-safe.
     """
 
     def __init__(self, rate_per_s: float, capacity: float, max_debt: float = math.inf):
         self.rate_per_s, self.capacity, self.max_debt = rate_per_s, capacity, max_debt
         self.tokens = capacity
-        """The balance after the last call. Negative while there is a debt, see `spend`."""
+        """The balance after the last call; negative while there is a debt (see `spend`)."""
         self._refilled_s = -math.inf
 
     def refill(self, now_s: float) -> float:
-        """Adds what was earned since the last refill and returns the balance. Time that runs backwards adds nothing."""
+        """Adds the tokens earned since the previous refill and returns the balance.
+
+        Adds nothing if `now_s` is before the previous refill.
+        """
         if math.isfinite(self._refilled_s):
             self.tokens += self.rate_per_s * max(0.0, now_s - self._refilled_s)
         self.tokens = min(self.capacity, self.tokens)
@@ -29,12 +33,15 @@ class TokenBucket:
         return self.tokens
 
     def try_take(self, now_s: float, tokens: float = 1.0) -> bool:
-        """Takes `tokens` if the balance has as many; returns whether it did."""
+        """Subtracts `tokens` if the balance is at least `tokens`; returns whether it was."""
         if self.refill(now_s) < tokens:
             return False
         self.tokens -= tokens
         return True
 
     def spend(self, tokens: float) -> None:
-        """Subtracts `tokens` in any case: for costs that are known only afterwards. The debt is at most `max_debt`."""
+        """Subtracts `tokens` unconditionally, for costs that are known only afterwards.
+
+        The balance can become negative, down to `-max_debt`.
+        """
         self.tokens = max(-self.max_debt, self.tokens - tokens)

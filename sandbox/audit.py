@@ -1,8 +1,9 @@
 """Digests of regions, and exact counts of the matter in them.
 
-The digest is the wrapping 64-bit sum of a hash of every owned being (keyed by its id) and of every owned cell (keyed by
-its global index). The digests of parts add up to that of the whole, however the torus is divided; the world's controls,
-which every part has, are added once. It finds divergence, but does not prevent forgery.
+The digest is the sum, modulo 2^64, of a hash of every owned being (keyed by its id) and of every owned cell (keyed by
+its index in the world). The digests of regions that together own the torus therefore add up to the same sum however the
+torus is divided. The digest of the controls, which every region has, is added once to form the world's digest. A digest
+detects divergence, but does not prevent forgery.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ _ODD = np.uint64(0xDA942042E4DD58B5)
 _ONE = np.uint64(1)
 ROWS_PER_BAND = 65_536
 CELLS = "cells"
-"""The key of matter that is in cells rather than in bodies."""
+"""The key in the result of `matter_of` for molecules in cells rather than in bodies."""
 
 
 def _salt(name: str) -> np.uint64:
@@ -31,7 +32,10 @@ def _salt(name: str) -> np.uint64:
 
 @kernel
 def _add_column(values, salt, total):
-    """Add a column (unsigned) to each row's sum, each entry times an odd factor of its own, made from the salt."""
+    """Adds the entries of a column, `values[row, entry]`, to each row's sum `total[row]`.
+
+    Entries are unsigned; each is multiplied by a different odd factor derived from `salt`.
+    """
     rows, entries = values.shape
     for row in range(rows):
         factor = mix(salt) | _ONE
@@ -44,7 +48,7 @@ def _add_column(values, salt, total):
 
 @kernel
 def _finish(keys, chosen, total):
-    """Returns the sum of the mixed sums of the chosen rows."""
+    """Returns the sum of the hashes of the rows where `chosen` is true: each mixes a row's key and sum in `total`."""
     digest = np.uint64(0)
     for row in range(len(total)):
         if chosen[row]:
@@ -53,7 +57,7 @@ def _finish(keys, chosen, total):
 
 
 def table_digest(region: Region, name: str) -> int:
-    """Returns the digest of the owned beings of one kind."""
+    """Returns the digest of the owned beings in the table `name`."""
     table = region.tables[name]
     owned = region.owned_rows(name)
     total = np.zeros(table.count, np.uint64)
@@ -73,14 +77,17 @@ def table_digest(region: Region, name: str) -> int:
 
 
 def as_words(values: np.ndarray) -> np.ndarray:
-    """Returns the bits of each row as unsigned words, `[row, word]`, of 8 bytes if a row is a multiple of 8 long."""
+    """Returns the bits of each row as unsigned integers, `[row, word]`.
+
+    The words have 8 bytes if the length of a row is a multiple of 8 bytes, else the size of the dtype.
+    """
     rows = np.ascontiguousarray(values).reshape(len(values), int(np.prod(values.shape[1:])))
     row_bytes = rows.shape[1] * rows.itemsize
     return rows.view("<u8" if row_bytes % 8 == 0 else f"<u{rows.itemsize}")
 
 
 def _add_column_in_bands(values: np.ndarray, salt: np.uint64, total: np.ndarray) -> None:
-    """Run `_add_column` on bands of rows, in threads."""
+    """Runs `_add_column` on bands of rows, in threads."""
 
     def band(at: int) -> None:
         part = slice(at, at + ROWS_PER_BAND)
@@ -91,7 +98,7 @@ def _add_column_in_bands(values: np.ndarray, salt: np.uint64, total: np.ndarray)
 
 
 def cells_digest(region: Region) -> int:
-    """Returns the digest of the owned cells, all fields together."""
+    """Returns the digest of all fields of the owned cells."""
     rim, owned = region.halo_cells, region.owned
     rows = np.arange(owned.height)
 
@@ -115,23 +122,24 @@ def cells_digest(region: Region) -> int:
 
 
 def digest(region: Region) -> int:
-    """Returns the digest of what a region owns.
+    """Returns the digest of the cells and beings that a region owns, without the controls.
 
-    The digests of regions that together own the torus add up, modulo 2^64, to the world's without its controls.
+    The digests of regions that together own the torus and the digest of the controls add up, modulo 2^64, to the
+    world's digest.
     """
     parts = [cells_digest(region), *[table_digest(region, name) for name in region.tables]]
     return sum(parts) & DIGEST_MASK
 
 
 def world_digest(region: Region) -> int:
-    """Returns the digest of a world from the one region that owns the torus, its controls included."""
+    """Returns the digest of a world, including its controls; `region` must own the whole torus."""
     return (digest(region) + region.controls.digest()) & DIGEST_MASK
 
 
 def matter_of(region: Region) -> dict[str, np.ndarray]:
-    """Counts the molecules of each substance that a region owns, by where they are.
+    """Returns the molecules of each substance in the owned cells and in the owned beings of each table.
 
-    Returns `int64[substance]` under `CELLS`, and under the name of each table whose bodies hold matter.
+    The values are `int64[substance]`; the keys are `CELLS` and the names of the tables whose beings contain molecules.
     """
     counts = {CELLS: region.owned_view("substance").sum(axis=(1, 2), dtype=np.int64)}
     for name, table in region.tables.items():
@@ -141,11 +149,11 @@ def matter_of(region: Region) -> dict[str, np.ndarray]:
 
 
 def substance_totals(region: Region, chemistry: Chemistry) -> dict[str, int]:
-    """Counts the molecules of each substance that a region owns, in cells and bodies together."""
+    """Returns the total molecules of each substance, by name, in the owned cells and beings of a region."""
     return dict(zip(chemistry.names, sum(matter_of(region).values()).tolist(), strict=True))  # type: ignore[union-attr]
 
 
 def element_totals(substances: Mapping[str, int], chemistry: Chemistry) -> dict[str, int]:
-    """Returns the atoms of each element in amounts of substances, and their charge if the world has charges."""
+    """Returns the atoms of each element in the amounts of `substances`, and their charge if the world has charges."""
     amounts = np.array([substances[name] for name in chemistry.names], np.int64)
     return dict(zip(chemistry.conserved, (chemistry.composition() @ amounts).tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Elements, substances and reactions: checked for balance, and compiled into tables of integers.
+"""Elements, substances and reactions of a world: checks them for balance, and compiles them into integer tables.
 
 A substance is a formula over elements (`"H2O"`), a reaction a balanced equation over substances with a rate per tick. A
 world may define symbols, which stand for formulas in other formulas (`H = "PE"`: a proton and an electron), and
@@ -8,9 +8,9 @@ action (Guldberg and Waage, 1864-1879):
     extent = rate * catalyst_1 * ... * count_1^order_1 * count_2^order_2 * ... / 1024^(orders - 1)
 
 so the unit of concentration is 1024 molecules of a second reactant, or a catalyst of 1024. Orders default to the
-equation's coefficients (an elementary reaction); with `order = 0` the extent depends on catalysts alone. Extents are
-rounded up or down by dice so that the mean is exact, and never exceed what the reactants allow. The reactions of a cell
-or body happen one after another, in the order in which they are listed.
+equation's coefficients (an elementary reaction); with `order = 0` the extent depends only on catalysts. Extents are
+rounded up or down at random so that the mean is exact, and are limited by the available reactants. The reactions of a
+cell or body are computed one after another, in the order in which they are listed.
 """
 
 import re
@@ -30,7 +30,7 @@ MAX_COEFFICIENT = 1000
 MAX_ATOMS = 1000
 MAX_CHARGE = 1000
 CHARGE = "charge"
-"""The name of the charge among what is conserved, in a world that defines charges."""
+"""The name of the electric charge in `Chemistry.conserved`, in a world that defines charges."""
 
 _FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*)")
 _SYMBOL = re.compile(r"^[A-Z][a-z]?$")
@@ -40,7 +40,11 @@ _TERM = re.compile(r"^(?:(\d+)\s+)?([a-z][a-z0-9_]*)$")
 
 @dataclass(frozen=True)
 class Reaction:
-    """One reaction as a world file has it; `site` says where it runs (`cell`, or the name of a table of bodies)."""
+    """One reaction, as a world file defines it.
+
+    `rate` is per tick. `site` is where it runs: `cell`, or the name of a table of beings. `catalysts` are names of
+    substances or of the site's catalysts. `order` is the kinetic order in each reactant by name, or one for all.
+    """
 
     name: str
     equation: str
@@ -54,18 +58,22 @@ ReactionTable = namedtuple(
     "ReactionTable",
     ["rate_q24", "dice_index", "reactant", "taken", "order", "product", "made", "catalyst", "by_substance"],
 )
-"""Reactions of one site as arrays with a row for each reaction: `rate_q24, dice_index: int64[r]`; `reactant, taken,
-order, product, made: int64[r, 4]` (substance index, -1 if unused); `catalyst: int64[r, 2]` (index among the site's
-catalysts, or among substances where `by_substance: int64[r, 2]` is 1; -1 if unused)."""
+"""The reactions of one site as arrays with a row for each reaction.
+
+- `rate_q24: int64[r]`: the rate per tick in 2^-24; `dice_index: int64[r]`: the index of its random numbers.
+- `reactant`, `product: int64[r, 4]`: substance indices, -1 if unused; `taken`, `made: int64[r, 4]`: their coefficients;
+  `order: int64[r, 4]`: the kinetic orders in the reactants.
+- `catalyst: int64[r, 2]`: an index among the site's catalysts, -1 if unused; an index among the substances where
+  `by_substance: int64[r, 2]` is 1."""
 
 
 @dataclass(frozen=True)
 class Chemistry:
-    """The substances of a world, and the reactions between them. Raises `ChemistryError` unless all are valid.
+    """The substances of a world and the reactions between them. Raises `ChemistryError` unless all are valid.
 
-    `symbols` maps symbols to formulas over elements and earlier symbols; `charges` maps charged substances to their
-    charge, in any unit. `conserved` are the elements, and the charge if there is any; `content` is how much of these a
-    molecule of each substance holds.
+    `substances` maps names to formulas. `symbols` maps symbols to formulas over elements and earlier symbols; `charges`
+    maps charged substances to their charge, in any unit. `conserved` are the elements, and `CHARGE` if there are
+    charges; `content[substance]` is the amount of each of these in one molecule.
     """
 
     substances: Mapping[str, str]
@@ -114,7 +122,7 @@ class Chemistry:
                     )
 
     def parse(self, formula: str, place: str) -> dict[str, int]:
-        """Returns atoms by element, with symbols expanded; errors begin with `place`."""
+        """Returns the atoms of each element in `formula`, with symbols expanded; error lines begin with `place`."""
         expanded: dict[str, dict[str, int]] = {}
         for symbol, text in self.symbols.items():
             if not _SYMBOL.match(symbol):
@@ -123,11 +131,11 @@ class Chemistry:
         return parse_formula(place, formula, expanded)
 
     def index(self, substance: str) -> int:
-        """Returns the index of a substance among the names."""
+        """Returns the index of a substance in `names`."""
         return self.names.index(substance)
 
     def composition(self) -> np.ndarray:
-        """Returns how much a molecule holds of what is conserved, `int64[conserved, substance]`."""
+        """Returns the amount of each conserved quantity in a molecule, `int64[conserved, substance]`."""
         return np.array([[held.get(unit, 0) for held in self.content.values()] for unit in self.conserved], np.int64)
 
     def sides(self, reaction: Reaction) -> tuple[dict[str, int], dict[str, int]]:
@@ -159,7 +167,7 @@ class Chemistry:
         return terms
 
     def compile(self, site: str, catalysts: Sequence[str]) -> ReactionTable:
-        """Returns the reactions of one site as integer tables; `catalysts` are the names of the site's catalysts."""
+        """Returns the reactions of `site` as integer tables; `catalysts` are the names of the site's catalysts."""
         chosen = [reaction for reaction in self.reactions if reaction.site == site]
         rows = len(chosen)
         table = ReactionTable(  # type: ignore[call-arg]
@@ -223,7 +231,11 @@ class Chemistry:
 
 
 def parse_formula(place: str, formula: str, symbols: Mapping[str, Mapping[str, int]] | None = None) -> dict[str, int]:
-    """Returns atoms by element: `{"C": 1, "H": 2, "O": 1}` for `"CH2O"`; for a symbol, the atoms of its formula."""
+    """Returns the atoms of each element in a formula: `{"C": 1, "H": 2, "O": 1}` for `"CH2O"`.
+
+    `symbols` maps symbols to the atoms that they stand for. Raises `ChemistryError`, with a line that begins with
+    `place`, if the formula is invalid.
+    """
     atoms: dict[str, int] = {}
     if not formula or "".join(m[0] for m in _FORMULA_PART.finditer(formula)) != formula:
         raise ChemistryError(f'{place}: cannot read the formula "{formula}": write it like "CH2O"')

@@ -1,6 +1,6 @@
-"""Tables of beings: one row for each being, one column for each property.
+"""Tables of beings, with one row for each being and one column for each property, and the ids of beings.
 
-The order of rows has no meaning: laws must not depend on it, and tables reorder rows at any time.
+The order of rows has no meaning: tables reorder rows at any time, and the results of laws must not depend on it.
 """
 
 import sys
@@ -16,14 +16,16 @@ from umwelt.sandbox.kernel import call, kernel, small
 from umwelt.sandbox.units import SUBCELL_BITS
 
 GROWTH_PERCENT = 120
+"""The capacity of a resized table, in percent of its rows."""
 KIND_BITS, TICK_BITS, PLACE_BITS = 3, 29, 30
 
 
 def identity(kind: int, tick: int, place, by_hand: bool = False):
-    """Returns the 63-bit id of a being: origin 1 bit, kind 3, tick 29, place 30; `place` may be an array.
+    """Returns the 63-bit id of a being: `by_hand` in 1 bit, kind in 3, tick in 29, place in 30.
 
-    For a being born by a law, `place` is its global cell and `tick` the first one of its life. For a being placed by
-    hand (founders, commands), `place` is its number.
+    For a being that a law creates, `place` is the index of its cell in the world, and `tick` the first tick of its
+    life. For founders and for beings from commands (`by_hand`), `place` is a sequence number. An array of places gives
+    an array of ids.
     """
     if not (0 <= kind < 1 << KIND_BITS and 0 <= tick < 1 << TICK_BITS):
         raise LawError(f"no id for kind {kind} at tick {tick}: kinds end at 7, ticks at {(1 << TICK_BITS) - 1}")
@@ -33,17 +35,18 @@ def identity(kind: int, tick: int, place, by_hand: bool = False):
 
 @small
 def birth_id(kind, tick, place):
-    """Returns the id of a being that a law creates in global cell `place`, alive from `tick` on."""
+    """Returns the id of a being that a law creates; `place` is its cell's index in the world, `tick` its first tick."""
     return (np.int64(kind) << (TICK_BITS + PLACE_BITS)) | (np.int64(tick) << PLACE_BITS) | place
 
 
 @dataclass(frozen=True)
 class Column:
-    """One property of a kind of being.
+    """The declaration of one property of a kind of being.
 
-    `parts` names the entries of a column with several entries a row; each part can be accessed by its name.
-    `derived` columns are computed in each tick before they are read: no snapshot, halo or digest contains them.
-    `fixed` columns never change after birth. `inherited` columns are copied from parent to child.
+    A column has one number for each row, or several entries: with `width` unnamed ones, with `parts` named ones, each
+    of which is accessible by its name. `derived` columns are recomputed in each tick before they are read; snapshots,
+    halo messages and digests do not contain them. `fixed` columns never change after birth. `inherited` columns are
+    copied from parent to child.
     """
 
     name: str
@@ -58,16 +61,16 @@ class Column:
 
     @property
     def entries(self) -> int:
-        """Entries a row; 0 for a column of single numbers."""
+        """The number of entries in each row; 0 for a column with one number for each row."""
         return len(self.parts) or self.width
 
     def shape(self, rows: int) -> tuple[int, ...]:
-        """Returns the shape of the array of so many rows."""
+        """Returns the shape of the column's array for `rows` rows."""
         return (rows, self.entries) if self.entries else (rows,)
 
     @property
     def row_bytes(self) -> int:
-        """Bytes a row."""
+        """The size of the column's values in bytes per row."""
         return np.dtype(self.dtype).itemsize * max(1, self.entries)
 
 
@@ -80,11 +83,13 @@ PLACE_COLUMNS = (
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of a kind of being; `id`, `y_fixed` and `x_fixed` always come first.
+    """The columns of a kind of being: `id`, `y_fixed` and `x_fixed`, followed by `own`.
 
-    `record` is the type of the named tuple of arrays that kernels take. Columns that species add (`extend`) are not in
-    it, so that kernels need not be compiled again for them. The type becomes an attribute of `module`, the module that
-    makes the schema (`__name__`): the cache of compiled kernels recognises only types that it can import by name.
+    `kind` is the number in the ids of these beings. `record` is the type of the named tuple of arrays that kernels
+    take. It does not contain columns that species add (`extend`), so that kernels need not be recompiled for them. The
+    type becomes an attribute of `module`, which must be the `__name__` of the module that creates the schema: the cache
+    of compiled kernels recognises only types that it can import by name. `places` maps the name of each part to its
+    column and index.
     """
 
     name: str
@@ -103,7 +108,7 @@ class Schema:
                 setattr(sys.modules[self.module], record.__name__, record)
         for column in self.columns:
             for at, part in enumerate(column.parts):
-                if part not in names:  # a column has precedence over a part of the same name
+                if part not in names:  # a column takes precedence over a part of the same name
                     self.places[part] = (column.name, at)
         duplicates = sorted({name for name in names if names.count(name) > 1})
         if duplicates:
@@ -111,30 +116,31 @@ class Schema:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """All columns, those of the place first."""
+        """All columns: `PLACE_COLUMNS`, then `own`."""
         return PLACE_COLUMNS + self.own
 
     def extend(self, more: Iterable[Column]) -> "Schema":
-        """Returns the schema of the same kind of being with more columns."""
+        """Returns the schema with the columns of `more` appended."""
         return Schema(self.name, self.kind, self.own + tuple(more), self.module, self.record)
 
     @property
     def row_bytes(self) -> int:
-        """Bytes a row, all columns."""
+        """The size of all columns in bytes per row."""
         return sum(column.row_bytes for column in self.columns)
 
 
 class Table:
-    """The beings of one kind in a window: `table["sugar_count"]` is an array with one entry for each being.
+    """The beings of one kind in a window.
 
-    It is a view: writing to it changes the world. Views are invalid after rows were added, removed or reordered.
+    `table["sugar_count"]` is a view of a column, with an entry for each being: writing to it changes the world. Views
+    become invalid when rows are added, removed or reordered.
     """
 
     def __init__(self, schema: Schema, capacity: int = 0):
         self.schema = schema
         self.count = 0
         self.epoch = 0
-        """Incremented whenever rows move, which makes row numbers from before invalid."""
+        """A counter that increases whenever rows are added, removed or reordered, so that row numbers change."""
         self._arrays = {column.name: np.zeros(column.shape(capacity), column.dtype) for column in schema.columns}
 
     def __len__(self) -> int:
@@ -151,25 +157,28 @@ class Table:
 
     @property
     def capacity(self) -> int:
-        """Rows for which memory is allocated."""
+        """The number of rows for which memory is allocated."""
         return len(self._arrays["id"])
 
     @property
     def resident_bytes(self) -> int:
-        """Bytes of the allocated arrays."""
+        """The size of the allocated arrays in bytes."""
         return sum(array.nbytes for array in self._arrays.values())
 
     def record(self) -> Any:
-        """Returns the columns as the named tuple that kernels take."""
+        """Returns views of the columns as the named tuple that kernels take (`schema.record`)."""
         record = self.schema.record
         return record(**{name: self._arrays[name][: self.count] for name in record._fields})  # type: ignore
 
     def stored_columns(self) -> list[Column]:
-        """Returns the columns that snapshots, halos and digests contain: all but the derived ones."""
+        """Returns the columns that snapshots, halo messages and digests contain: all except derived ones."""
         return [column for column in self.schema.columns if not column.derived]
 
     def append(self, count: int, values: Mapping[str, np.ndarray] | None = None) -> slice:
-        """Append `count` rows with `values` (columns or parts by name), else default values. Returns their slice."""
+        """Appends `count` rows and returns their slice.
+
+        `values` are columns or parts by name; all others get their default values.
+        """
         new = slice(self.count, self.count + count)
         if not count:
             return new
@@ -184,7 +193,7 @@ class Table:
         return new
 
     def keep(self, mask: np.ndarray) -> None:
-        """Drop the rows where `mask` is false; the last rows take their places."""
+        """Removes the rows where `mask` is false, and moves rows from the end of the table into the gaps."""
         kept = int(np.count_nonzero(mask))
         if kept == self.count:
             return
@@ -198,15 +207,15 @@ class Table:
             self._resize(self.count * GROWTH_PERCENT // 100)
 
     def reorder(self, order: np.ndarray) -> None:
-        """Reorder the rows by a permutation."""
+        """Reorders the rows: row `order[i]` becomes row `i`."""
         for name, old in self._arrays.items():
             new = np.empty_like(old)
-            np.take(old[: self.count], order, axis=0, out=new[: self.count], mode="clip")  # the other modes copy twice
+            np.take(old[: self.count], order, axis=0, out=new[: self.count], mode="clip")  # other modes copy twice
             self._arrays[name] = new
         self.epoch += 1
 
     def rows(self, chosen: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns copies of the stored columns of the chosen rows."""
+        """Returns copies of the stored columns of the rows `chosen`, by column name."""
         return {column.name: self[column.name][chosen] for column in self.stored_columns()}
 
     def _resize(self, capacity: int) -> None:
@@ -217,7 +226,7 @@ class Table:
 
 
 CellIndex = namedtuple("CellIndex", ["start", "rows"])
-"""Rows by cell: the beings in window cell `c` are `rows[start[c] : start[c + 1]]`; both arrays are `int32`."""
+"""An index of a table's rows by cell, two `int32` arrays: `rows[start[c] : start[c + 1]]` are in window cell `c`."""
 
 
 @kernel
@@ -240,7 +249,7 @@ def _fill_index(y_fixed, x_fixed, width, start, rows):
 
 
 def index_rows(table: Table, height: int, width: int) -> CellIndex:
-    """Returns the rows of a table by window cell; every row must lie inside the window."""
+    """Returns the index of a table's rows by cell; every row must lie in the window of `height` by `width` cells."""
     start = np.zeros(height * width + 1, np.int32)
     rows = np.empty(table.count, np.int32)
     call(_fill_index, table["y_fixed"], table["x_fixed"], width, start, rows)

@@ -1,7 +1,7 @@
-"""Settings of a running world that commands change: rates of reactions, and drives that replace those of bodies.
+"""Settings of a running world that commands change: rates of reactions, and drives that override those of beings.
 
-Every node has the same controls. They change only by journalled commands and by time; a snapshot keeps them in its
-manifest, and the world's digest counts them once.
+Every node has the same controls. They change only by journalled commands and when overrides expire. A snapshot stores
+them in its manifest, and the world's digest includes them once.
 """
 
 import hashlib
@@ -12,34 +12,34 @@ from typing import Any, NamedTuple
 
 
 class Override(NamedTuple):
-    """Drives that replace a body's own."""
+    """Drives that replace the ones a being's behaviour computes."""
 
     drives: tuple[int | None, ...]
-    """In 1/1024, in the order of the laws' drives; None leaves the body's own drive."""
+    """The drives in 1/1024, in the order of the laws' drives; None does not replace a drive."""
     end_tick: int | None = None
-    """The first tick at which it is not in force any more; None: until it is released."""
+    """The first tick at which the override no longer applies; None: it applies until it is released."""
 
 
 @dataclass
 class Controls:
-    """One small table, the same on every node.
+    """The settings of a world that commands have changed, equal on every node.
 
-    `rates` replaces the rates of reactions, by name (2^-24 a tick). `overrides` replaces drives of bodies, by id and
-    then by the name of the command that set them: so a command releases only what it has set.
+    `rates` are changed rates of reactions by name, in 2^-24 per tick. `overrides` are replaced drives by the being's id
+    and the name of the command that set them, so that a command releases only overrides that it has set.
     """
 
     rates: dict[str, int] = field(default_factory=dict)
     overrides: dict[int, dict[str, Override]] = field(default_factory=dict)
 
     def set_rate(self, reaction: str, rate_q24: int | None) -> None:
-        """Replace a reaction's rate; None restores its own."""
+        """Replaces the rate of a reaction (2^-24 per tick); None restores the rate in the world file."""
         if rate_q24 is None:
             self.rates.pop(reaction, None)
         else:
             self.rates[reaction] = rate_q24
 
     def set_override(self, being_id: int, command: str, override: Override | None) -> None:
-        """Replace drives of a body on behalf of a command, instead of its earlier ones; None releases."""
+        """Sets the override of a being's drives by a command, which replaces its earlier one; None removes it."""
         overrides = self.overrides.setdefault(being_id, {})
         if override is None:
             overrides.pop(command, None)
@@ -49,17 +49,18 @@ class Controls:
             del self.overrides[being_id]
 
     def expire(self, tick: int) -> None:
-        """Release all overrides that are not in force at `tick` any more."""
+        """Removes all overrides that no longer apply at `tick`."""
         for being_id, overrides in list(self.overrides.items()):
             for command, override in list(overrides.items()):
                 if override.end_tick is not None and override.end_tick <= tick:
                     self.set_override(being_id, command, None)
 
     def drives_of(self, being_id: int) -> tuple[int | None, ...] | None:
-        """Return the drives that replace a body's own; None for its own ones, or if nothing of it is replaced.
+        """Returns the drives that replace those of a being, each a number or None; None if there is no override.
 
-        Where several overrides replace the same drive, the one that ends last wins, and any with an end wins over those
-        without: a body that is held for some ticks stays held while a person drives it.
+        If several overrides replace the same drive, the one with the latest `end_tick` applies; overrides without an
+        `end_tick` have the lowest precedence. A being that is held for some ticks thus stays held while a user drives
+        it.
         """
         overrides = self.overrides.get(being_id)
         if not overrides:
@@ -73,18 +74,18 @@ class Controls:
         return drives
 
     def copy(self) -> "Controls":
-        """Return an independent copy."""
+        """Returns an independent copy."""
         return Controls(dict(self.rates), {being_id: dict(found) for being_id, found in self.overrides.items()})
 
     def digest(self) -> int:
-        """Return 64 bits to add to the sum of the nodes' digests; 0 as long as nothing is changed."""
+        """Returns the 64-bit digest of the controls, which is part of the world's digest; 0 if nothing is changed."""
         if not self.rates and not self.overrides:
             return 0
         text = json.dumps(self.to_json(), sort_keys=True).encode()
         return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the controls as JSON types, in an order that depends on their content alone."""
+        """Returns the controls as JSON types, with sorted keys, so that equal controls give equal text."""
         overrides = {
             str(being_id): {
                 command: {"drives": list(override.drives), "end_tick": override.end_tick}
@@ -96,7 +97,7 @@ class Controls:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Controls":
-        """Return the controls that `to_json` wrote.
+        """Creates controls from a result of `to_json`.
 
         Raises ValueError, TypeError, KeyError or AttributeError if the content is malformed.
         """

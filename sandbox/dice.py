@@ -1,8 +1,8 @@
-"""Counter-based random numbers: no generator, and no order in which they are drawn.
+"""Counter-based random numbers ("dice"): a function of its arguments, without a generator that holds state.
 
 `draw(seed, tick, key, purpose, index)` depends on its five arguments alone. The key is the id of a being or the
 *global* index of a cell, the purpose a constant made by `purpose("folder.what")`, and the index distinguishes several
-draws of one purpose. Another draw in a law changes no other draw.
+random numbers with the same key and purpose in a tick. Adding a call of `draw` to a law changes no other random number.
 
 The mixing function is the finaliser of SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number
 generators", OOPSLA 2014), applied once for seed and tick, once for the key, once for purpose and index.
@@ -16,8 +16,9 @@ import numpy as np
 from umwelt.sandbox.kernel import small
 
 DRAW_BITS = 63
+"""The number of random bits that `draw` returns."""
 _KEPT_BITS = int(os.environ.get("UMWELT_DICE_BITS", "0")) or DRAW_BITS
-"""Tests reduce draws to a few bits, so that ties happen."""
+"""The number of high bits of each random number that are kept; tests keep only a few, so that ties occur."""
 
 _MASK = np.uint64(((1 << _KEPT_BITS) - 1) << (64 - _KEPT_BITS))
 _START = np.uint64(0x6A09E667F3BCC909)
@@ -34,13 +35,13 @@ _S1 = np.uint64(1)
 
 
 def purpose(name: str) -> int:
-    """Returns the constant of a purpose, a 31-bit hash of its name."""
+    """Returns the constant that stands for a purpose in `draw`: a 31-bit hash of its name."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest(), "little") >> 1
 
 
 @small
 def mix(value):
-    """Returns 64 mixed bits (`uint64 -> uint64`, bijective)."""
+    """Returns the SplitMix64 finaliser of `value`: a bijection of `uint64` that mixes all bits."""
     value = (value ^ (value >> _S30)) * _FIRST
     value = (value ^ (value >> _S27)) * _SECOND
     return value ^ (value >> _S31)
@@ -48,7 +49,7 @@ def mix(value):
 
 @small
 def draw(seed, tick, key, purpose, index):
-    """Returns a number from 0 to 2^63 - 1, as `int64`; all arguments are non-negative integers."""
+    """Returns a random `int64` from 0 to 2^63 - 1, determined by the arguments, which are non-negative integers."""
     value = mix(mix(np.uint64(seed) + np.uint64(tick) * _TICK + _START) + np.uint64(key) * _KEY)
     value = mix(value + np.uint64(purpose) * _PURPOSE + np.uint64(index) * _INDEX)
     return np.int64((value & _MASK) >> _S1)
@@ -56,17 +57,17 @@ def draw(seed, tick, key, purpose, index):
 
 @small
 def pair(first, second):
-    """Returns a key for an ordered pair of keys: `pair(a, b)` differs from `pair(b, a)`."""
+    """Returns a key (for `draw`) for an ordered pair of keys: `pair(a, b)` differs from `pair(b, a)`."""
     return np.int64(mix(np.uint64(first) * _KEY + mix(np.uint64(second))) >> _S1)
 
 
 @small
 def bits(drawn, count):
-    """Returns the top `count` bits of a draw, uniform over 0 .. 2^count - 1."""
+    """Returns the top `count` bits of `drawn`, a result of `draw`: uniform over 0 .. 2^count - 1."""
     return drawn >> (63 - count)
 
 
 @small
 def below(drawn, limit):
-    """Returns a draw as a number from 0 to `limit - 1`, for limits up to 2^31."""
+    """Returns a number from 0 to `limit - 1`, computed from `drawn`, a result of `draw`; `limit` is at most 2^31."""
     return ((drawn >> 32) * limit) >> 31

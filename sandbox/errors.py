@@ -1,7 +1,7 @@
 """The exception tree. Each error has one line for the user and a code for programs.
 
-The line reads `thing: place: how to fix it`. The code is a short constant: it travels in answers over the network, is
-printed after the line in square brackets by the command line, and is what code compares (never the text of a line).
+The line reads `thing: place: how to fix it`. The code is a short constant: answers over the network contain it, the
+command line prints it in square brackets after the line, and programs compare it rather than the text of the line.
 `docs/errors.md` lists the codes.
 """
 
@@ -16,61 +16,61 @@ class UmweltError(Exception):
 
 
 class WorldFileError(UmweltError):
-    """A world file, or a value that overrides one of its keys, is not valid."""
+    """An invalid world file, or an invalid value that overrides one of its keys."""
 
     code = "world-file"
 
 
 class ChemistryError(WorldFileError):
-    """A substance or reaction is not valid: an unknown name, or an equation that does not balance."""
+    """An invalid substance or reaction: an unknown name, or an equation that does not balance."""
 
     code = "chemistry"
 
 
 class SpeciesError(UmweltError):
-    """A species' code cannot be imported, or its answers depend on more than its stimuli, columns and dice."""
+    """A species whose code cannot be imported, fails, or reads anything other than its stimuli, columns and dice."""
 
     code = "species"
 
 
 class ProgramError(UmweltError):
-    """A HOCL program cannot be read, computes an undefined value, or does not become inert within its limits."""
+    """A HOCL program that cannot be parsed, computes an undefined value, or exceeds its limit of reactions or tries."""
 
     code = "program"
 
 
 class SnapshotError(UmweltError):
-    """A snapshot is damaged, incomplete or of another format version."""
+    """A snapshot that is damaged, incomplete, or of another format version."""
 
     code = "snapshot"
 
 
 class CommandError(UmweltError):
-    """A command is not valid in this world; the sender receives the line, and the world goes on."""
+    """A command that is not valid in this world; its sender receives the line, and the world continues."""
 
     code = "command"
 
 
 class RunError(UmweltError):
-    """A run cannot be read, written, continued or reached."""
+    """A run that cannot be read, written, continued or reached."""
 
     code = "run"
 
 
 class BusyError(RunError):
-    """The receiver has too much to do at present; the same request may succeed later."""
+    """A request that the receiver rejected because it is overloaded; the same request can succeed later."""
 
     code = "busy"
 
 
 class LawError(UmweltError):
-    """A law violated its contract: it looked beyond its reach, lost matter, or used one id twice."""
+    """A violation of a law's contract: it read beyond its reach, lost matter, or used an id twice."""
 
     code = "law"
 
 
 def error_for(code: str, line: str) -> UmweltError:
-    """Returns the exception of a code that arrived over the network; `RunError` where the code is unknown."""
+    """Returns the exception for an error code and line received over the network; a `RunError` for an unknown code."""
     return _ERRORS.get(code, RunError)(line)
 
 

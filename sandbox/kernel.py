@@ -1,10 +1,11 @@
-"""Compiled kernels, where they are cached, and the threads they run on.
+"""Compilation of kernels with numba, the cache of compiled kernels, and the threads that run them.
 
-A kernel is a function over a band of window rows, `kernel(y_low, y_high, ...)`. It writes only what belongs to its
-band, so bands may run side by side in any number without changing the outcome; kernels release the lock of Python.
+A kernel is a function over a band of window rows, `kernel(y_low, y_high, ...)`. It writes only cells and beings of its
+band, so any number of bands can run in parallel without changing the result; kernels release the global interpreter
+lock.
 
-With `NUMBA_DISABLE_JIT=1` the same functions run as plain Python. Arrays are then handed over as `PlainArray`,
-whose elements are unbounded Python integers: what would wrap in 64 bits raises instead.
+With `NUMBA_DISABLE_JIT=1` the same functions run as plain Python. Arrays are then passed as `PlainArray`, whose
+elements are unbounded Python integers: a value that would overflow 64 bits raises an error instead.
 """
 
 import hashlib
@@ -31,20 +32,20 @@ SMALL_BAND_CELLS = 16_384
 BANDS_PER_THREAD = 4
 
 if not PLAIN and "scipy.linalg" not in sys.modules:
-    # Numba looks for SciPy's BLAS when it compiles or loads its first function. No kernel multiplies matrices, and
-    # others that do get it all the same; importing it takes a tenth of what a process needs to begin.
+    # Numba imports SciPy's BLAS when it compiles or loads its first function, which takes a tenth of the start-up time
+    # of a process. No kernel multiplies matrices, and other code can still import SciPy later.
     sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
     import numba.np.arraymath
 
     del sys.modules["scipy.linalg"]
 
 kernels: list[Any] = []
-"""Every kernel defined so far (for the progress bar of the first compilation, and the test that looks for floats)."""
+"""All kernels defined so far, for the progress bar of the first compilation and the test that searches for floats."""
 
 
 @cache
 def sources_behind(source: Path) -> frozenset[Path]:
-    """A file of ours and all that it imports of ours, directly or not."""
+    """Returns `source`, a file of Umwelt, and all files of Umwelt that it imports directly or indirectly."""
     found = {source}
     waiting = [source]
     while waiting:
@@ -60,9 +61,9 @@ def sources_behind(source: Path) -> frozenset[Path]:
 
 @cache
 def cache_folder(source: Path) -> Path:
-    """Returns the folder of a file's compiled kernels, named by the hash of all sources behind the file.
+    """Returns the folder of a file's compiled kernels, named by the hash of the files in `sources_behind(source)`.
 
-    Numba itself looks only at the file of a kernel, not at those of the functions and constants that the kernel uses.
+    Numba checks only the file of a kernel for changes, not the files of the functions and constants that it uses.
     """
     digest = hashlib.blake2b(digest_size=8)
     digest.update(f"{numba.__version__} {np.__version__} {os.environ.get('UMWELT_DICE_BITS', '')}".encode())
@@ -72,10 +73,10 @@ def cache_folder(source: Path) -> Path:
 
 
 class KernelCacheLocator(UserProvidedCacheLocator):
-    """Tells numba where a kernel's compiled code is kept and that it is as fresh as its folder's name says.
+    """A cache locator for numba that stores the compiled code of a kernel in `cache_folder`.
 
-    Numba's own locator compares the text and the line numbers of the kernel's file, so that a changed comment would
-    recompile all of it.
+    The folder's name identifies the version of the sources. Numba's default locator compares the text and line numbers
+    of the kernel's file, so that a changed comment would recompile all kernels in it.
     """
 
     def __init__(self, function: Callable, file: str):
@@ -84,25 +85,25 @@ class KernelCacheLocator(UserProvidedCacheLocator):
         self._cache_path = str(cache_folder(path) / path.parent.name)
 
     def get_source_stamp(self) -> str:
-        """Returns the folder's name, which is the hash of the sources."""
+        """Returns the name of the cache folder, which is the hash of the sources."""
         return Path(self._cache_path).parent.name
 
     def get_disambiguator(self) -> str:
-        """Returns a constant: numba compares the bytecode of functions of one name itself."""
+        """Returns a constant; numba distinguishes functions with the same name by their bytecode."""
         return "0"
 
 
 def small(function: Callable) -> Any:
-    """Compile a function that kernels call; it becomes part of its callers and is not cached by itself."""
+    """Compiles a function that kernels call; it is inlined into its callers and not cached separately."""
     return numba.njit(nogil=True, inline="always")(function)
 
 
 def kernel(function: Callable | None = None, *, allocates: bool = False) -> Any:
-    """Compile a kernel at its first call, or load it from the cache.
+    """Decorates a kernel: it is compiled, or loaded from the cache, at its first call.
 
-    Kernels that make no arrays of their own are compiled without reference counting: handing a tuple of arrays to a
-    small function would otherwise count each of them up and down, which costs more than most laws do. A kernel that
-    makes arrays says so by `allocates`, and hands no tuples around in its inner loop.
+    Kernels that allocate no arrays are compiled without reference counting, since passing a tuple of arrays to a small
+    function would otherwise update the reference count of each array, which takes longer than most laws. A kernel that
+    allocates arrays needs `allocates=True`, and should not pass tuples in its inner loop.
     """
     if function is None:
         return lambda function: kernel(function, allocates=allocates)
@@ -123,7 +124,7 @@ def kernel(function: Callable | None = None, *, allocates: bool = False) -> Any:
 
 
 def cached() -> bool:
-    """Whether every kernel defined so far was compiled before on this machine, and is only to be loaded."""
+    """Returns whether compiled code of every kernel defined so far is in the cache, so that none must be compiled."""
     if PLAIN:
         return True
     indices = (getattr(getattr(one._cache, "_cache_file", None), "_index_path", "") for one in kernels)
@@ -131,7 +132,7 @@ def cached() -> bool:
 
 
 class PlainArray:
-    """An array whose elements are Python integers, for kernels that run uncompiled."""
+    """A wrapper of an array whose elements are read as Python integers, for kernels that run uncompiled."""
 
     __slots__ = ("array",)
 
@@ -158,7 +159,7 @@ class PlainArray:
 
 
 def plain(argument):
-    """An argument as uncompiled kernels take it; compiled ones take it as it is."""
+    """Returns an argument for an uncompiled kernel: arrays, also those in tuples, are wrapped as `PlainArray`."""
     if isinstance(argument, np.ndarray):
         return PlainArray(argument)
     if isinstance(argument, tuple):
@@ -168,7 +169,7 @@ def plain(argument):
 
 
 def call(function: Callable, *arguments):
-    """Call one kernel."""
+    """Calls a kernel in the present thread and returns its result."""
     if PLAIN:
         with np.errstate(over="ignore"):
             return function(*[plain(argument) for argument in arguments])
@@ -176,14 +177,14 @@ def call(function: Callable, *arguments):
 
 
 class Crew:
-    """The threads that share the bands of a kernel."""
+    """A pool of `count` threads that run the bands of kernels in parallel."""
 
     def __init__(self) -> None:
         self.count = int(os.environ.get("UMWELT_THREADS", "0")) or len(os.sched_getaffinity(0))
         self._pool: ThreadPoolExecutor | None = None
 
     def resize(self, count: int) -> None:
-        """Work with `count` threads from now on; the outcome is the same for any number."""
+        """Sets the number of threads; results do not depend on it. Raises ValueError if `count` is below 1."""
         if count < 1:
             raise ValueError("at least one thread is needed")
         self.count = count
@@ -192,7 +193,7 @@ class Crew:
             self._pool = None
 
     def together(self, *jobs: Callable[[], Any]) -> list[Any]:
-        """Run independent jobs side by side and give their results in order."""
+        """Runs independent jobs in parallel and returns their results in the order of `jobs`."""
         if self.count == 1 or PLAIN or len(jobs) == 1:
             return [job() for job in jobs]
         if self._pool is None:
@@ -200,7 +201,11 @@ class Crew:
         return [waiting.result() for waiting in [self._pool.submit(job) for job in jobs]]
 
     def bands(self, function: Callable, low: int, high: int, width: int, *arguments) -> None:
-        """Run a kernel over window rows `low` to `high`, cut into bands where there is enough to do."""
+        """Runs a kernel over the window rows `low` to `high - 1`, divided into parallel bands if there are enough
+        cells.
+
+        `width` is the width of the window in cells; `arguments` follow the band's rows in the kernel's arguments.
+        """
         if high <= low:
             return
         if self.count == 1 or PLAIN or (high - low) * width < SMALL_BAND_CELLS:
@@ -214,3 +219,4 @@ class Crew:
 
 
 crew = Crew()
+"""The threads of this process."""

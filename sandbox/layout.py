@@ -1,7 +1,8 @@
-"""How what an older version wrote opens with the present fields and schemas: columns may be added at the end.
+"""Compatibility of older snapshots with the present fields and schemas.
 
-A snapshot describes its fields and columns itself (`manifest.json`). It opens if its fields are those of the world, and
-its columns those of the world's schemas or the first of their entries. What was added since gets its default.
+A snapshot describes its fields and columns (`manifest.json`). It can be opened if its fields equal the world's fields,
+and each of its columns exists in the world's schemas, with the same entries or with more entries at the end. Columns
+and entries that the snapshot lacks get their default values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +20,10 @@ def check_layout(
     fields: Sequence[Field],
     schemas: Sequence[Schema],
 ) -> None:
-    """Raise ValueError, with the name of what differs, if stored fields and tables do not open with these schemas.
+    """Raises ValueError unless stored fields and tables can be opened with the present `fields` and `schemas`.
 
-    The stored ones are as in a snapshot's manifest. Fields must be the same. Columns may be missing, and may have fewer
-    entries than in the schema if those that they have come first there.
+    `stored_fields` and `stored_tables` are those of a snapshot's manifest. Fields must be equal. Stored tables can lack
+    columns, and stored columns can lack the last entries of the present ones. The error names the difference.
     """
     before = {field["name"]: (field["dtype"], list(field["parts"])) for field in stored_fields}
     now = {field.name: (field.dtype, list(field.parts)) for field in fields}
@@ -48,7 +49,7 @@ def _check_known(what: str, is_known: bool, is_same: bool) -> None:
 
 
 def has_grown(stored: Mapping[str, Any], column: Column) -> bool:
-    """Whether a column is as it was stored, or has more entries after those that were stored."""
+    """Returns whether `column` equals the stored column, except for entries added at the end."""
     parts, width = stored["parts"], stored["width"]
     if stored["dtype"] != column.dtype or (bool(parts), bool(width)) != (bool(column.parts), bool(column.width)):
         return False
@@ -56,7 +57,7 @@ def has_grown(stored: Mapping[str, Any], column: Column) -> bool:
 
 
 def widen(piece: Piece, schemas: Sequence[Schema]) -> Piece:
-    """A piece with all carried columns of the schemas; those that it lacks, wholly or in part, have their default."""
+    """Returns `piece` with all non-derived columns of the schemas; missing columns and entries get their defaults."""
     tables = {}
     for schema in schemas:
         stored = piece.tables[schema.name]
@@ -68,7 +69,10 @@ def widen(piece: Piece, schemas: Sequence[Schema]) -> Piece:
 
 
 def widen_column(stored: np.ndarray | None, column: Column, rows: int) -> np.ndarray:
-    """The values of a column with all its entries: the stored ones (None: there are none), and defaults after them."""
+    """Returns the values of `column` for `rows` rows: the stored entries, and default values for the missing ones.
+
+    `stored` is None if the column was not stored.
+    """
     shape = column.shape(rows)
     if stored is not None and stored.shape == shape:
         return stored

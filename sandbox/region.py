@@ -1,10 +1,11 @@
-"""A rectangle of the torus with a halo around it: its fields, its beings, and how halos are cut and pasted.
+"""Regions: rectangles of the torus with halos, their fields and beings, and the copying of halos between them.
 
-A region owns a rectangle and holds a *window*: the rectangle and `halo_cells` more on every side. Cells and beings in
-the halo are copies (ghosts), computed by the same laws for as many ticks as the halo is deep. If the halo is wider than
-a neighbour or than the world, the window holds several images of the same cells and beings.
+A region owns a rectangle and stores a *window*: the rectangle and `halo_cells` more cells on every side. Cells and
+beings in the halo are copies (ghosts). The same laws compute them; every tick makes the outer cells of the halo
+inexact, up to the sum of the laws' reaches, until the halo is replaced. If the halo is wider than a neighbour or than
+the world, the window contains several images of the same cells and beings.
 
-Positions in a window are relative to the window's corner; positions in a `Piece` to the piece's own corner.
+Positions in a window are relative to the window's upper left corner, positions in a `Piece` to the piece's.
 """
 
 from collections import namedtuple
@@ -21,7 +22,7 @@ from umwelt.sandbox.kernel import crew
 from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 
 SORT_EVERY_TICKS = 4
-"""How often rows are sorted by cell, so that neighbours are close to each other in memory."""
+"""The interval in ticks at which rows are sorted by cell, so that neighbours are close to each other in memory."""
 
 
 class Torus(NamedTuple):
@@ -37,7 +38,10 @@ class Torus(NamedTuple):
 
 
 class Rectangle(NamedTuple):
-    """Cells `y .. y + height - 1`, `x .. x + width - 1`; not wrapped, so it may extend over the seam of the torus."""
+    """The cells `y .. y + height - 1`, `x .. x + width - 1`.
+
+    Coordinates are not wrapped, so a rectangle can extend across the seam of the torus.
+    """
 
     y: int
     x: int
@@ -50,11 +54,11 @@ class Rectangle(NamedTuple):
         return self.height * self.width
 
     def expand(self, cells: int) -> "Rectangle":
-        """Returns the rectangle with `cells` more on every side."""
+        """Returns the rectangle enlarged by `cells` cells on every side."""
         return Rectangle(self.y - cells, self.x - cells, self.height + 2 * cells, self.width + 2 * cells)
 
     def intersect(self, other: "Rectangle") -> "Rectangle | None":
-        """Returns the rectangle that both cover, or None."""
+        """Returns the intersection with `other`, or None if it is empty."""
         y, x = max(self.y, other.y), max(self.x, other.x)
         height = min(self.y + self.height, other.y + other.height) - y
         width = min(self.x + self.width, other.x + other.width) - x
@@ -62,10 +66,10 @@ class Rectangle(NamedTuple):
 
 
 def images(window: Rectangle, source: Rectangle, torus: Torus) -> Iterator[tuple[Rectangle, int, int]]:
-    """Yields every image of `source` in `window` as `(part, y, x)`.
+    """Yields every image of `source` on the torus that overlaps `window`, as `(part, y, x)`.
 
-    `part` is the visible part, in the coordinates of `source`; `y, x` is where its corner lies, relative to the
-    window's corner. A window that is wider than the torus holds several images of a source.
+    `part` is the overlapping part, in the coordinates of `source`; `y, x` is the position of its corner relative to the
+    window's corner. A window that is wider than the torus contains several images of a source.
     """
     first_y, last_y = window.y - source.y - source.height, window.y + window.height
     first_x, last_x = window.x - source.x - source.width, window.x + window.width
@@ -80,7 +84,10 @@ def images(window: Rectangle, source: Rectangle, torus: Torus) -> Iterator[tuple
 
 @dataclass(frozen=True)
 class Field:
-    """A property of every cell: `dtype[height, width]`, or with `parts` `dtype[part, height, width]`."""
+    """A property of every cell, stored as `dtype[height, width]`, or as `dtype[part, height, width]` with `parts`.
+
+    The values of a `fixed` field never change after genesis, except by commands.
+    """
 
     name: str
     dtype: str
@@ -89,25 +96,29 @@ class Field:
     fixed: bool = False
 
     def shape(self, height: int, width: int) -> tuple[int, ...]:
-        """Returns the shape of the array of a window of this size."""
+        """Returns the shape of the field's array in a window of the given size."""
         return (len(self.parts), height, width) if self.parts else (height, width)
 
     @property
     def cell_bytes(self) -> int:
-        """Bytes per cell."""
+        """The size of the field's values in bytes per cell."""
         return np.dtype(self.dtype).itemsize * max(1, len(self.parts))
 
 
 @dataclass
 class Piece:
-    """Cells and beings copied from a region; positions of beings are relative to the piece's corner."""
+    """A copy of the cells and beings in a rectangle of a region.
+
+    `fields` has arrays by name, `tables` has columns by name for each table. Positions of beings are relative to the
+    rectangle's corner.
+    """
 
     rectangle: Rectangle
     fields: dict[str, np.ndarray]
     tables: dict[str, dict[str, np.ndarray]]
 
     def part(self, inner: Rectangle) -> "Piece":
-        """Returns the piece of a smaller rectangle inside this one's."""
+        """Returns the part of the piece in `inner`, a rectangle inside the piece's."""
         y, x = inner.y - self.rectangle.y, inner.x - self.rectangle.x
         fields = {name: a[..., y : y + inner.height, x : x + inner.width] for name, a in self.fields.items()}
         tables = {}
@@ -124,17 +135,21 @@ Place = namedtuple(
     "Place",
     ["seed", "tick", "height", "width", "x_low", "x_high", "world_height", "world_width", "y_global", "x_global"],
 )
-"""An argument of every kernel: the seed and tick of the dice, the window's size, the columns to compute (`x_low` to
-`x_high`; the rows are the kernel's band), the world's size, and the global row and column of each row and column of the
-window."""
+"""An argument of every kernel: the position and time at which it computes.
+
+The entries are the seed and tick for random numbers, the window's size, the columns of cells to compute (`x_low` to
+`x_high - 1`; the rows are the kernel's band), the world's size, and the world's row (`y_global`) and column
+(`x_global`) of each row and column of the window."""
 
 
 class Region:
-    """One rectangle of the world with its halo, on which laws run. A shard or a loaded world owns it.
+    """A rectangle of the world with its halo, on which laws run. It belongs to a shard or to a loaded world.
 
-    `fields[name]` is the window's array, `tables[name]` its beings, `constants` integer tables that never change (sines
-    and others), `controls` what commands changed for the whole world, `derived` and `scratch` what laws compute again
-    in each tick. `margin_cells` is how much of the halo is still exact.
+    `fields[name]` is an array over the window and `tables[name]` the table of the window's beings. `constants` are
+    integer tables that never change, such as sines. `controls` are the settings that commands changed for the full
+    world. `derived` and `scratch` hold values that laws recompute in every tick. `births` lists records of births if it
+    is not None; `counts` are births and deaths in the owned rectangle. `margin_cells` is the width of the halo that is
+    still exact.
     """
 
     def __init__(
@@ -159,7 +174,7 @@ class Region:
         self.derived: dict[str, object] = {}
         self.births: list[dict[str, np.ndarray]] | None = None
         self.births_of = frozenset(self.tables)
-        """The tables whose births are recorded."""
+        """The names of the tables whose births are recorded."""
         self.counts = {"births": 0, "deaths": 0}
         self.margin_cells = 0
         self._scratch: dict[str, np.ndarray] = {}
@@ -168,21 +183,21 @@ class Region:
         self._x_global = ((np.arange(width) + self.window.x) % torus.width).astype(np.int32)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """Returns a field, or one part of a field, over the whole window."""
+        """Returns a view of a field, or of one part of a field, over the full window."""
         if name in self.fields:
             return self.fields[name]
         field_name, part = self._parts[name]
         return self.fields[field_name][part]
 
     def owned_view(self, name: str) -> np.ndarray:
-        """Returns a field, or one part of a field, over the owned rectangle."""
+        """Returns a view of a field, or of one part of a field, over the owned rectangle."""
         rim = self.halo_cells
         return self[name][..., rim : rim + self.owned.height, rim : rim + self.owned.width]
 
     # --- for laws
 
     def place(self, grown: int = 0) -> Place:
-        """Returns the `Place` of kernels that compute `grown` cells more on every side than is exact afterwards."""
+        """Returns the `Place` for kernels that compute the exact part of the window, enlarged by `grown` cells."""
         rim = self.halo_cells - self.margin_cells - grown
         return Place(
             self.seed,
@@ -198,10 +213,11 @@ class Region:
         )
 
     def run(self, kernel: Callable, *arguments, grown: int = 0) -> None:
-        """Run `kernel(y_low, y_high, place, *arguments)` over the part of the window that is exact after the law.
+        """Runs `kernel(y_low, y_high, place, *arguments)`, in bands of rows, over the part of the window that stays
+        exact.
 
-        Earlier phases of a law run over `grown` cells more on every side, which later phases read. Raises `LawError` if
-        that exceeds the window.
+        With `grown`, the kernel also computes that many cells more on every side; a law uses this in its first phases
+        if later phases read their results in neighbouring cells. Raises `LawError` if that exceeds the window.
         """
         rim = self.halo_cells - self.margin_cells - grown
         if rim < 0:
@@ -211,20 +227,23 @@ class Region:
         crew.bands(kernel, rim, self.window.height - rim, self.window.width, self.place(grown), *arguments)
 
     def scratch(self, name: str, dtype: str = "int32", planes: int = 0) -> np.ndarray:
-        """Returns an array over the window that no snapshot or halo carries; its content is undefined until written."""
+        """Returns a reusable array over the window, `dtype[height, width]` or `dtype[planes, height, width]`.
+
+        Snapshots and halo messages do not contain it. Its content is undefined until it is written in the same tick.
+        """
         if name not in self._scratch:
             shape = (self.window.height, self.window.width)
             self._scratch[name] = np.zeros((planes, *shape) if planes else shape, dtype)
         return self._scratch[name]
 
     def index(self, name: str) -> CellIndex:
-        """Returns the rows of a table by cell."""
+        """Returns the index of a table's rows by window cell, up to date since the last `reindex`."""
         if name not in self._indices:
             self.reindex(name)
         return self._indices[name]
 
     def reindex(self, *names: str) -> None:
-        """Index the rows of tables by cell again, after their beings moved."""
+        """Recomputes the indices by cell of the given tables, after their beings moved."""
         for name in names:
             self._drop_strays(name)
 
@@ -235,7 +254,7 @@ class Region:
         self._indices.update(zip(names, indices, strict=True))
 
     def _drop_strays(self, name: str) -> None:
-        """Drop rows that moved out of the window: other regions compute them."""
+        """Removes the rows of beings that have left the window, which other regions compute."""
         table = self.tables[name]
         inside = _inside(table["y_fixed"], table["x_fixed"], 0, 0, self.window.height, self.window.width)
         table.keep(inside)
@@ -243,7 +262,7 @@ class Region:
     # --- births and deaths
 
     def record_births(self, name: str, rows: slice) -> None:
-        """Count the newborn rows in the owned rectangle, and add them to `births` unless that is None."""
+        """Counts the newborn beings `rows` that are owned, and appends a record to `births` unless that is None."""
         owned = self.owned_rows(name)[rows]
         self.counts["births"] += int(np.count_nonzero(owned))
         if self.births is not None and name in self.births_of and owned.any():
@@ -253,7 +272,7 @@ class Region:
             self.births.append({**record, "cell": self.global_cells(name, chosen)})
 
     def remove_dead(self, name: str, dead: np.ndarray) -> None:
-        """Drop the rows marked dead (`uint8[rows]`), and count those in the owned rectangle."""
+        """Removes the rows of a table where `dead` (`uint8[rows]`) is not 0, and counts the owned ones as deaths."""
         gone = dead != 0
         if gone.any():
             self.counts["deaths"] += int(np.count_nonzero(gone & self.owned_rows(name)))
@@ -263,12 +282,15 @@ class Region:
     # --- cut and paste
 
     def owned_rows(self, name: str) -> np.ndarray:
-        """Returns which rows of a table lie in the owned rectangle, `bool[rows]`."""
+        """Returns `bool[rows]`: whether each row of a table lies in the owned rectangle."""
         table, rim = self.tables[name], self.halo_cells
         return _inside(table["y_fixed"], table["x_fixed"], rim, rim, self.owned.height, self.owned.width)
 
     def cut(self, rectangle: Rectangle) -> Piece:
-        """Returns a copy of the cells and beings of a rectangle inside the owned one, in the same coordinates."""
+        """Returns a copy of the cells and beings in `rectangle`, in the coordinates of `owned`.
+
+        Raises `LawError` if `rectangle` is not inside the owned rectangle.
+        """
         if self.owned.intersect(rectangle) != rectangle:
             raise LawError(f"{rectangle} is not inside {self.owned}: only the owned rectangle can be cut")
         y, x = rectangle.y - self.window.y, rectangle.x - self.window.x
@@ -286,10 +308,10 @@ class Region:
         return Piece(rectangle, fields, tables)
 
     def paste(self, pieces: Iterable[tuple[Piece, int, int]]) -> None:
-        """Replace the halo by pieces, each with the position `y, x` of its corner in the window.
+        """Replaces the halo by `(piece, y, x)`, where `y, x` is the position of the piece's corner in the window.
 
-        Beings outside the owned rectangle are dropped first. Afterwards the whole window is exact. Raises `LawError`
-        unless every cell of the halo is covered exactly once.
+        Beings outside the owned rectangle are removed first. Afterwards the full window is exact. Raises `LawError`
+        unless the pieces cover every cell of the halo exactly once.
         """
         rim = self.halo_cells
         for name in self.tables:
@@ -315,7 +337,7 @@ class Region:
         self._indices.clear()
 
     def wrap(self) -> None:
-        """Paste the halo of a region that owns the whole torus from its own edges."""
+        """Replaces the halo of a region that owns the whole torus by copies of its opposite edges."""
         if (self.owned.height, self.owned.width) != self.torus:
             raise LawError("only a region that owns the whole torus has itself as its neighbour")
         home = (self.halo_cells, self.halo_cells)
@@ -323,9 +345,11 @@ class Region:
         self.paste([(self.cut(part), y, x) for part, y, x in parts])
 
     def load(self, pieces: Iterable[Piece]) -> None:
-        """Fill the owned rectangle from pieces of the world (wrapped coordinates) that cover it.
+        """Replaces the content of the owned rectangle by pieces of the world, whose rectangles have wrapped
+        coordinates.
 
-        Raises `LawError` unless every owned cell is covered exactly once.
+        The halo must be filled before laws run. Raises `LawError` unless the pieces cover every owned cell exactly
+        once.
         """
         for name in self.tables:
             self.tables[name].keep(np.zeros(self.tables[name].count, bool))
@@ -348,7 +372,7 @@ class Region:
         self._indices.clear()
 
     def sort(self) -> None:
-        """Sort rows by cell. This affects speed only."""
+        """Sorts the rows of all tables by cell. This affects only speed."""
         for table in self.tables.values():
             cell = (table["y_fixed"] >> SUBCELL_BITS).astype(np.int64) * self.window.width
             cell += table["x_fixed"] >> SUBCELL_BITS
@@ -356,14 +380,14 @@ class Region:
         self._indices.clear()
 
     def global_cells(self, name: str, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """Returns the global cell index of each being, `int64[rows]`."""
+        """Returns the cell of each being as an index in the world, `y * width + x`, `int64[rows]`."""
         table = self.tables[name]
         y = self._y_global[table["y_fixed"][rows] >> SUBCELL_BITS].astype(np.int64)
         return y * self.torus.width + self._x_global[table["x_fixed"][rows] >> SUBCELL_BITS]
 
     @property
     def resident_bytes(self) -> int:
-        """Bytes of fields, tables and scratch arrays."""
+        """The memory of fields, tables and scratch arrays in bytes."""
         arrays: list[np.ndarray] = [*self.fields.values(), *self._scratch.values()]
         return sum(a.nbytes for a in arrays) + sum(table.resident_bytes for table in self.tables.values())
 
@@ -378,7 +402,7 @@ def _inside(y_fixed, x_fixed, y: int, x: int, height: int, width: int) -> np.nda
 
 
 def exchange_halos(regions: Sequence[Region]) -> None:
-    """Exchange the halos of regions that together own the torus."""
+    """Replaces the halos of regions that together own the torus by copies of each other's cells and beings."""
     plans = []
     for taker in regions:
         own = (taker.halo_cells, taker.halo_cells)

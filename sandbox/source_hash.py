@@ -1,8 +1,8 @@
-"""Hashes of what Python source compiles to: comments, docstrings, blank lines and formatting do not count.
+"""Hashes of Python source code that ignore comments, docstrings, blank lines and formatting.
 
-Two uses: the folder of compiled kernels is named by the sources behind them, and nodes compare the sources of laws when
-they join. Both would otherwise recompile or refuse because of a changed comment. The hash does not depend on the Python
-version: it is taken of the syntax tree's node names and non-empty fields, which are the same from Python 3.11 on.
+The hash names the folder of a module's compiled kernels, and nodes compare the hashes of laws when they join a cluster;
+a changed comment must neither recompile kernels nor reject a node. The hash does not depend on the Python version: it
+covers the syntax tree's node names and non-empty fields, which are the same from Python 3.11 on.
 """
 
 import ast
@@ -25,7 +25,7 @@ def cache_home() -> Path:
 
 
 def hash_source(text: str) -> str:
-    """Returns the hash of a source without comments and docstrings; of the text itself if it is not valid Python."""
+    """Returns the hash, hex digits, of Python source code; of the unchanged text if it is not valid Python."""
     digest = hashlib.blake2b(digest_size=HASH_BYTES)
     try:
         _add(digest, ast.parse(text))
@@ -36,7 +36,7 @@ def hash_source(text: str) -> str:
 
 @cache
 def hash_file(path: Path) -> str:
-    """Returns `hash_source` of a file of UTF-8 text; the result is kept on disk under the hash of its bytes."""
+    """Returns `hash_source` of a UTF-8 file. Results are cached on disk under the hash of the file's bytes."""
     content = path.read_bytes()
     key = hashlib.blake2b(content, digest_size=16, key=_VERSION).hexdigest()
     kept = cache_home() / "sources" / key
@@ -77,7 +77,7 @@ def _add_value(digest: Any, value: Any) -> None:
 
 
 def _is_text(statement: Any) -> bool:
-    """Whether a statement is only a string: a docstring, or the description under a constant or field."""
+    """Returns whether a statement is only a string: a docstring, or the description under a constant or field."""
     return (
         isinstance(statement, ast.Expr)
         and isinstance(statement.value, ast.Constant)

@@ -1,4 +1,4 @@
-"""Runs the laws of a world: one tick over one region, or many ticks of a region that owns the whole torus."""
+"""Laws of a world, and the functions that run them: one tick of any region, or many ticks of a whole world."""
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from umwelt.sandbox.units import LIGHT_SPEED_CELLS
 
 @dataclass(frozen=True)
 class Law:
-    """A rule of nature: a function of a region, and its reach, the distance in cells that its result depends on."""
+    """A rule of the world: `run` computes it on a region; its result depends on cells up to `reach` away."""
 
     name: str
     reach: int
@@ -23,7 +23,7 @@ class Law:
 
 
 class Look(NamedTuple):
-    """A property of a being that viewers see. It is shown as `value >> shift`, clipped to the range of `dtype`.
+    """A property of a being that viewers receive, as `value >> shift`, clipped to the range of `dtype`.
 
     The value is `table[name]`, or `table[column][:, entry]` where `column` is given (for genes without a column name).
     """
@@ -36,9 +36,9 @@ class Look(NamedTuple):
 
 
 class Appearance(NamedTuple):
-    """What viewers see of the beings of a table.
+    """The properties of a table's beings that viewers receive.
 
-    `size` names the column that gives a being's size where beings are drawn as dots; empty where they are all equal.
+    `size` names the column that gives the size of the dot that stands for a being; empty if all dots are equally large.
     """
 
     looks: Sequence[Look]
@@ -47,10 +47,10 @@ class Appearance(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Founders:
-    """A group of beings that a world begins with. Its position among the groups is the species index of its beings.
+    """A group of beings of one species that exist when a world begins. Its position in the list is the species' index.
 
-    `genomes: int8[genome, gene]` are dealt out in turn over the `count` founders. `behaviour` is a behaviour reference,
-    empty for beings that do not behave (plants). `hue` is their hue, -128 to 127 for one turn of the colour wheel.
+    The `count` founders receive the rows of `genomes: int8[genome, gene]` in rotation. `behaviour` is a behaviour
+    reference, empty for beings without behaviour (plants). `hue` is -128 to 127, one turn of the colour wheel.
     """
 
     species: str
@@ -62,17 +62,20 @@ class Founders:
 
 
 def no_founders(world: Any) -> Sequence[Founders]:
-    """The default of `Laws.founders`: no founders are known."""
+    """Returns an empty tuple: the default of `Laws.founders`."""
     return ()
 
 
 def no_table(world: Any) -> Mapping[str, Any]:
-    """The default of `Laws.markers`, `Laws.climate` and `Laws.constants`: empty."""
+    """Returns an empty dict: the default of `Laws.markers`, `Laws.climate` and `Laws.constants`."""
     return {}
 
 
 def plain_appearance(world: Any) -> Mapping[str, Appearance]:
-    """The default of `Laws.appearance`: every carried column with one number a row, except `parent_id`."""
+    """Returns, for each table, its stored columns with one number for each row, except id, position and `parent_id`.
+
+    It is the default of `Laws.appearance`.
+    """
     narrow = {"species": Look("species", "int16"), "heading": Look("heading", "uint8", 8)}
     return {
         schema.name: Appearance(
@@ -88,33 +91,37 @@ def plain_appearance(world: Any) -> Mapping[str, Appearance]:
 
 @dataclass(frozen=True)
 class Laws:
-    """A world's physics: its laws in order, what its cells and beings hold, and how its world files are read.
+    """The laws of a world in order, with functions that define its fields, tables, genesis and species.
+
+    Arguments named `world` are WorldFiles.
 
     Required:
 
-    - `settings`: a msgspec Struct, the sections of the world file that these laws read.
+    - `settings`: a msgspec Struct class: the sections of the world file that these laws read.
     - `layout(world)`: the fields of the cells and the schemas of the tables.
-    - `genesis(world, region)`: fills an empty region that owns the torus and has no halo.
+    - `genesis(world, region)`: generates the world in an empty region that owns the torus and has no halo.
 
-    Optional; the defaults say that the laws have no such thing:
+    Optional; the defaults stand for laws without the feature:
 
-    - `prepare(world, region)`: sets up, before the first tick in a process, what no snapshot carries (behaviours).
-    - `chemistry(world)`: substances and elements (of a field `substance` and columns `counts`).
+    - `prepare(world, region)`: called before the first tick in a process; sets up state that snapshots do not contain,
+      such as behaviours.
+    - `chemistry(world)`: the substances in the field `substance` and in the columns `counts`, and their reactions.
     - `species(world)`: the names of the species in order of their index.
     - `founders(world)`: the groups of founders in order of their species index.
-    - `founder(world, species, key, genome)`: a new being as genesis makes the founders of a species: the name of its
-      table, and its columns but for id and place, each a number or an array of one row. `key` replaces the founder's
-      id in its dice; `genome` (bytes) replaces its genome. Raises WorldFileError for a genome that does not fit.
-    - `check_row(world, table, row)`: raises ValueError if a row (column values by name) breaks what the laws rely on.
+    - `founder(world, species, key, genome)`: a new founder of a species, as genesis makes it: the name of its table and
+      its columns without id and position, each a number or an array of one row. `key` replaces the founder's id in its
+      random numbers; `genome` (bytes) replaces its genome. Raises WorldFileError for an invalid genome.
+    - `check_row(world, table, row)`: raises ValueError if a row (column values by name) has values that the laws
+      cannot process.
     - `sample_genomes(world, region, species)`: the ids and genomes (`int64[n]`, `int8[n, gene]`, in order of the ids)
-      of the living of a species that may stand for it.
-    - `replace_founders(content, species, sides, each)`: edits the content of a world file: replaces the founders of
-      `species` by `each` founders for every side (its genomes by its name), mixed with each other.
-    - `appearance(world)`: what viewers see of beings, by table.
-    - `markers(world)`: the positions in the genome of the genes that mean nothing but kinship, by table.
+      of the living beings that represent a species.
+    - `replace_founders(content, species, sides, each)`: edits the content of a world file for a duel: replaces the
+      founders of `species` by `each` founders for every entry of `sides` (genomes by name), in mixed positions.
+    - `appearance(world)`: the properties of beings that viewers receive, by table.
+    - `markers(world)`: the positions of the genes that have no effect and only mark kinship, by table.
     - `climate(world)`: the climate as integers by name.
-    - `constants(world)`: the integer tables of a region, as genesis makes them.
-    - `ids_name_tables`: whether the kind in every being's id is that of its table's schema.
+    - `constants(world)`: the constants of a region (integer tables by name), as genesis computes them.
+    - `ids_name_tables`: whether the kind encoded in every being's id equals the kind of its table's schema.
     """
 
     name: str
@@ -148,14 +155,14 @@ class Laws:
 
     @property
     def light_speed(self) -> int:
-        """The distance in cells that the result of one tick depends on: the sum of the laws' reaches."""
+        """The sum of the laws' reaches: how many cells an effect can travel in one tick."""
         return sum(law.reach for law in self.order)
 
 
 def step(region: Region, laws: Laws, between: Callable[[Law], None] | None = None) -> None:
-    """Run one tick. The exact part of the window shrinks by each law's reach. `between(law)` is called after each law.
+    """Computes one tick of a region. Each law reduces `region.margin_cells`, the exact part of the halo, by its reach.
 
-    Raises LawError if less halo is left than the laws' reaches need.
+    Calls `between(law)` after each law. Raises LawError if the exact halo is narrower than the laws need.
     """
     if region.margin_cells < laws.light_speed:
         raise LawError(
@@ -171,7 +178,7 @@ def step(region: Region, laws: Laws, between: Callable[[Law], None] | None = Non
 
 
 def advance(region: Region, laws: Laws, ticks: int) -> None:
-    """Run `ticks` ticks of a region that owns the whole torus, pasting its halo from its own edges as needed."""
+    """Computes `ticks` ticks of a region that owns the whole torus; refills its halo from its own edges when needed."""
     for _ in range(ticks):
         if region.margin_cells < laws.light_speed:
             if region.tick % SORT_EVERY_TICKS == 0:

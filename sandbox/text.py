@@ -1,4 +1,4 @@
-"""Text of error lines, and objects by name: what readers of files, options and messages share."""
+"""Helpers for error lines, and for names and references in files, options and messages."""
 
 import difflib
 import importlib
@@ -9,7 +9,7 @@ from typing import Any
 from umwelt.sandbox.errors import UmweltError, WorldFileError
 
 MAX_LISTED_NAMES = 24
-"""An error about an unknown name lists at most this many of the known ones."""
+"""The maximum number of known names that an error about an unknown name lists."""
 
 
 def one_line(text: object) -> str:
@@ -26,7 +26,8 @@ def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
 def one_of(name: str, known: Iterable[str], place: str) -> str:
     """Returns `name` if it is among `known`.
 
-    Otherwise raises WorldFileError; its line begins with `place`, and suggests the nearest or lists the known.
+    Otherwise raises WorldFileError; its line begins with `place`, and suggests the most similar known name or lists
+    the known names.
     """
     names = list(known)
     if name in names:
@@ -38,7 +39,7 @@ def one_of(name: str, known: Iterable[str], place: str) -> str:
 
 @contextmanager
 def prefix_errors(source: str) -> Iterator[None]:
-    """Puts `source: ` before the line of an UmweltError raised inside, unless it is there already."""
+    """Prefixes the line of an UmweltError raised inside with `source: `, unless it begins so already."""
     try:
         yield
     except UmweltError as error:

@@ -1,13 +1,13 @@
-"""The trade of Sugarscape in exact integers: which neighbours barter, and at what price.
+"""Barter between neighbouring traders of the world `market`, computed in exact integers.
 
-The rules are those of Epstein and Axtell, "Growing Artificial Societies", 1996, chapter IV. A trader with `w1` sugar
-and `w2` spice that burns `m1` and `m2` of them per tick has the welfare `w1^(m1/mT) * w2^(m2/mT)`, `mT = m1 + m2`. Its
-marginal rate of substitution (MRS) is the value of one sugar in spice, `(w2/m2) / (w1/m1)`.
+The rules are those of Sugarscape (Epstein and Axtell, "Growing Artificial Societies", 1996, chapter IV). A trader with
+`w1` sugar and `w2` spice that burns `m1` and `m2` of them per tick has the welfare `w1^(m1/mT) * w2^(m2/mT)`, `mT = m1
++ m2`. Its marginal rate of substitution (MRS) is the value of one sugar in spice, `(w2/m2) / (w1/m1)`.
 
-Two welfares of one trader compare as `w1^m1 * w2^m2`, integers of up to `LIMBS` limbs of 30 bits, which are computed in
-full, so that the comparison is exact. An MRS is a fraction of two integers below 2^30, so products of two fit 64 bits,
-and the price, the geometric mean of two MRS, is truncated to whole units exactly. Only its logarithm, which is stored
-for people and affects nothing, is rounded: it is correct to 1/1024 of a doubling.
+Two welfares of the same trader are compared by `w1^m1 * w2^m2`, computed exactly as integers of up to `LIMBS` limbs of
+30 bits. An MRS is a fraction of two integers below 2^30, so the products of two MRS fit 64 bits, and the price, their
+geometric mean, is truncated to whole units exactly. Only the logarithm of the price, which is stored for display and
+measures and has no effect on the world, is rounded: it is correct to 1/1024 of a doubling.
 """
 
 import numpy as np
@@ -18,31 +18,32 @@ from umwelt.sandbox.units import SUBCELL_BITS
 
 MEET = purpose("market.meet")
 NONE = -1
+"""The value that stands for the absence of a row, cell or tick."""
 EAST, SOUTH = 0, 1
-"""A pair is stored with its left or upper trader, under the direction of the other one."""
+"""The directions (`side`) in which a pair of neighbours is stored: at its left or upper trader, towards the other."""
 DIRECTIONS = 4
 
 MAX_COUNT = 1 << 27
-"""The most sugar, or spice, that a trader can hold."""
+"""The maximum amount of sugar, and of spice, that a trader can hold."""
 MAX_METABOLISM = 8
-"""`MAX_COUNT * MAX_METABOLISM` is 2^30."""
+"""The maximum metabolism; `MAX_COUNT * MAX_METABOLISM` is 2^30."""
 LIMB_BITS = 30
 LIMB_MASK = (1 << LIMB_BITS) - 1
 LIMBS = 16
-"""Enough for sixteen factors below 2^28."""
+"""The number of limbs that suffices for the product of sixteen factors below 2^28."""
 LOG_BITS = 13
-"""Logarithms are computed in 1/8192 of a doubling, eight times as fine as prices are stored."""
+"""The fractional bits of computed logarithms; stored prices have three bits less."""
 
 
 @small
 def between(value, low, high):
-    """Returns a number limited to `low..high`: commands may place beings with any values."""
+    """Returns `value` limited to `low..high`, which is needed because commands can create beings with any values."""
     return min(max(value, low), high)
 
 
 @small
 def square_root(value):
-    """Returns the integer part of the square root of 0 to 2^62, computed bit by bit."""
+    """Returns the integer part of the square root of `value`, 0 to 2^62, computed bit by bit."""
     root = 0
     for bit in range(31):
         candidate = root | 1 << (30 - bit)
@@ -53,10 +54,10 @@ def square_root(value):
 
 @small
 def logarithm(value):
-    """Returns the binary logarithm of 1 to 2^62 in 1/8192: never too high, and less than two too low.
+    """Returns the binary logarithm of `value`, 1 to 2^62, in 1/8192, with an error from -2/8192 (exclusive) to 0.
 
-    Squaring a number doubles its logarithm, which yields the bits one by one (Knuth, "The Art of Computer Programming",
-    volume 1, section 1.2.2).
+    Squaring a number doubles its logarithm, which yields the bits of the logarithm in turn (Knuth, "The Art of Computer
+    Programming", volume 1, section 1.2.2).
     """
     whole = 0
     for bit in range(6):
@@ -75,7 +76,7 @@ def logarithm(value):
 
 @small
 def log_price(above, below):
-    """Returns the binary logarithm of the square root of a fraction, in 1/1024 of a doubling, rounded."""
+    """Returns the binary logarithm of the price `sqrt(above / below)`, in 1/1024, rounded."""
     return (logarithm(above) - logarithm(below) + 8) >> 4
 
 
@@ -84,7 +85,7 @@ def log_price(above, below):
 
 @small
 def multiply(limbs, side, sugar, spice, sugar_power, spice_power):
-    """Write `sugar^sugar_power * spice^spice_power` into `limbs[side]`, lowest first. Returns the number of limbs."""
+    """Writes `sugar^sugar_power * spice^spice_power` to `limbs[side]`, lowest limb first. Returns how many limbs."""
     limbs[side, 0] = 1
     count = 1
     for turn in range(sugar_power + spice_power):
@@ -102,7 +103,11 @@ def multiply(limbs, side, sugar, spice, sugar_power, spice_power):
 
 @small
 def compare(limbs, sugar, spice, other_sugar, other_spice, sugar_metabolism, spice_metabolism):
-    """Returns 1, 0 or -1 if `sugar, spice` give more, equal or less welfare than the others. All are at least 1."""
+    """Compares the welfare of two holdings for one trader; amounts and metabolisms must be at least 1.
+
+    Returns 1, 0 or -1 if `sugar`, `spice` give more, equal or less welfare than `other_sugar`, `other_spice`. `limbs`,
+    `int64[2, LIMBS + 1]`, is working memory.
+    """
     if sugar >= other_sugar and spice >= other_spice:
         return 1 if sugar > other_sugar or spice > other_spice else 0
     if sugar <= other_sugar and spice <= other_spice:
@@ -123,15 +128,17 @@ def compare(limbs, sugar, spice, other_sugar, other_spice, sugar_metabolism, spi
 
 @small
 def rate_of_substitution(sugar, spice, sugar_metabolism, spice_metabolism):
-    """Returns a trader's MRS as a fraction, `(numerator, denominator)`."""
+    """Returns the MRS of a trader with the given holding as a fraction, `(numerator, denominator)`."""
     return spice * sugar_metabolism, sugar * spice_metabolism
 
 
 @small
 def whole_price(above, below):
-    """Returns the amounts `(sugar, spice)` exchanged at the price `sqrt(above / below)`, one of them 1.
+    """Returns the amounts `(sugar, spice)` that are exchanged at the price `sqrt(above / below)`, truncated to
+    integers.
 
-    At a price of 1 or more, the price in spice for 1 sugar; below, 1 spice for its inverse in sugar (trade rule T).
+    At a price of 1 or more, 1 sugar is exchanged for the price in spice; at a lower price, 1 spice is exchanged for the
+    inverse of the price in sugar (trade rule T of the book).
     """
     if above >= below:
         return 1, square_root(above // below)
@@ -143,13 +150,16 @@ def whole_price(above, below):
 
 @small
 def cell_of(place, traders, row):
-    """Returns the window cell of a trader."""
+    """Returns the index of the window cell in which a trader is."""
     return np.int64(traders.y_fixed[row] >> SUBCELL_BITS) * place.width + (traders.x_fixed[row] >> SUBCELL_BITS)
 
 
 @small
 def precedes(traders, drawn, row, side, other, other_side):
-    """Whether one pair precedes another: by the larger draw, then the smaller id, then the direction."""
+    """Returns whether the pair `row, side` precedes the pair `other, other_side` in the order of the tick.
+
+    Pairs are ordered by descending random numbers `drawn`, then by the ids of their stored traders, then by side.
+    """
     if drawn[side, row] != drawn[other_side, other]:
         return drawn[side, row] > drawn[other_side, other]
     if row != other:
@@ -159,7 +169,7 @@ def precedes(traders, drawn, row, side, other, other_side):
 
 @small
 def must_wait(place, traders, holder, waiting, drawn, row, side, end):
-    """Whether the trader in cell `end` has another waiting pair that precedes pair `row, side`."""
+    """Returns whether the trader in cell `end` belongs to another waiting pair that precedes the pair `row, side`."""
     y, x = end // place.width, end % place.width
     for which in range(DIRECTIONS):
         its = which & 1
@@ -177,7 +187,10 @@ def must_wait(place, traders, holder, waiting, drawn, row, side, end):
 
 @kernel
 def pair_up(place, traders, holder, waiting, drawn):
-    """Mark each trader and its neighbours to the east and south as waiting pairs, and draw their order."""
+    """Marks each trader and its neighbours to the east and south as waiting pairs, and draws their order.
+
+    Writes `waiting` and `drawn`, `[side, row]`. `holder[cell]` is the row of the trader that holds a window cell.
+    """
     for row in range(len(traders.id)):
         here = cell_of(place, traders, row)
         for side in range(2):
@@ -192,7 +205,10 @@ def pair_up(place, traders, holder, waiting, drawn):
 
 @kernel
 def call_pairs(place, traders, holder, waiting, drawn, called):
-    """Mark the pairs that no waiting pair precedes; no two of them share a trader. Returns how many."""
+    """Marks in `called` the waiting pairs that no other waiting pair of their traders precedes. Returns their number.
+
+    No two of these pairs share a trader.
+    """
     count = 0
     for row in range(len(traders.id)):
         here = cell_of(place, traders, row)
@@ -212,7 +228,7 @@ def call_pairs(place, traders, holder, waiting, drawn, called):
 
 @small
 def enter(place, traders, row, price):
-    """Store the price of an exchange with a trader."""
+    """Adds an exchange at `price` to the columns of the trader `row`."""
     if traders.traded_tick[row] != place.tick:
         traders.traded_tick[row] = place.tick
         traders.exchange_count[row], traders.price_total[row], traders.price_square_total[row] = 0, 0, 0
@@ -224,7 +240,7 @@ def enter(place, traders, row, price):
 
 @small
 def needs(traders, row):
-    """Returns how much sugar and spice a trader burns per tick."""
+    """Returns the sugar and spice that a trader burns per tick, limited to valid metabolisms."""
     return (
         between(np.int64(traders.sugar_metabolism[row]), 1, MAX_METABOLISM),
         between(np.int64(traders.spice_metabolism[row]), 1, MAX_METABOLISM),
@@ -233,7 +249,10 @@ def needs(traders, row):
 
 @small
 def gains(traders, limbs, row, sugar, spice):
-    """Whether `sugar` and `spice` more would increase a trader's welfare."""
+    """Returns whether adding `sugar` and `spice` (which can be negative) increases a trader's welfare.
+
+    Returns False if the new holding would be below 1 or above `MAX_COUNT`.
+    """
     sugar_metabolism, spice_metabolism = needs(traders, row)
     old_sugar, old_spice = np.int64(traders.sugar_count[row]), np.int64(traders.spice_count[row])
     new_sugar, new_spice = old_sugar + sugar, old_spice + spice
@@ -244,7 +263,7 @@ def gains(traders, limbs, row, sugar, spice):
 
 @small
 def mrs(traders, row, sugar, spice):
-    """Returns the MRS of a trader with `sugar` and `spice` more than it has, as a fraction."""
+    """Returns the MRS of a trader after adding `sugar` and `spice` (which can be negative), as a fraction."""
     sugar_metabolism, spice_metabolism = needs(traders, row)
     return rate_of_substitution(
         traders.sugar_count[row] + sugar, traders.spice_count[row] + spice, sugar_metabolism, spice_metabolism
@@ -253,14 +272,17 @@ def mrs(traders, row, sugar, spice):
 
 @small
 def has_both(traders, row):
-    """Whether a trader has sugar and spice within the bounds: commands may place beings with any values."""
+    """Returns whether a trader's sugar and spice are from 1 to `MAX_COUNT`; commands can create others."""
     sugar, spice = traders.sugar_count[row], traders.spice_count[row]
     return min(sugar, spice) >= 1 and max(sugar, spice) <= MAX_COUNT
 
 
 @small
 def exchange(place, traders, limbs, one, other):
-    """Let two traders exchange once, if both gain by it and their MRS do not cross. Returns whether they did."""
+    """Exchanges sugar for spice between two traders, if both gain and their MRS do not cross.
+
+    Returns whether the exchange took place. `one` and `other` are rows.
+    """
     one_above, one_below = mrs(traders, one, 0, 0)
     other_above, other_below = mrs(traders, other, 0, 0)
     if one_above * other_below == other_above * one_below:
@@ -288,7 +310,7 @@ def exchange(place, traders, limbs, one, other):
 
 @kernel
 def barter(place, traders, holder, waiting, called, limbs):
-    """Let each called pair trade for as long as both gain; then it no longer waits."""
+    """Lets each called pair exchange repeatedly while both traders gain; then marks the pair as no longer waiting."""
     for row in range(len(traders.id)):
         here = cell_of(place, traders, row)
         for side in range(2):

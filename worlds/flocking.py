@@ -1,11 +1,12 @@
-"""Flocking: Reynolds' boids with the weights of Mesa's example `boid_flockers`, as an integer law.
+"""The world `flocking`: Reynolds' boids with the weights of Mesa's example `boid_flockers`, as an integer law.
 
-Each boid steers towards its neighbours, away from those that are too near, and in their direction; so flocks form
-without a leader (Reynolds, "Flocks, herds and schools: a distributed behavioral model", SIGGRAPH 1987). As in Mesa's
-example the three pulls are sums over the neighbours, weighted, divided by their number, and added to the unit vector of
-the boid's heading. Here all boids read the same state, from before any has moved, and a heading is an angle.
+Each boid steers towards its neighbours, away from neighbours that are too near, and in the neighbours' direction, so
+that flocks form without a leader (Reynolds, "Flocks, herds and schools: a distributed behavioral model", SIGGRAPH
+1987). As in Mesa's example, these three pulls are weighted sums over the neighbours, divided by the number of
+neighbours, and added to the unit vector of the boid's heading. Unlike there, all boids read the state before any has
+moved, and a heading is an angle.
 
-A boid sees `MAX_VISION_CELLS` far and moves at most one cell: reach 11.
+A boid sees up to `MAX_VISION_CELLS` cells far and moves at most one cell, so the reach is 11.
 """
 
 from collections import namedtuple
@@ -42,15 +43,15 @@ SCATTER_X = purpose("flocking.scatter_x")
 HEADING = purpose("flocking.heading")
 
 DELTA_TO_UNIT_BITS = 4
-"""Converts 1/1024 cell to the unit of sines, 1/16384."""
+"""The left shift that converts lengths in 1/1024 cell to the unit of sines, 1/16384."""
 WEIGHT_BITS = 24
 HALF_STEP = TURN // SINE_STEPS // 2
-"""Added to an angle, it makes the table lookup round to the nearest entry."""
+"""An angle that is added before a table lookup, which truncates, so that it rounds to the nearest entry."""
 HALF = 1 << (SINE_ONE_BITS - 1)
 
 
 class BoidSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The number of boids and how they steer; lengths in cells, weights as in Mesa's example."""
+    """Settings of the boids: their number, lengths in cells (speed: per tick), and weights as in Mesa's example."""
 
     count: Annotated[int, Meta(ge=0, lt=1 << 30)]
     speed: Annotated[float, Meta(ge=0, le=1)] = 1.0
@@ -83,7 +84,7 @@ BOIDS = Schema(
 
 @small
 def round_quotient(value, divisor):
-    """Returns the nearest integer quotient: floor division would bias headings to one side."""
+    """Returns `value / divisor` rounded to the nearest integer; floor division would bias headings to one side."""
     return (2 * value + divisor) // (2 * divisor)
 
 
@@ -101,14 +102,17 @@ def unit_x(sine_table, angle):
 
 @small
 def pull(rules, together, apart, along):
-    """Returns the weighted sum of the three pulls along one axis, in 1/16384 of 2^-24."""
+    """Returns the weighted sum of the three pulls along an axis, in units of 2^-38.
+
+    `together`, `apart` and `along` are sums over neighbours: of offsets, of offsets of near ones, and of unit vectors.
+    """
     near = rules.cohere * together - rules.separate * apart
     return (near << DELTA_TO_UNIT_BITS) + rules.match * along
 
 
 @kernel
 def steer(y_low, y_high, place, index, boids, rules, sine_table, arctangent, heading):
-    """Write the new heading of each boid, from the positions and headings of its neighbours."""
+    """Writes the new heading of each boid to `heading[row]`, computed from its neighbours' positions and headings."""
     cells = (rules.vision + SUBCELL - 1) >> SUBCELL_BITS
     for y in range(y_low, y_high):
         for k in range(index.start[y * place.width + place.x_low], index.start[y * place.width + place.x_high]):
@@ -149,7 +153,7 @@ def steer(y_low, y_high, place, index, boids, rules, sine_table, arctangent, hea
 
 @kernel
 def fly(y_low, y_high, place, index, boids, rules, sine_table, heading):
-    """Set the new heading of each boid, and move it."""
+    """Sets the heading of each boid to `heading[row]`, and moves the boid."""
     for y in range(y_low, y_high):
         for k in range(index.start[y * place.width + place.x_low], index.start[y * place.width + place.x_high]):
             row = index.rows[k]
@@ -160,7 +164,7 @@ def fly(y_low, y_high, place, index, boids, rules, sine_table, heading):
 
 
 def flock(region: Region) -> None:
-    """Compute all headings, then move all boids."""
+    """Runs the law: computes all headings, then moves all boids."""
     boids, index = region.tables["boids"], region.index("boids")
     rules, sines = Rules(*region.constants["rules"].tolist()), region.constants["sine"]
     heading = np.empty(boids.count, np.int32)
@@ -170,7 +174,7 @@ def flock(region: Region) -> None:
 
 
 def layout(world: WorldFile) -> tuple[tuple[Field, ...], list[Schema]]:
-    """Returns no fields, and the table of boids."""
+    """Returns the fields (none) and the table of boids."""
     return (), [BOIDS]
 
 
@@ -182,7 +186,7 @@ def rules_from(settings: Settings) -> Rules:
 
 
 def genesis(world: WorldFile, region: Region) -> None:
-    """Place boids at random positions with random headings."""
+    """Places boids at random positions with random headings."""
     region.constants = {
         "rules": np.array(rules_from(world.settings), np.int64),
         "sine": sine_table(),

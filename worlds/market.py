@@ -1,24 +1,25 @@
-"""Sugarscape with spice and trade, as integer laws: prices emerge from bilateral barter.
+"""The world `market`: Sugarscape with spice and trade as an integer law. Prices emerge from bilateral barter.
 
 The model is Epstein and Axtell's ("Growing Artificial Societies", 1996, chapter IV). Sugar and spice grow back in
-cells. A trader moves to the free cell in sight along the four directions where its welfare would be greatest, the
-nearest of equals; it gathers everything there, burns some of both, and dies when either is exhausted. Neighbouring
-traders barter, one pair after another, for as long as both gain: sugar for spice at the geometric mean of their
-valuations of sugar. There is no auctioneer, no order book and no money.
+cells. A trader sees free cells within its vision along the four directions, and moves to the nearest of those where its
+welfare would be greatest. It gathers everything there, burns some of both, and dies when either is exhausted.
+Neighbouring traders barter, one pair after another, while both gain: sugar for spice at the geometric mean of their
+marginal rates of substitution. There is no auctioneer, no order book and no money.
 
 In the book traders act one after another, in a random order. Here all act at the same time:
 
-- **Pairs.** In each tick dice order the pairs of neighbours. A pair trades in the first of `ROUNDS` rounds in which all
-  pairs that share a trader with it and precede it have traded. The result is as if pairs traded one by one, except that
-  a pair that still waits after `ROUNDS` does not trade in this tick.
-- **Places.** All traders list the free cells that they prefer to staying. Each cell accepts one of those that rank it
-  highest, by dice; a trader moves to the best cell that accepts it, or else stays. So two traders are never in one
-  cell. A trader that its first choice refuses has a good chance at its second, where the order of draws is reversed.
+- **Pairs.** In each tick random numbers order the pairs of neighbours. A pair trades in the first of `ROUNDS` rounds in
+  which all pairs that share a trader with it and precede it have traded. The result is as if pairs traded in sequence,
+  except that a pair that still waits after `ROUNDS` rounds does not trade in this tick.
+- **Places.** All traders list the free cells that they prefer to their own. Each cell accepts one of the traders that
+  rank it highest, chosen at random. A trader moves to the best cell that accepts it, or stays if none does. Two traders
+  are thus never in the same cell. A trader whose first choice rejects it has a good chance at its second, where the
+  order of the random numbers is reversed.
 
-A tick begins with the trade, which in the book ends it. The reach is not a sum: barter changes what traders hold and no
-cell, and a trader that looks for a place reads cells, and of the traders' holdings only its own. After `ROUNDS` a
-trader's holding depends on what was within `ROUNDS + 1` cells, and its list of places on `MAX_VISION_CELLS`; both are
-5. Which place a trader gets depends on the lists of rivals up to twice its vision away: 5 + 10.
+A tick begins with trade, whereas in the book trade ends it. Barter changes the holdings of traders but no cells, and a
+trader that lists places reads cells and only its own holding. After `ROUNDS` rounds a trader's holding depends on the
+state within `ROUNDS + 1` cells, and its list of places on the state within `MAX_VISION_CELLS`; both are 5 cells. The
+place that a trader gets depends on the lists of rivals up to twice its vision away. The reach is therefore 5 + 10.
 """
 
 from collections import namedtuple
@@ -59,9 +60,13 @@ REACH = max(MAX_VISION_CELLS, ROUNDS + 1) + 2 * MAX_VISION_CELLS
 
 TRADER = 1
 CHOICES = 4
-"""How many cells a trader lists, the best first."""
+"""The maximum number of cells that a trader lists, in order of preference."""
 WISH_ENTRIES = 5
 CELL, SUGAR, SPICE, DISTANCE, DRAWN = range(WISH_ENTRIES)
+"""The entries of a *wish*, a cell that a trader considers.
+
+They are the cell, the sugar and spice that the trader would have after gathering there, the distance in cells, and a
+random number that decides between equally good cells."""
 DRAWN_MAX = (1 << 63) - 1
 
 SCATTER = purpose("market.scatter")
@@ -70,13 +75,15 @@ STEER = purpose("market.steer")
 CLAIM = purpose("market.claim")
 
 TERRACES_PERMILLE = (363, 314, 222, 120)
-"""The distances from a peak within which the land bears 1/4, 2/4, 3/4 and all of its maximum: areas as in the book."""
+"""The distances from a peak, in 1/1000 of a map's side, within which the capacity is 1/4, 2/4, 3/4 and all of `peak`.
+
+The terraces have the same areas as in the book."""
 UNIT_BITS = 12
-"""Lengths on the map are measured in 1/4096 of its side."""
+"""The fractional bits of lengths on a map, whose unit is the map's side."""
 
 
 class LandSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The land: at most `peak` sugar or spice in a cell, and `repeat` x `repeat` copies of the book's map."""
+    """Settings of the land: `peak`, the maximum of sugar or spice in a cell, and `repeat` copies of the map a side."""
 
     peak: Annotated[int, Meta(ge=1, le=1000)] = 4
     repeat: Annotated[int, Meta(ge=1, le=1024)] = 1
@@ -88,7 +95,10 @@ Endowment = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class TraderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The number of traders, at most one in a cell, and the bounds of their randomly drawn properties."""
+    """Settings of the traders: their number, limited to the number of cells, and the bounds of their random properties.
+
+    Each trader draws a metabolism and an endowment of sugar and of spice, and a vision in cells.
+    """
 
     count: Annotated[int, Meta(ge=0, lt=1 << 30)]
     metabolism: tuple[Metabolism, Metabolism] = (1, 5)
@@ -97,7 +107,7 @@ class TraderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class TradeSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Whether there is trade, and the time in which the price that a cell shows decays to about a third."""
+    """Settings of trade: whether traders barter, and the ticks in which a cell's price decays to about a third."""
 
     enabled: bool = True
     fade_ticks: Annotated[int, Meta(ge=1, le=1000)] = 32
@@ -112,6 +122,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 Rules = namedtuple("Rules", ["enabled", "fade_ticks"])
+"""The settings of trade as integers, one of the region's constants."""
 
 TRADERS = Schema(
     "traders",
@@ -146,7 +157,10 @@ FIELDS = (
 
 @kernel
 def settle(place, traders, holder):
-    """Write which trader holds each cell: the one with the smallest id, if commands placed several in it."""
+    """Writes to `holder[cell]` the row of the trader in each cell.
+
+    If commands have placed several traders in a cell, the trader with the smallest id holds it.
+    """
     for row in range(len(traders.id)):
         cell = cell_of(place, traders, row)
         if holder[cell] < 0 or traders.id[row] < traders.id[holder[cell]]:
@@ -155,7 +169,7 @@ def settle(place, traders, holder):
 
 @kernel
 def spread(place, traders, total, count):
-    """Add the prices of this tick to the cells of the traders and their four neighbours."""
+    """Adds each trader's last price in this tick to `total`, and 1 to `count`, in its cell and the four neighbours."""
     for row in range(len(traders.id)):
         if traders.traded_tick[row] == place.tick:
             y, x = traders.y_fixed[row] >> SUBCELL_BITS, traders.x_fixed[row] >> SUBCELL_BITS
@@ -170,7 +184,7 @@ def spread(place, traders, total, count):
 
 @small
 def cell_towards(place, here, direction, distance):
-    """Returns the window cell at a distance east, south, west or north; `NONE` outside the window."""
+    """Returns the window cell `distance` cells from `here` in a direction; `NONE` if it is outside the window."""
     y, x = here // place.width, here % place.width
     step = distance if direction < 2 else -distance
     if direction & 1 == EAST:
@@ -180,13 +194,13 @@ def cell_towards(place, here, direction, distance):
 
 @small
 def after_gathering(have, lies):
-    """Returns a trader's holding after it gathers what lies in a cell, limited to `MAX_COUNT`."""
+    """Returns a trader's amount `have` of a substance after it gathers the amount `lies`, from 1 to `MAX_COUNT`."""
     return between(have + lies, 1, MAX_COUNT)
 
 
 @small
 def is_preferred(limbs, wishes, one, other, sugar_metabolism, spice_metabolism):
-    """Whether one wish is preferred to another: by welfare, then by distance, then by dice."""
+    """Returns whether `wishes[one]` is preferred to `wishes[other]`: by welfare, then distance, then random number."""
     better = compare(
         limbs,
         wishes[one, SUGAR],
@@ -205,17 +219,17 @@ def is_preferred(limbs, wishes, one, other, sugar_metabolism, spice_metabolism):
 
 @small
 def copy_wish(wishes, source, into):
-    """Copy a wish."""
+    """Copies `wishes[source]` to `wishes[into]`."""
     for entry in range(WISH_ENTRIES):
         wishes[into, entry] = wishes[source, entry]
 
 
 @kernel
 def choose(place, traders, holder, sugar, spice, limbs, wishes, target):
-    """Let each trader list the best free cells in sight, up to `CHOICES`, that it prefers to staying.
+    """Lists for each trader the best free cells within its vision that it prefers to its own, up to `CHOICES`.
 
-    `target: int32[CHOICES, rows]` gets the list, -1 where it is shorter. `wishes: int64[CHOICES + 2, WISH_ENTRIES]` is
-    working memory: first the wish to stay, then the list, then the cell that is being considered.
+    Writes the lists to `target: int32[CHOICES, rows]`, filled up with -1. `wishes: int64[CHOICES + 2, WISH_ENTRIES]` is
+    working memory: the trader's own cell, the list, and the cell that is being considered.
     """
     new = CHOICES + 1
     for row in range(len(traders.id)):
@@ -223,7 +237,7 @@ def choose(place, traders, holder, sugar, spice, limbs, wishes, target):
         own_sugar, own_spice = np.int64(traders.sugar_count[row]), np.int64(traders.spice_count[row])
         sugar_metabolism, spice_metabolism = needs(traders, row)
         wishes[0, DISTANCE] = 0
-        wishes[0, SUGAR], wishes[0, SPICE] = 0, 0  # a trader that was placed in another's cell moves to any free cell
+        wishes[0, SUGAR], wishes[0, SPICE] = 0, 0  # a trader that shares another's cell moves to any free cell
         if holder[here] == row:
             wishes[0, SUGAR], wishes[0, SPICE] = (
                 after_gathering(own_sugar, sugar[here]),
@@ -255,13 +269,16 @@ def choose(place, traders, holder, sugar, spice, limbs, wishes, target):
 
 @small
 def draw_at_rank(drawn, rank):
-    """Returns a trader's draw for its choice of a rank; the order is reversed from one rank to the next."""
+    """Returns the random number with which a trader competes for its choice `rank`; odd ranks reverse the order."""
     return drawn if rank & 1 == 0 else DRAWN_MAX - drawn
 
 
 @kernel
 def claim(place, traders, target, drawn, first, first_rank):
-    """Let each cell accept one of the traders that rank it highest, by dice."""
+    """Writes to `first[cell]` the trader that each cell accepts: a random one of those that rank the cell highest.
+
+    `first_rank[cell]` is that trader's rank of the cell, and `drawn[row]` each trader's random number.
+    """
     for row in range(len(traders.id)):
         for rank in range(CHOICES):
             cell = np.int64(target[rank, row])
@@ -279,7 +296,7 @@ def claim(place, traders, target, drawn, first, first_rank):
 
 @kernel
 def go(place, traders, target, first):
-    """Move each trader to the best cell that accepts it, or let it stay."""
+    """Moves each trader to the best cell that accepts it; the others stay."""
     for row in range(len(traders.id)):
         for rank in range(CHOICES):
             cell = np.int64(target[rank, row])
@@ -293,7 +310,10 @@ def go(place, traders, target, first):
 
 @kernel
 def gather_and_burn(place, traders, holder, sugar, spice, dead):
-    """Let traders gather all in their cells and burn what they need; mark those that have exhausted either as dead."""
+    """Lets traders gather the sugar and spice in their cells and burn their metabolisms.
+
+    Sets `dead[row]` to 1 for traders whose sugar or spice is exhausted.
+    """
     for row in range(len(traders.id)):
         cell = cell_of(place, traders, row)
         if holder[cell] == row:
@@ -314,12 +334,12 @@ def gather_and_burn(place, traders, holder, sugar, spice, dead):
 
 
 def rules_of(region: Region) -> Rules:
-    """Returns the rules, from the region's constants."""
+    """Returns the rules, read from the region's constant `rules`."""
     return Rules(*region.constants["rules"].tolist())
 
 
 def holders(region: Region) -> np.ndarray:
-    """Returns the trader of each window cell, `int32[cells]`: a row, or -1; scratch."""
+    """Returns the row of the trader that holds each window cell, -1 if none, `int32[cells]`; a scratch array."""
     holder = region.scratch("holder").reshape(-1)
     holder.fill(NONE)
     call(settle, region.place(), region.tables["traders"].record(), holder)
@@ -327,7 +347,7 @@ def holders(region: Region) -> np.ndarray:
 
 
 def trade(region: Region) -> int:
-    """Let neighbours barter. Returns how many pairs in the window did not get to trade in this tick."""
+    """Lets neighbours barter. Returns the number of pairs in the window that still wait after `ROUNDS` rounds."""
     place, table, holder = region.place(), region.tables["traders"], holders(region)
     traders, limbs = table.record(), np.zeros((2, LIMBS + 1), np.int64)
     waiting, called = np.empty((2, table.count), np.uint8), np.empty((2, table.count), np.uint8)
@@ -340,7 +360,10 @@ def trade(region: Region) -> int:
 
 
 def update_prices(region: Region) -> None:
-    """Set each cell's price to the mean of those paid in or beside it in this tick; others decay towards 0."""
+    """Sets each cell's price to the mean of the prices in this tick in it and its four neighbours.
+
+    The prices of cells without trade decay towards 0.
+    """
     total, count = region.scratch("price_total"), region.scratch("price_count")
     total.fill(0)
     count.fill(0)
@@ -352,14 +375,14 @@ def update_prices(region: Region) -> None:
 
 
 def grow_back(region: Region) -> None:
-    """Add one unit per tick of each substance, up to the cell's capacity."""
+    """Adds one unit of sugar and of spice to each cell below its capacity."""
     for name in ("sugar", "spice"):
         field = region[name]
         field += field < region[f"{name}_capacity"]
 
 
 def travel(region: Region) -> None:
-    """Let traders choose places and move; then gather, burn, and die if either is exhausted."""
+    """Lets traders choose cells and move, gather and burn sugar and spice, and die if either is exhausted."""
     place, table, holder = region.place(), region.tables["traders"], holders(region)
     traders, limbs = table.record(), np.zeros((2, LIMBS + 1), np.int64)
     sugar, spice = region["sugar"].reshape(-1), region["spice"].reshape(-1)
@@ -376,7 +399,7 @@ def travel(region: Region) -> None:
 
 
 def live(region: Region) -> None:
-    """Run a tick: barter, then growth, movement, consumption and death."""
+    """Runs the law: barter, then growth, movement, consumption and death."""
     if rules_of(region).enabled:
         trade(region)
     update_prices(region)
@@ -388,10 +411,10 @@ def live(region: Region) -> None:
 
 
 def capacities(region: Region, peak: int, repeat: int, mirrored: bool) -> np.ndarray:
-    """Returns the land's capacity for a substance, `int64[height, width]`: four terraces round peaks in opposite
-    corners.
+    """Returns the capacity of each cell for sugar or spice, `int64[height, width]`.
 
-    Sugar has its peaks in the north-east and the south-west, spice in the other two corners (`mirrored`).
+    Each map has four terraces around each of two peaks: for sugar in the north-east and the south-west, for spice
+    (`mirrored`) in the north-west and the south-east.
     """
     side = 1 << UNIT_BITS
     y, x = (np.arange(size, dtype=np.int64) * side * repeat // size % side for size in region.torus)
@@ -412,7 +435,11 @@ def layout(world: WorldFile) -> tuple[tuple[Field, ...], list[Schema]]:
 
 
 def draw_between(ids: np.ndarray, seed: int, bounds: tuple[int, int], index: int, key: str) -> np.ndarray:
-    """Draws a uniform number between two bounds (inclusive) for each trader."""
+    """Returns a uniform random number for each trader, between the `bounds` (inclusive).
+
+    `index` distinguishes the random numbers of a trader. Raises WorldFileError, which names the setting `key`, if the
+    bounds are in the wrong order.
+    """
     low, high = bounds
     if low > high:
         raise WorldFileError(f"traders.{key} = [{low}, {high}]: put the smaller number first")
@@ -420,7 +447,7 @@ def draw_between(ids: np.ndarray, seed: int, bounds: tuple[int, int], index: int
 
 
 def genesis(world: WorldFile, region: Region) -> None:
-    """Fill the land to its capacity, and place traders at random, at most one in a cell."""
+    """Fills all cells to their capacities, and places traders at random, at most one in a cell."""
     land, traders, rules = world.settings.land, world.settings.traders, world.settings.trade
     region.constants = {"rules": np.array(Rules(int(rules.enabled), rules.fade_ticks), np.int64)}
     for name, mirrored in (("sugar", False), ("spice", True)):
@@ -451,11 +478,11 @@ def species(world: WorldFile) -> list[str]:
 
 
 def prices(world: WorldFile, region: Region) -> dict[str, float]:
-    """A measure: the exchanges of the last tick, and mean and standard deviation of the natural logarithms of their
-    prices.
+    """Returns the measure `prices` of the last tick.
 
-    Both traders of an exchange store it, and it is counted once; exchanges of traders that died are lost by half. The
-    mean of no price is NaN, as is the standard deviation of a single one.
+    `exchanges` is the number of exchanges, `log_price` the mean and `price_spread` the standard deviation of the
+    natural logarithms of their prices. Both traders store an exchange, which counts one half for each that still lives.
+    The mean is NaN without exchanges, the standard deviation with fewer than two.
     """
     table = region.tables["traders"]
     rows = region.owned_rows("traders") & (table["traded_tick"] == region.tick - 1)

@@ -1,17 +1,19 @@
-"""Wolf-Sheep predation as in Mesa's example `wolf_sheep`, as integer laws.
+"""The world `wolf_sheep`: wolf-sheep predation as in Mesa's example, as integer laws.
 
 The model is Wilensky's (NetLogo Wolf Sheep Predation, Center for Connected Learning, Northwestern University, 1997). In
 a tick each sheep moves to one of the four neighbouring cells without a wolf, preferably one with grown grass, loses 1
-energy, eats the grass if it is grown, dies below 0, and otherwise may bear a lamb, by dice, to which it gives half of
-its energy. Then the wolves do the same: they move to where sheep are and eat one each.
+energy, eats the grass if it is grown, and dies if its energy is below 0. Otherwise it bears a lamb with a given
+probability, to which it gives half of its energy. Then the wolves do the same: they move to cells with sheep, and each
+eats one sheep.
 
-In Mesa animals act one after another, so that later ones find what is left. Here they act at the same time, in `ROUNDS`
-rounds: all that seek food choose a cell and queue there in an order by dice; the first get it, and the others choose
-again among what is left. Which animal is first differs from Mesa's order; how much they eat in all does not.
+In Mesa animals act one after another, so that later animals find only the remaining food. Here they act at the same
+time, in `ROUNDS` rounds: all animals that seek food choose a cell and join its queue in random order; the first in the
+queue get the food, and the others choose again among the remaining food. The order of the animals differs from Mesa's,
+but the total amount of food eaten does not.
 
-The state of a cell after `ROUNDS` of choosing (1 cell) and queueing (1 cell) depends on cells up to `2 * ROUNDS` away.
-No index by cell is needed: each pass runs once over the rows and updates counts of cells, or queues in the order of
-dice, so that the order of rows does not matter.
+In each round, choosing and queueing each read the state one cell away, so the result depends on cells up to `2 *
+ROUNDS` away. No index by cell is needed: each pass runs once over the rows and updates counts of cells, or inserts
+beings into queues ordered by random numbers, so that the order of rows does not matter.
 """
 
 from collections import namedtuple
@@ -33,7 +35,9 @@ from umwelt.sandbox.units import ONE, RATE_BITS, SUBCELL, SUBCELL_BITS, fraction
 ROUNDS = 2
 SHEEP, WOLF = 1, 2
 LITTER = 3
-"""The most births of a kind in one cell and tick: their ids have the kinds 1, 3, 5 (sheep) and 2, 4, 6 (wolves)."""
+"""The maximum number of births of each kind in a cell and tick.
+
+Their ids differ by the kind: 1, 3, 5 for sheep and 2, 4, 6 for wolves."""
 
 SCATTER = purpose("wolf_sheep.scatter")
 VIGOUR = purpose("wolf_sheep.vigour")
@@ -45,17 +49,18 @@ LITTER_QUEUE = purpose("wolf_sheep.litter")
 PREY = purpose("wolf_sheep.prey")
 
 SEEKING, ARRIVED, EATING = 0, 1, 2
+"""The states of an animal in a tick: it still seeks food, has chosen its cell without food, or has got food."""
 DIRECTIONS = 4
 
 
 class GrassSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The pasture."""
+    """Settings of the grass: the ticks from being eaten until it is grown again."""
 
     regrowth_ticks: Annotated[int, Meta(ge=1, le=1_000_000)] = 30
 
 
 class AnimalSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A kind of animal: its number at tick 0, its probability of a birth per tick, and the energy of a meal."""
+    """Settings of a kind of animal: number at tick 0, probability of a birth per tick, and energy gained by a meal."""
 
     count: Annotated[int, Meta(ge=0, lt=1 << 30)]
     reproduce: Annotated[float, Meta(ge=0, le=1)]
@@ -83,7 +88,7 @@ WOLF_TABLE = Schema("wolves", WOLF, _ANIMAL, __name__)
 
 
 def rules_of(region: Region) -> Rules:
-    """Returns the rules, from the region's constants."""
+    """Returns the rules, read from the region's constant `rules`."""
     return Rules(*region.constants["rules"].tolist())
 
 
@@ -92,27 +97,30 @@ def rules_of(region: Region) -> Rules:
 
 @small
 def cell_of(place, beings, row):
-    """Returns the window cell of a being."""
+    """Returns the index of the window cell in which a being is."""
     return np.int64(beings.y_fixed[row] >> SUBCELL_BITS) * place.width + (beings.x_fixed[row] >> SUBCELL_BITS)
 
 
 @small
 def inside(place, beings, row):
-    """Whether all four neighbours of a being's cell are in the window; beings on its rim do not move."""
+    """Returns whether the four neighbours of a being's cell are in the window; beings at the edge do not move."""
     y, x = beings.y_fixed[row] >> SUBCELL_BITS, beings.x_fixed[row] >> SUBCELL_BITS
     return 0 < y < place.height - 1 and 0 < x < place.width - 1
 
 
 @small
 def neighbour(place, cell, direction):
-    """Returns the next window cell east, south, west or north."""
+    """Returns the window cell next to `cell` in a direction: east, south, west, north for 0 to 3."""
     step = 1 if direction & 1 == 0 else place.width
     return cell + step if direction < 2 else cell - step
 
 
 @small
 def join(head, behind, drawn, ids, cell, row):
-    """Insert a being into the queue of a cell, ordered by larger draws, then smaller ids."""
+    """Inserts the being `row` into the queue of a cell, ordered by descending random numbers `drawn`, then by ids.
+
+    `head[cell]` is the first row of the queue, `behind[row]` the next row, -1 at the end.
+    """
     ahead, at = np.int64(-1), np.int64(head[cell])
     while at >= 0 and (drawn[at] > drawn[row] or (drawn[at] == drawn[row] and ids[at] < ids[row])):
         ahead, at = at, np.int64(behind[at])
@@ -125,7 +133,7 @@ def join(head, behind, drawn, ids, cell, row):
 
 @small
 def is_among_first(head, behind, cell, row, count):
-    """Whether a being is one of the first `count` in the queue of a cell."""
+    """Returns whether the being `row` is among the first `count` in the queue of a cell."""
     at = np.int64(head[cell])
     for _ in range(count):
         if at < 0 or at == row:
@@ -136,7 +144,7 @@ def is_among_first(head, behind, cell, row, count):
 
 @small
 def pick(options, drawn):
-    """Returns one of the directions in a set of bits, uniformly."""
+    """Returns a random direction whose bit is set in `options`, uniformly chosen by `drawn`, a result of `draw`."""
     count = (options & 1) + (options >> 1 & 1) + (options >> 2 & 1) + (options >> 3 & 1)
     skip = below(drawn, count)
     for direction in range(DIRECTIONS):
@@ -152,14 +160,17 @@ def pick(options, drawn):
 
 @kernel
 def count_in_cells(place, beings, count):
-    """Count the beings in each cell."""
+    """Adds the number of beings in each window cell to `count`."""
     for row in range(len(beings.id)):
         count[cell_of(place, beings, row)] += 1
 
 
 @kernel
 def seek_grass(place, turn, sheep, wolf_count, ripe_tick, state, target, drawn, head, behind):
-    """Let each seeking sheep choose a cell; if there is grown grass it joins the cell's queue."""
+    """Lets each seeking sheep choose a cell; it joins the cell's queue if grass is grown there, else it has arrived.
+
+    `turn` is the number of the round. Writes `target[row]`, the chosen window cell.
+    """
     for row in range(len(sheep.id)):
         if state[row] != SEEKING:
             continue
@@ -186,7 +197,7 @@ def seek_grass(place, turn, sheep, wolf_count, ripe_tick, state, target, drawn, 
 
 @kernel
 def eat_grass(place, regrowth_ticks, last, ripe_tick, state, target, head):
-    """Let the first in each queue eat; the others seek again, or get nothing after the last round."""
+    """Lets the first sheep in each queue eat; the others seek again, or stay without food in the last round."""
     for row in range(len(state)):
         if state[row] == SEEKING:
             if head[target[row]] == row:
@@ -198,7 +209,10 @@ def eat_grass(place, regrowth_ticks, last, ripe_tick, state, target, head):
 
 @kernel
 def seek_sheep(place, turn, wolves, sheep_count, eaten, state, target, drawn, head, behind):
-    """Let each seeking wolf choose a cell; if there are sheep left it joins the cell's queue."""
+    """Lets each seeking wolf choose a cell; it joins the cell's queue if sheep are left there, else it has arrived.
+
+    `turn` is the number of the round. Writes `target[row]`, the chosen window cell.
+    """
     for row in range(len(wolves.id)):
         if state[row] != SEEKING:
             continue
@@ -223,7 +237,10 @@ def seek_sheep(place, turn, wolves, sheep_count, eaten, state, target, drawn, he
 
 @kernel
 def catch_sheep(last, sheep_count, eaten, state, target, head, behind):
-    """Let as many in each queue as there are sheep left catch one; the others seek again, or get nothing at last."""
+    """Lets the first wolves in each queue catch the remaining sheep, one each.
+
+    The other wolves seek again, or stay without food in the last round.
+    """
     for row in range(len(state)):
         if state[row] == SEEKING:
             cell = target[row]
@@ -235,7 +252,7 @@ def catch_sheep(last, sheep_count, eaten, state, target, head, behind):
 
 @kernel
 def count_caught(before, state, target, eaten):
-    """Add the catch of this round to the number eaten in each cell."""
+    """Adds the number of sheep caught in this round to `eaten[cell]`; `before` are the states before the catch."""
     for row in range(len(state)):
         if state[row] == EATING and before[row] == SEEKING:
             eaten[target[row]] += 1
@@ -243,7 +260,7 @@ def count_caught(before, state, target, eaten):
 
 @kernel
 def queue_prey(place, sheep, sheep_count, eaten, drawn, head, behind):
-    """Queue the sheep of cells where some but not all are eaten, in an order by dice."""
+    """Inserts the sheep of cells where some but not all sheep are eaten into the cells' queues, in random order."""
     for row in range(len(sheep.id)):
         cell = cell_of(place, sheep, row)
         if 0 < eaten[cell] < sheep_count[cell]:
@@ -253,7 +270,7 @@ def queue_prey(place, sheep, sheep_count, eaten, drawn, head, behind):
 
 @kernel
 def mark_eaten(place, sheep, sheep_count, eaten, head, behind, dead):
-    """Mark the eaten sheep as dead."""
+    """Sets `dead[row]` to 1 for eaten sheep: the first `eaten[cell]` in the queue of a cell, or all sheep in it."""
     for row in range(len(sheep.id)):
         cell = cell_of(place, sheep, row)
         if eaten[cell] > 0:
@@ -263,10 +280,10 @@ def mark_eaten(place, sheep, sheep_count, eaten, head, behind, dead):
 
 @kernel
 def arrive(place, gain, births, beings, state, target, drawn, head, behind, dead, parents):
-    """Move animals to their chosen cells, take 1 energy, add the gain of a meal, mark those below 0 as dead.
+    """Moves animals to their chosen cells and updates their energy: -1, and `gain` for animals that eat.
 
-    The others join their cell's queue for births with the given probability. Returns how many do, and writes their rows
-    to `parents`.
+    Sets `dead[row]` to 1 for animals whose energy is below 0. The others join their cell's queue for births with the
+    probability `births` (2^-24). Writes the rows of these to `parents` and returns their number.
     """
     count = 0
     for row in range(len(beings.id)):
@@ -289,7 +306,10 @@ def arrive(place, gain, births, beings, state, target, drawn, head, behind, dead
 
 @kernel
 def bear(place, kind, first_child, beings, parents, target, head, behind):
-    """Create a child of each of the first `LITTER` in a cell's queue; others do not breed. Returns the number born."""
+    """Creates a child of each of the first `LITTER` animals in each cell's queue. Returns the number of children.
+
+    The children are written to the rows from `first_child` on.
+    """
     count = 0
     for i in range(len(parents)):
         parent = np.int64(parents[i])
@@ -314,7 +334,7 @@ def bear(place, kind, first_child, beings, parents, target, head, behind):
 
 
 class _Walk:
-    """Working arrays of a law for each animal and each cell; made by the law, and used for one tick."""
+    """Working arrays of a law, for each animal of a table and each window cell; used during one tick."""
 
     def __init__(self, region: Region, name: str):
         rows = region.tables[name].count
@@ -327,16 +347,16 @@ class _Walk:
         self.clear()
 
     def clear(self) -> None:
-        """Empty all queues."""
+        """Empties all queues."""
         self.head.fill(-1)
 
     @property
     def queues(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The arrays of the queues: draws by row, first rows by cell, next rows by row."""
+        """The arrays of the queues: random numbers by row, first rows by cell, next rows by row."""
         return self.drawn, self.head, self.behind
 
     def live(self, kind: int, gain: int, births: int) -> None:
-        """Let the animals move to their chosen cells, and breed and die there."""
+        """Lets the animals move to their chosen cells, then breed or die there."""
         place, table = self.region.place(), self.table
         dead = np.zeros(len(self.state), np.uint8)
         parents = np.empty(len(self.state), np.int32)
@@ -347,7 +367,7 @@ class _Walk:
             born = call(
                 bear, place, kind, new.start, table.record(), parents[:wanted], self.target, self.head, self.behind
             )
-            # parents beyond a cell's `LITTER` leave unused rows at the end
+            # parents beyond the first `LITTER` of a cell leave unused rows at the end
             self.region.record_births(self.name, slice(new.start, new.start + born))
             dead = np.concatenate([dead, np.zeros(born, np.uint8)])
             if born < wanted:
@@ -356,7 +376,7 @@ class _Walk:
 
 
 def count_animals(region: Region, name: str) -> np.ndarray:
-    """Returns the number of animals of a kind in each window cell, `int32[cells]`; scratch."""
+    """Returns the number of animals of a table in each window cell, `int32[cells]`; a scratch array."""
     count = region.scratch(f"{name}_count").reshape(-1)
     count.fill(0)
     call(count_in_cells, region.place(), region.tables[name].record(), count)
@@ -364,7 +384,7 @@ def count_animals(region: Region, name: str) -> np.ndarray:
 
 
 def graze(region: Region) -> None:
-    """Run the sheep's part of a tick: avoid wolves, find grass, eat, breed, die."""
+    """Runs the law of the sheep: they avoid wolves, move to grass, eat, breed and die."""
     rules, place, walk = rules_of(region), region.place(), _Walk(region, "sheep")
     wolf_count = count_animals(region, "wolves")
     ripe_tick, sheep = region.fields["ripe_tick"].reshape(-1), walk.table.record()
@@ -376,7 +396,7 @@ def graze(region: Region) -> None:
 
 
 def hunt(region: Region) -> None:
-    """Run the wolves' part of a tick: move to sheep, catch one, breed, die."""
+    """Runs the law of the wolves: they move to sheep, catch one each, breed and die."""
     rules, place, walk = rules_of(region), region.place(), _Walk(region, "wolves")
     sheep_count = count_animals(region, "sheep")
     eaten = region.scratch("eaten").reshape(-1)
@@ -393,7 +413,7 @@ def hunt(region: Region) -> None:
 
 
 def remove_eaten(region: Region, sheep_count: np.ndarray, eaten: np.ndarray) -> None:
-    """Remove the sheep that were caught; dice choose which of a cell's."""
+    """Removes the caught sheep, `eaten[cell]` random ones of each cell."""
     place, prey = region.place(), _Walk(region, "sheep")
     sheep, dead = prey.table.record(), np.zeros(prey.table.count, np.uint8)
     call(queue_prey, place, sheep, sheep_count, eaten, *prey.queues)
@@ -405,7 +425,7 @@ def remove_eaten(region: Region, sheep_count: np.ndarray, eaten: np.ndarray) -> 
 
 
 def layout(world: WorldFile) -> tuple[tuple[Field, ...], list[Schema]]:
-    """Returns the field of grass, and the tables of sheep and wolves."""
+    """Returns the fields (the growth of grass) and the tables of sheep and wolves."""
     return (Field("ripe_tick", "int32", unit="tick from which on the grass is grown"),), [SHEEP_TABLE, WOLF_TABLE]
 
 
@@ -422,7 +442,11 @@ def rules_from(settings: Settings) -> Rules:
 
 
 def genesis(world: WorldFile, region: Region) -> None:
-    """Grow half of the grass, the rest to random stages; place animals at random, with up to two meals of energy."""
+    """Generates grass and animals.
+
+    The grass is grown in about half of the cells and at random stages in the others. Animals have random positions and
+    energies of up to two meals.
+    """
     rules = rules_from(world.settings)
     region.constants = {"rules": np.array(rules, np.int64)}
     cells = np.arange(region.torus.cells, dtype=np.int64)

@@ -1,15 +1,16 @@
-"""What the genes of a genome mean, and how they mutate.
+"""The layout of genomes, and their mutation.
 
 A genome is a row of `int8`. A plant's genome holds its traits, `PLANT_GENES`. A monster's genome holds, in this order:
 
-    organ slots     one gene a slot: the organ that is built in it
+    organ slots     one gene for each slot: the organ that is built in it
     traits          `MONSTER_TRAITS`
-    net weights     of each stimulus of version 1, of each memory unit, then of each drive: `MEMORY` genes each
-    added genes     of each entry of `interface.ADDED`, in its order: `ORGAN_SLOTS` genes for an organ,
-                    `MEMORY` weights for a stimulus
+    net weights     for each stimulus of version 1, each memory unit, then each drive: `MEMORY` weights
+    added genes     for each entry of `interface.ADDED`, in its order: `ORGAN_SLOTS` genes if it is an organ,
+                    `MEMORY` weights if it is a stimulus
 
-So an older genome is a shorter one with the same meaning: genes that were added after it are 0, which asks for no added
-organ and ignores added stimuli. New plant traits go to the end of `PLANT_GENES`. A trait's gene is read as 0 to 255.
+A genome of an older version is therefore a prefix of the present layout. Its missing genes are read as 0, which builds
+no added organ and ignores added stimuli. New plant traits are appended to `PLANT_GENES`. The gene of a trait is stored
+as -128 to 127 and read as 0 to 255.
 """
 
 import numpy as np
@@ -36,9 +37,13 @@ MONSTER_TRAITS = (
     "fangs",
     "glow",
 )
-"""`birth_organs`: organs that a child is born with; `breed_reserve`: sugar kept back when breeding; `fangs`: from jaws
-that grind leaves to jaws that tear flesh; `hue`, `shade`, `pattern` and `glow`: appearance only; `marker_*`: kinship
-only."""
+"""The traits of monsters, in the order of their genes.
+
+`birth_organs` sets how many organs a child is born with, `breed_reserve` the sugar that a monster needs before it
+breeds, `longevity` the age from which it may die, `mutation` the mutation rate of its children, and `fangs` the kind of
+jaw: from 0 (grinds leaves) to 255 (tears flesh). `hue`, `shade`, `pattern` and `glow` affect only the appearance,
+`marker_a` to `marker_c` only the kinship that monsters sense.
+"""
 
 INPUTS = len(STIMULI)
 OUTPUTS = len(DRIVES)
@@ -47,25 +52,25 @@ FIRST_WEIGHT = ORGAN_SLOTS + len(MONSTER_TRAITS)
 FIRST_RECURRENT = FIRST_WEIGHT + len(FIRST_STIMULI) * MEMORY
 FIRST_OUTPUT = FIRST_RECURRENT + MEMORY * MEMORY
 FIRST_ADDED = FIRST_OUTPUT + OUTPUTS * MEMORY
-"""The first gene of what was added after version 1; the length of a monster's genome of version 1."""
+"""Index of the first gene added after version 1; also the length of a monster's genome of version 1."""
 
 _ADDED_GENES = {"organ": ORGAN_SLOTS, "stimulus": MEMORY}
 MONSTER_LENGTHS = tuple(
     FIRST_ADDED + sum(_ADDED_GENES[kind] for kind, _ in ADDED[:count]) for count in range(len(ADDED) + 1)
 )
-"""The lengths of monsters' genomes of all versions, the present one last."""
+"""Length of a monster's genome in each version, oldest first."""
 PLANT_LENGTHS = (22,)
-"""The lengths of plants' genomes of all versions, the present one last."""
+"""Length of a plant's genome in each version, oldest first."""
 MONSTER_GENES = MONSTER_LENGTHS[-1]
 
 
 def _added_genes(kind: str) -> list[int]:
-    """The first gene of each added organ, or of each added stimulus."""
+    """Returns the index of the first gene of each added entry of a `kind`, "organ" or "stimulus"."""
     return [first for (of, _), first in zip(ADDED, MONSTER_LENGTHS, strict=False) if of == kind]
 
 
 INPUT_NAMES = (*STIMULI, *(f"memory_{unit}" for unit in range(MEMORY)))
-"""The inputs of the hidden units: the stimuli, and the activations of the units in the tick before."""
+"""Names of the inputs of the hidden units: the stimuli, and the units' own activations in the previous tick."""
 INPUT_GENES = np.array(
     [
         *range(FIRST_WEIGHT, FIRST_RECURRENT, MEMORY),
@@ -74,9 +79,9 @@ INPUT_GENES = np.array(
     ],
     np.int64,
 )
-"""The first of the `MEMORY` weights of each input, one for every hidden unit: `int64[input]`."""
+"""Index of the first weight of each input, `int64[input]`; `MEMORY` weights follow, one for each hidden unit."""
 DRIVE_GENES = np.arange(FIRST_OUTPUT, FIRST_ADDED, MEMORY)
-"""The first of the `MEMORY` weights of each drive, one for every hidden unit: `int64[drive]`."""
+"""Index of the first weight of each drive, `int64[drive]`; `MEMORY` weights follow, one for each hidden unit."""
 
 TRAIT = {name: FIRST_TRAIT + index for index, name in enumerate(MONSTER_TRAITS)}
 BIRTH_ORGANS, BREED_RESERVE, LONGEVITY, MUTATION = (TRAIT[name] for name in MONSTER_TRAITS[:4])
@@ -134,38 +139,38 @@ assert PLANT_LENGTHS[-1] == len(PLANT_GENES)
 
 MUTATE = purpose("genome.mutate")
 ODDS_BITS = 16
-"""Mutation rates are in 1/65536."""
+"""Mutation rates are in units of 2^-16."""
 TRAIT_RATE_FACTOR, TRAIT_STEP_FACTOR = 4, 2
 STEP_BITS = 4
 STEP_MASK = (1 << STEP_BITS) - 1
 STEPS = 1 << 2 * STEP_BITS
-"""Pairs of two dice of 16 sides; their difference is the step of a mutation, -15 to 15."""
+"""Number of pairs of two 4-bit random numbers. Their difference is the step of a mutation, -15 to 15."""
 CHANGES = STEPS + STEPS // 16
-"""The ways in which a gene changes: by a step, or (one in 17) to a value drawn evenly."""
+"""Number of equally likely mutations: `STEPS` of them add a step, the others (1 in 17) set a uniformly random value."""
 VALUE_SHIFT = 20
 
 NO_ORGAN = -1
 FIRST_ORGANS_COUNT = len(FIRST_ORGANS)
 ORGAN_CODES = FIRST_ORGANS_COUNT + 1
-"""The gene of a slot modulo this is the organ of version 1 that it asks for, or `FIRST_ORGANS_COUNT` for none.
+"""Modulus of slot genes: `(gene + 128) % ORGAN_CODES` is an organ of version 1, or `FIRST_ORGANS_COUNT` for none.
 
-Added organs do not change it, so that the genes of slots keep their meaning: they have genes of their own.
+Organs added later leave the modulus unchanged, so that slot genes keep their meaning; they have separate genes.
 """
 ADDED_ORGAN_GENES = np.array(_added_genes("organ"), np.int64)
-"""The first of the `ORGAN_SLOTS` genes of each added organ: `int64[organ]`."""
+"""Index of the first gene of each added organ, `int64[organ]`; `ORGAN_SLOTS` genes follow, one for each slot."""
 ADDED_ORGAN_MIN = 64
-"""A slot asks for an added organ where the organ's gene for this slot is at least this."""
+"""Smallest value of an added organ's gene for a slot at which that organ is built in the slot."""
 
 
 @small
 def trait(genome, row, gene):
-    """A gene read as 0 to 255."""
+    """Returns gene number `gene` of the genome in `row`, shifted from -128 .. 127 to 0 .. 255."""
     return np.int64(genome[row, gene]) - GENE_MIN
 
 
 @small
 def organ_in_slot(genome, row, slot):
-    """The organ that a slot asks for: an index of `ORGANS`, or `NO_ORGAN`."""
+    """Returns the organ that a genome builds in `slot`: an index of `ORGANS`, or `NO_ORGAN`."""
     for added in range(len(ADDED_ORGAN_GENES)):
         if genome[row, ADDED_ORGAN_GENES[added] + slot] >= ADDED_ORGAN_MIN:
             return np.int64(FIRST_ORGANS_COUNT + added)
@@ -174,7 +179,7 @@ def organ_in_slot(genome, row, slot):
 
 
 def organs_in_slots(genomes: np.ndarray) -> np.ndarray:
-    """The organs that the slots of genomes (`int8[n, gene]`) ask for, as `organ_in_slot`: `int64[n, slot]`."""
+    """Returns `organ_in_slot` of all slots of `genomes` (`int8[n, gene]`), `int64[n, slot]`."""
     codes = (genomes[:, :ORGAN_SLOTS].astype(np.int64) - GENE_MIN) % ORGAN_CODES
     organs = np.where(codes < FIRST_ORGANS_COUNT, codes, NO_ORGAN)
     for added, first in reversed(list(enumerate(ADDED_ORGAN_GENES.tolist()))):
@@ -184,7 +189,7 @@ def organs_in_slots(genomes: np.ndarray) -> np.ndarray:
 
 
 def set_organ(genome: np.ndarray, slot: int, name: str) -> None:
-    """Let a slot of a genome (`int8[gene]`) ask for an organ, or for none if `name` is "none"."""
+    """Sets the genes of `slot` in a `genome` (`int8[gene]`) so that it builds organ `name`, or none for "none"."""
     index = ORGANS.index(name) if name in ORGANS else NO_ORGAN
     code = index if 0 <= index < FIRST_ORGANS_COUNT else FIRST_ORGANS_COUNT
     genome[slot] = code + GENE_MIN + ORGAN_CODES * (GENE_VALUES // ORGAN_CODES // 2)
@@ -194,10 +199,10 @@ def set_organ(genome: np.ndarray, slot: int, name: str) -> None:
 
 @small
 def mutate(genome, row, rate_65536, first_trait, last_trait, seed, tick, key):
-    """Change each gene of a newborn with odds `rate_65536 : 65536`; `key` is its id, the key of its dice.
+    """Mutates the genome of a newborn in place: each gene changes with probability `rate_65536` / 65536.
 
-    Most changes are small steps. The genes from `first_trait` up to but not including `last_trait` are traits: there
-    are few of them, so they change four times as often and by steps twice as large.
+    Most changes are small steps. The genes `first_trait` to `last_trait - 1` are traits; because there are few of them,
+    they change four times as often and by steps twice as large. `key`, the newborn's id, keys the random numbers.
     """
     for gene in range(genome.shape[1]):
         is_trait = first_trait <= gene < last_trait
@@ -206,7 +211,7 @@ def mutate(genome, row, rate_65536, first_trait, last_trait, seed, tick, key):
             change = below((drawn & 0x7FFFFFFF) << 32, CHANGES)
             value = np.int64(genome[row, gene])
             if change < STEPS:
-                # the difference of two dice: small steps are more frequent than large ones
+                # the difference of two random numbers: small steps are more frequent than large ones
                 step = (change & STEP_MASK) - (change >> STEP_BITS)
                 value += step * TRAIT_STEP_FACTOR if is_trait else step
             else:

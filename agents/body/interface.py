@@ -1,10 +1,11 @@
-"""The names, units and order of what bodies and behaviours share: substances, organs, stimuli and drives.
+"""The names and order of substances, organs, stimuli and drives, which bodies and behaviours share.
 
-Each list stands here only; all other modules import it, and viewers get it in the welcome message. The lists are
-append-only, because genomes, snapshots and recordings hold positions in them. A new organ or stimulus is one entry at
-the end of `ADDED`; see `genome.py` for the genes that it gets.
+This is the only definition of these lists: other modules import them, and viewers receive them in the welcome message.
+The lists are append-only, because genomes, snapshots and recordings hold indices into them. To add an organ or a
+stimulus, append it to `ADDED`; `genome.py` describes the genes that it gets.
 
-Stimuli and drives are integers in 1/1024 (`ONE` is 1.0); behaviours in plain Python get them as floats from -1 to 1.
+Stimuli and drives are integers in units of 1/1024 (`ONE` is 1.0). Behaviours written in plain Python get floats from -1
+to 1.
 """
 
 SUBSTANCES = {
@@ -20,28 +21,32 @@ SUBSTANCES = {
     "musk": "CH2O",
     "alarm": "CH2O",
 }
-"""Earth's substances and their formulas. The substances that a world file adds follow after them."""
+"""Formulas of Earth's substances, by name. Substances that a world file adds get the indices that follow."""
 
 WATER, VAPOUR, OXYGEN, CARBON_DIOXIDE, MINERAL, SUGAR, TISSUE, DETRITUS, AROMA, MUSK, ALARM = range(11)
 
 BODY_CATALYSTS = ("leaf", "gut", "muscle", "builder", "hunger")
-"""Catalysts of reactions in bodies: lit leaf area, digesting gut, working muscle, growing tissue, and starvation."""
+"""Catalysts of the reactions in beings; laws set them for each being in every tick.
+
+`leaf` is the lit leaf area, `gut` the capacity to digest, `muscle` the energy used for upkeep and movement, `builder`
+the growth of tissue, and `hunger` the breakdown of tissue in a body without sugar.
+"""
 LEAF, GUT_CATALYST, MUSCLE, BUILDER, HUNGER = range(5)
 
 ADDED: tuple[tuple[str, str], ...] = ()
-"""What was added after version 1, in the order in which it was added: pairs of "organ" or "stimulus" and a name.
+"""Organs and stimuli added after version 1, oldest first: pairs of a kind ("organ" or "stimulus") and a name.
 
-Never remove an entry or change their order: the genes of later entries would move, and change their meaning.
+Never remove or reorder entries: the genes of later entries would move, and existing genomes would change their meaning.
 """
 
 FIRST_ORGANS = ("jaw", "gut", "leg", "eye", "armour", "spike", "store", "gland")
-"""The organs of version 1."""
+"""The organs of version 1 of the genome."""
 ORGANS = FIRST_ORGANS + tuple(name for kind, name in ADDED if kind == "organ")
 JAW, GUT, LEG, EYE, ARMOUR, SPIKE, STORE, GLAND = range(8)
 
 ANTENNAE = ("left", "ahead", "right")
 ANTENNA_SENSES = ("light", "water", "plant", "carrion", "aroma", "musk", "alarm", "heat", "body")
-"""What an antenna senses in the cell at its tip."""
+"""The properties that an antenna senses in the cell at its tip."""
 (
     SENSE_LIGHT,
     SENSE_WATER,
@@ -53,7 +58,7 @@ ANTENNA_SENSES = ("light", "water", "plant", "carrion", "aroma", "musk", "alarm"
     SENSE_HEAT,
     SENSE_BODY,
 ) = range(len(ANTENNA_SENSES))
-"""Positions among the stimuli of one antenna; those of antenna `i` begin at `i * len(ANTENNA_SENSES)`."""
+"""Offsets of the senses among the stimuli of an antenna; those of antenna `i` begin at `i * len(ANTENNA_SENSES)`."""
 
 OTHER_SENSES = ("touch", "other_bearing", "other_distance", "other_size", "other_kinship")
 SELF_SENSES = ("hunger", "thirst", "breath", "fatigue", "dry_eyes", "pain", "warmth", "age", "one")
@@ -61,14 +66,16 @@ SELF_SENSES = ("hunger", "thirst", "breath", "fatigue", "dry_eyes", "pain", "war
 FIRST_STIMULI = (
     tuple(f"{sense}_{antenna}" for antenna in ANTENNAE for sense in ANTENNA_SENSES) + OTHER_SENSES + SELF_SENSES
 )
-"""The stimuli of version 1."""
+"""The stimuli of version 1 of the genome."""
 STIMULI = FIRST_STIMULI + tuple(name for kind, name in ADDED if kind == "stimulus")
-"""What a monster senses: nine properties of the cell at the tip of each antenna, the nearest other monster, and itself.
+"""All stimuli of a monster: nine of the cell at the tip of each antenna, then those of other monsters and of itself.
 
-`carrion` is detritus, the matter of dead plants and bodies. `other_bearing` is -1 to 1 for half a turn (positive to the
-right, 0 with nothing in sight). `other_distance` is a share of the range of sight (1 with nothing in sight),
-`other_size` the other's share of the tissue of both, `other_kinship` 1 for equal marker genes. `hunger`, `thirst` and
-`breath` (lack of oxygen) are 1 when the body holds nothing. `one` is always 1.
+`carrion_*` is the detritus (matter of dead beings) in the cell. `touch` grows with the number of other monsters in the
+monster's own cell. The stimuli `other_*` describe the nearest other monster in sight: `other_bearing` from -1 to 1 for
+half a turn to either side (positive to the right, 0 if none is in sight), `other_distance` as a fraction of the range
+of sight (1 if none is in sight), `other_size` as its fraction of the tissue of both, and `other_kinship`, 1 for equal
+marker genes. `hunger`, `thirst` and `breath` (lack of oxygen) are 1 when the body holds no sugar, water or oxygen.
+`one` is always 1.
 """
 
 TOUCH, OTHER_BEARING, OTHER_DISTANCE, OTHER_SIZE, OTHER_KINSHIP = range(
@@ -87,15 +94,15 @@ TOUCH, OTHER_BEARING, OTHER_DISTANCE, OTHER_SIZE, OTHER_KINSHIP = range(
 ) = range(len(FIRST_STIMULI) - len(SELF_SENSES), len(FIRST_STIMULI))
 
 DRIVES = ("turn", "thrust", "bite", "graze", "drink", "grow", "breed", "rest", "blink", "musk_drive", "alarm_drive")
-"""What a monster does: `turn` (1 is an eighth turn to the right), `thrust`, and the strength of each other action."""
+"""The drives of a monster: `turn` (1 is an eighth turn to the right), `thrust`, and the strengths of other actions."""
 TURN_DRIVE, THRUST, BITE, GRAZE, DRINK, GROW, BREED, REST, BLINK, MUSK_DRIVE, ALARM_DRIVE = range(11)
 
 MEMORY = 8
-"""Hidden units of the default net; their activations are the monster's memory."""
+"""Number of hidden units of the default net, whose activations are the monster's memory."""
 
 SEED_ALOFT, SEED_IN_GROUND, MODULE = 0, 1, 2
-"""The stages of a plant's life."""
+"""Values of the column `stage` of plants."""
 STAGES = ("seed aloft", "seed in the ground", "module")
 
 PLANT_KIND, MONSTER_KIND = 1, 2
-"""The kinds in the ids of plants and monsters."""
+"""Values of the kind in an id, which distinguishes plants from monsters."""

@@ -1,7 +1,7 @@
 """The fields of Earth's cells, and the columns of its plants and monsters.
 
-Columns are found by name. A new column goes anywhere; new entries of a column go to its end, as the lists of
-`interface.py` do: then older snapshots open with the defaults of what was added.
+Snapshots identify columns by name, so a new column may be inserted anywhere. New entries of a column must be appended
+to it, as in the lists of `interface.py`. Older snapshots then open, with default values for what they lack.
 """
 
 from umwelt.agents.body.genome import MONSTER_GENES, PLANT_GENES
@@ -20,7 +20,7 @@ from umwelt.sandbox.region import Field
 
 
 def cell_fields(substances: tuple[str, ...]) -> tuple[Field, ...]:
-    """The fields of an Earth-like world: substances and elevation."""
+    """Returns the fields of an Earth-like world: the counts of `substances`, and the elevation."""
     return (
         Field("substance", "int32", parts=substances, unit="molecules"),
         Field("elevation", "int16", unit="height of one molecule of water", fixed=True),
@@ -28,6 +28,7 @@ def cell_fields(substances: tuple[str, ...]) -> tuple[Field, ...]:
 
 
 def _counts(substances: tuple[str, ...]) -> Column:
+    """Returns the column that holds the molecules of each substance in a being."""
     return Column("counts", "int32", parts=tuple(f"{name}_count" for name in substances), unit="molecules")
 
 
@@ -43,7 +44,7 @@ _COMMON = (
 
 
 def plant_columns(substances: tuple[str, ...]) -> tuple[Column, ...]:
-    """The columns of plants; a row is a module or a seed."""
+    """Returns the columns of the table of plants, in which each row is a module or a seed."""
     return (
         *_COMMON,
         _counts(substances),
@@ -62,7 +63,7 @@ def plant_columns(substances: tuple[str, ...]) -> tuple[Column, ...]:
 
 
 def monster_columns(substances: tuple[str, ...]) -> tuple[Column, ...]:
-    """The columns of monsters; a row is a monster."""
+    """Returns the columns of the table of monsters, in which each row is a monster."""
     return (
         *_COMMON,
         _counts(substances),

@@ -1,4 +1,4 @@
-"""Beings as plain data: read a row out of a region, put one into it."""
+"""Beings as plain data: reading them from a region and adding them to it."""
 
 from typing import Any
 
@@ -11,33 +11,35 @@ from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 
 NUMBER_MASK = (1 << PLACE_BITS) - 1
-"""An id holds so much of a journal number."""
+"""The bits of a journal number that the id of a spawned being contains."""
 
 Row = dict[str, int | list[int] | bytes]
-"""A being's carried columns by name, without `id` and place; a column of several entries is a list, or (int8) bytes."""
+"""A being's non-derived columns by name, without `id` and position.
+
+The value of a column with several entries is a list, or bytes for a column of int8."""
 
 
 def carried_columns(schema: Schema) -> list[Column]:
-    """Return the columns that a full row must give."""
+    """Returns the columns that a `Row` must contain: those of the schema except id, position and derived ones."""
     return [column for column in schema.own if not column.derived]
 
 
 def entries_of(value: Any) -> Any:
-    """Return a row's value as numbers."""
+    """Returns a value of a `Row` as numbers: bytes become an array of int8, other values are unchanged."""
     return np.frombuffer(value, np.int8) if isinstance(value, bytes) else value
 
 
 def row_of(table: Table, index: int) -> Row:
-    """Return a row's carried columns as plain data, a genome as bytes."""
+    """Returns the row number `index` of a table as plain data, with the genome as bytes."""
     values = {column.name: table[column.name][index] for column in carried_columns(table.schema)}
     return {name: value.tobytes() if name == "genome" else value.tolist() for name, value in values.items()}
 
 
 def fetch(region: Region, being_id: int) -> dict[str, Any] | None:
-    """Return a being as plain data: `kind`, `id`, `y_fixed`, `x_fixed` (of the world) and `row`.
+    """Returns a being as plain data: `kind` (table), `id`, `y_fixed`, `x_fixed` (in the world) and `row`.
 
-    None if the region does not own a being of this id. `Move(**being | {"x_fixed": ...})` puts it elsewhere, a `Spawn`
-    with its row copies it.
+    Returns None if the region does not own a being with this id. `Move(**being | {"x_fixed": ...})` is the command that
+    moves the being, and a `Spawn` with its row copies it.
     """
     for name, table in region.tables.items():
         indices = np.flatnonzero((table["id"] == being_id) & region.owned_rows(name))
@@ -48,7 +50,7 @@ def fetch(region: Region, being_id: int) -> dict[str, Any] | None:
 
 
 def place_being(region: Region, kind: str, being_id: int, y_fixed: int, x_fixed: int, row: Row) -> slice:
-    """Append a being once for each image of its place in the window; return the appended rows."""
+    """Appends a being to its table, once for each image of its position in the window. Returns the new rows."""
     table = region.tables[kind]
     rows, columns = rectangle_cells(region, y_fixed >> SUBCELL_BITS, x_fixed >> SUBCELL_BITS)
     y, x = (axis.ravel() for axis in np.broadcast_arrays(rows, columns))
@@ -62,11 +64,11 @@ def place_being(region: Region, kind: str, being_id: int, y_fixed: int, x_fixed:
 
 
 def discard_index(region: Region, kind: str) -> None:
-    """Mark the index by cell of a table as stale, after rows were added or taken without a death."""
+    """Invalidates a table's index by cell, after rows were added, or removed without being counted as deaths."""
     region.remove_dead(kind, np.zeros(region.tables[kind].count, np.uint8))
 
 
 def body_matter(row: Row, substances: Any) -> dict[str, int]:
-    """Return the molecules of each substance that the body of a row holds."""
+    """Returns the molecules of each substance in the body of the being with this row; empty if it has none."""
     counts = row.get("counts", ())
     return dict(zip(substances, counts, strict=True)) if isinstance(counts, list) and counts else {}

@@ -1,4 +1,4 @@
-"""Cells of a region's window that commands change: rectangles, discs, and matter poured into them."""
+"""Selection of the cells that a command changes (rectangles and discs), and the addition of molecules to them."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ import numpy as np
 from umwelt.sandbox.region import Region, Torus
 
 MAX_IN_CELL_COUNT = 1 << 24
-"""Molecules of a substance beyond which commands add nothing to a cell, so that no counter of 32 bits can overflow."""
+"""The count of a substance in a cell up to which commands add molecules, so that 32-bit counts do not overflow."""
 
 
 def rectangle_cells(region: Region, y: int, x: int, height: int = 1, width: int = 1) -> tuple[np.ndarray, ...]:
-    """Return an index (as of `numpy.ix_`) of all window cells that are images of a rectangle of the world."""
+    """Returns the index, made by `numpy.ix_`, of all window cells that are images of a rectangle of the world."""
     place = region.place()
     rows = np.flatnonzero((place.y_global - y) % place.world_height < height)
     columns = np.flatnonzero((place.x_global - x) % place.world_width < width)
@@ -19,7 +19,7 @@ def rectangle_cells(region: Region, y: int, x: int, height: int = 1, width: int 
 
 
 def disc_cells(region: Region, y: int, x: int, radius: int) -> np.ndarray:
-    """Return the window cells within a radius of any image of a cell, `bool[height, width]`."""
+    """Returns `bool[height, width]`: whether each window cell is within `radius` cells of an image of cell `y, x`."""
     place = region.place()
     dy, dx = (place.y_global - y) % place.world_height, (place.x_global - x) % place.world_width
     dy, dx = np.minimum(dy, place.world_height - dy), np.minimum(dx, place.world_width - dx)
@@ -27,7 +27,7 @@ def disc_cells(region: Region, y: int, x: int, radius: int) -> np.ndarray:
 
 
 def count_disc_cells(torus: Torus, radius: int) -> int:
-    """Return how many cells of a world a disc covers, wherever it lies."""
+    """Returns the number of cells of a torus within `radius` cells of any given cell."""
     squares = []
     for size in torus:
         offset = np.arange(size)
@@ -37,6 +37,6 @@ def count_disc_cells(torus: Torus, radius: int) -> int:
 
 
 def pour(plane: np.ndarray, cells: Any, count: int) -> None:
-    """Add `count` molecules to each of the indexed cells, or as many as fit below `MAX_IN_CELL_COUNT`."""
+    """Adds `count` molecules to each cell that `cells` selects in `plane`, but at most up to `MAX_IN_CELL_COUNT`."""
     present = plane[cells].astype(np.int64)
     plane[cells] = present + np.clip(MAX_IN_CELL_COUNT - present, 0, count)

@@ -1,7 +1,7 @@
-"""Checks that several commands share. Each raises CommandError in one line: `place: what is wrong: how to fix it`.
+"""Checks that several commands share. They raise CommandError with the line `place: what is wrong: how to fix it`.
 
-Names and genes are looked up as in world files; `registry.check` turns the WorldFileError of such a look-up into a
-CommandError.
+An unknown name raises WorldFileError, as in world files; `registry.check` converts it to a CommandError. The argument
+`what` or `place` is the beginning of the line.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,13 +22,15 @@ from umwelt.sandbox.errors import CommandError
 from umwelt.sandbox.units import ONE, RATE_BITS, SUBCELL, TURN, fixed_from_cells
 
 MAX_IN_BODY_COUNT = 1 << 20
-"""Molecules of a substance that a body put into the world may hold."""
+"""The maximum molecules of a substance in the body of a being that a command creates or moves."""
 MAX_RATE_Q24 = 64 << RATE_BITS
 MAX_ORGANS = 100
 MAX_ID = (1 << 63) - 1
 MAX_TICK = (1 << TICK_BITS) - 1
 SHOWN_BITS, SHOWN_CHARACTERS = 64, 40
-"""Larger values are shown as hexadecimal, since Python refuses to write thousands of digits; longer ones are cut."""
+"""The limits of numbers in error lines: bits beyond which they are hexadecimal, characters beyond which they are cut.
+
+Python refuses to convert numbers of thousands of digits to decimal."""
 
 LIMITS: dict[str, tuple[int, int]] = {
     "age_ticks": (0, MAX_TICK),
@@ -50,11 +52,11 @@ LIMITS: dict[str, tuple[int, int]] = {
     "stem_direction": (0, 8),
     "stem_id": (0, MAX_ID),
 }
-"""Bounds that the laws rely on, by column of a body; other columns may hold whatever fits their dtype."""
+"""The bounds that the laws require, by column of a being; other columns are bounded by their dtype."""
 
 
 def check_whole(place: str, value: Any, minimum: int, maximum: int) -> None:
-    """Refuse anything but a whole number from `minimum` to `maximum`."""
+    """Raises CommandError unless `value` is an int from `minimum` to `maximum`."""
     if type(value) is not int or not minimum <= value <= maximum:
         shown = hex(value) if isinstance(value, int) and value.bit_length() > SHOWN_BITS else str(value)
         shown = shown if len(shown) <= SHOWN_CHARACTERS else shown[: SHOWN_CHARACTERS - 3] + "..."
@@ -62,26 +64,26 @@ def check_whole(place: str, value: Any, minimum: int, maximum: int) -> None:
 
 
 def check_name(place: str, name: Any, known: Iterable[str]) -> str:
-    """Return the name if it is one of the known ones."""
+    """Returns `name` if it is in `known`; else raises CommandError (not text) or WorldFileError (unknown)."""
     if not isinstance(name, str):
         raise CommandError(one_line(f"{place} = {str(name)[:SHOWN_CHARACTERS]}: write a name"))
     return one_of(one_line(name[:80]), known, place)
 
 
 def check_cell(world: WorldFile, what: str, y: Any, x: Any) -> None:
-    """Refuse a cell outside the world."""
+    """Raises CommandError unless `y`, `x` is a cell of the world."""
     check_whole(f"{what}: y", y, 0, world.common.height - 1)
     check_whole(f"{what}: x", x, 0, world.common.width - 1)
 
 
 def check_fixed_place(world: WorldFile, what: str, y_fixed: Any, x_fixed: Any) -> None:
-    """Refuse a fixed-point place outside the world."""
+    """Raises CommandError unless `y_fixed`, `x_fixed` (1/1024 cell) is a position in the world."""
     check_whole(f"{what}: y_fixed", y_fixed, 0, world.common.height * SUBCELL - 1)
     check_whole(f"{what}: x_fixed", x_fixed, 0, world.common.width * SUBCELL - 1)
 
 
 def fixed_place(world: WorldFile, what: str, y: float, x: float) -> tuple[int, int]:
-    """Return a place in cells as fixed point; refuse one outside the world."""
+    """Converts a position in cells to fixed point (1/1024 cell). Raises CommandError if it is outside the world."""
     fixed = []
     for axis, value, size in (("y", y, world.common.height), ("x", x, world.common.width)):
         if not 0 <= value < size:
@@ -91,7 +93,7 @@ def fixed_place(world: WorldFile, what: str, y: float, x: float) -> tuple[int, i
 
 
 def check_chemistry(world: WorldFile, what: str, *needed: str) -> Chemistry:
-    """Return the world's chemistry; refuse if it has none, or lacks a substance that the command needs."""
+    """Returns the world's chemistry. Raises CommandError if there is none, or it lacks a substance in `needed`."""
     chemistry = world.chemistry
     if chemistry is None:
         raise CommandError(f"{what}: the laws of {world.laws.name} have no substances: choose another command")
@@ -102,7 +104,10 @@ def check_chemistry(world: WorldFile, what: str, *needed: str) -> Chemistry:
 
 
 def check_rate(world: WorldFile, reaction: Any, rate_q24: Any) -> None:
-    """Refuse a rate of an unknown reaction, or one out of bounds; None is the reaction's own rate."""
+    """Raises CommandError or WorldFileError for an unknown reaction, or a rate (2^-24 per tick) out of bounds.
+
+    A rate of None stands for the rate in the world file.
+    """
     if world.chemistry is None:
         raise CommandError(f"rate: the laws of {world.laws.name} have no reactions: choose another command")
     check_name("rate: reaction", reaction, [reaction.name for reaction in world.chemistry.reactions])
@@ -114,12 +119,12 @@ def check_rate(world: WorldFile, reaction: Any, rate_q24: Any) -> None:
 
 
 def check_id(what: str, being_id: Any) -> None:
-    """Refuse a number that is not an id."""
+    """Raises CommandError unless `being_id` is a number that can be an id."""
     check_whole(f"{what}: id", being_id, 1, MAX_ID)
 
 
 def check_being(world: WorldFile, what: str, kind: Any, y_fixed: Any, x_fixed: Any, row: Any) -> None:
-    """Refuse a kind, place or row that no being of this world can have."""
+    """Raises CommandError or WorldFileError unless a being of this world can have this kind, position and row."""
     schemas = {schema.name: schema for schema in world.laws.layout(world)[1]}
     schema = schemas[check_name(f"{what}: kind", kind, schemas)]
     check_fixed_place(world, what, y_fixed, x_fixed)
@@ -127,13 +132,13 @@ def check_being(world: WorldFile, what: str, kind: Any, y_fixed: Any, x_fixed: A
 
 
 def kind_of_id(schemas: Iterable[Schema], being_id: int) -> Schema | None:
-    """Return the schema of the kind that an id encodes; None if no table has that kind."""
+    """Returns the schema of the kind that is encoded in an id; None if no schema has that kind."""
     kind = being_id >> (TICK_BITS + PLACE_BITS) & ((1 << KIND_BITS) - 1)
     return next((schema for schema in schemas if schema.kind == kind), None)
 
 
 def check_driven(world: WorldFile, what: str, being_id: Any) -> None:
-    """Refuse an id of a being that has no drives."""
+    """Raises CommandError unless the id belongs to a kind of being that has drives."""
     check_id(what, being_id)
     schemas = world.laws.layout(world)[1]
     driven = [schema.name for schema in schemas if any(column.name == "drives" for column in schema.own)]
@@ -146,7 +151,7 @@ def check_driven(world: WorldFile, what: str, being_id: Any) -> None:
 
 
 def check_override(world: WorldFile, what: str, being_id: Any, override: Override) -> None:
-    """Refuse drives that no body of this id can have."""
+    """Raises CommandError unless the being with this id can have the drives of `override`."""
     check_driven(world, what, being_id)
     if not isinstance(override.drives, list | tuple):
         raise CommandError(f"{what}: drives: write {len(DRIVES)} numbers, or null to release the body")
@@ -161,7 +166,7 @@ def check_override(world: WorldFile, what: str, being_id: Any, override: Overrid
 
 
 def _check_row(world: WorldFile, place: str, schema: Schema, row: Any) -> None:
-    """Refuse a row that lacks a column, has an unknown one, or holds values that the laws cannot work with."""
+    """Raises CommandError or WorldFileError unless a row has all columns of `schema`, no others, and valid values."""
     if not isinstance(row, Mapping):
         raise CommandError(f"{place}: row: write its columns by name, as fetch returns them")
     columns = {column.name: column for column in carried_columns(schema)}
@@ -194,7 +199,7 @@ def _check_row(world: WorldFile, place: str, schema: Schema, row: Any) -> None:
 
 
 def _check_species(world: WorldFile, place: str, schema: Schema, row: Mapping[str, Any]) -> None:
-    """Refuse a species that the world does not have, or that is of another kind."""
+    """Raises CommandError unless the row's species exists in the world and belongs to the table `schema`."""
     if "species" not in row or world.laws.species is None:
         return
     names = world.laws.species(world)

@@ -1,8 +1,8 @@
 """The base classes of commands and of requests.
 
-A *command* is a change of the world as it is journalled: plain data with all that is needed to apply it. A *request* is
-what a person asks for, in cells, names and shares; `Request.compose` turns it into the command. Where both have the
-same fields, the command is its own request.
+A *command* is a change of the world as it is written to the journal: plain data that suffices to apply the change. A
+*request* is what a user sends, in cells, names and shares; `Request.compose` converts it to commands. If both have the
+same fields, the command class also serves as the request.
 """
 
 from collections.abc import Mapping
@@ -16,61 +16,62 @@ from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.region import Region
 
 Being = Mapping[str, Any]
-"""A being as `beings.fetch` returns it: `kind`, `id`, `y_fixed`, `x_fixed` and `row`."""
+"""A being as plain data, as `beings.fetch` returns it: `kind`, `id`, `y_fixed`, `x_fixed` and `row`."""
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a person asks for."""
+    """The base class of requests, which users send to change the world."""
 
     def being_id(self) -> int:
-        """The id of the being that must be fetched before `compose`; 0 if none."""
+        """Returns the id of the being that must be fetched for `compose`; 0 if no being is needed."""
         return 0
 
     def compose(self, world: WorldFile, being: Being | None) -> "list[Command]":
-        """Return the commands to journal, not checked yet; `being` is what was fetched, None if it does not live.
+        """Returns the commands for the journal, not checked yet.
 
-        Raises CommandError if the request cannot be expressed in this world.
+        `being` is the fetched being, or None if it is dead or not needed. Raises CommandError if the request is not
+        valid in this world.
         """
         raise NotImplementedError
 
 
 class Command(Request, tag_field="command", frozen=True):
-    """A journalled change of the world; subclasses give their name as `tag`.
+    """The base class of commands: changes of the world that are written to the journal. `tag` is the command's name.
 
-    Every node applies every command, and a node may hold the place or being concerned several times (as images and
-    ghosts) or not at all. So `apply` must change each cell or being by what that cell or being holds alone: then all
-    copies stay equal, however the world is divided.
+    Every node applies every command. A node's window can contain several copies of the cell or being concerned (images
+    and ghosts), or none. Therefore `apply` must change each copy depending only on the content of that copy: all copies
+    then stay equal, however the torus is divided.
     """
 
     def compose(self, world: WorldFile, being: Being | None) -> "list[Command]":
         return [self]
 
     def check(self, world: WorldFile) -> None:
-        """Raise CommandError or WorldFileError, in one line that names the fix, if the world cannot execute this."""
+        """Raises CommandError or WorldFileError if the command is not valid in this world; the line names the fix."""
         raise NotImplementedError
 
     def apply(self, region: Region, number: int) -> None:
-        """Change all that the region's window holds of the place or being, at the start of tick `region.tick`.
+        """Changes all copies of the cells or being in the region's window, at the start of tick `region.tick`.
 
-        `number` is the command's place in the journal. A checked command never fails.
+        `number` is the command's journal number. Never fails for a checked command.
         """
         raise NotImplementedError
 
     def matter_change(self, matter: MatterBounds) -> MatterChange:
-        """By how many molecules the world's content of substances changes: name -> (minimum, maximum)."""
+        """Returns bounds of the change of the world's molecules: `(minimum, maximum)` by name of the substance."""
         return {}
 
 
 class CommandKind(NamedTuple):
-    """All that the registry knows of one command."""
+    """The registry's entry for a command."""
 
     command: type[Command]
     request: type[Request] | None = None
-    """What people send; None where it has the command's own fields."""
+    """The class of the command's requests; None if requests have the command's fields."""
     tools: tuple[Tool, ...] = ()
-    """The window's tools for it."""
+    """The tools in the window that send this command."""
 
     @property
     def name(self) -> str:
-        """The command's name, in journals, requests and experiments."""
+        """The command's name in journals, requests and experiments."""
         return self.command.__struct_config__.tag  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""The command `drive`: a person's drives replace those of a body, until it is released."""
+"""The command `drive`: replaces the drives of a being by those of a user, until the being is released."""
 
 from collections.abc import Mapping
 
@@ -13,9 +13,9 @@ from umwelt.sandbox.units import ONE
 
 
 class Drive(Command, tag="drive", frozen=True):
-    """Hold a body: these drives (1/1024) replace its own until it is released by the same command with None.
+    """The command that overrides the drives of a being with `drives` (1/1024), or with None, releases the being.
 
-    A body stays held beyond its death: release it, so that the world's controls do not keep its entry forever.
+    The override remains in the world's controls after the being's death, until it is released.
     """
 
     id: int
@@ -33,7 +33,7 @@ class Drive(Command, tag="drive", frozen=True):
 
 
 class DriveRequest(Request, frozen=True):
-    """Drives by name, -1 to 1, in place of a body's own; None releases it."""
+    """A request to override the drives of a being with `drives`, from -1 to 1 by name; None releases the being."""
 
     id: int
     drives: dict[str, float] | None = None
@@ -43,7 +43,10 @@ class DriveRequest(Request, frozen=True):
 
 
 def drives_from_shares(shares: Mapping[str, float]) -> tuple[int, ...]:
-    """Return all drives in their order as integers (1/1024) from some by name as -1 to 1; the others are 0."""
+    """Converts drives by name, from -1 to 1, to integers (1/1024) in the order of `DRIVES`; missing ones are 0.
+
+    Raises CommandError for an unknown name or a value out of bounds.
+    """
     try:
         for name, value in shares.items():
             one_of(one_line(name[:40]), DRIVES, "drive")

@@ -1,4 +1,4 @@
-"""The command `drop`: put molecules of a substance into a cell."""
+"""The command `drop`: adds molecules of a substance to a cell."""
 
 from umwelt.agents.commands.cells import MAX_IN_CELL_COUNT, pour, rectangle_cells
 from umwelt.agents.commands.checks import check_cell, check_chemistry, check_name, check_whole
@@ -10,7 +10,7 @@ from umwelt.sandbox.region import Region
 
 
 class Drop(Command, tag="drop", frozen=True):
-    """Put `count` molecules into a cell, or as many as fit."""
+    """The command that adds `count` molecules to a cell, but at most up to `MAX_IN_CELL_COUNT`."""
 
     y: int
     x: int

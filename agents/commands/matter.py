@@ -1,4 +1,4 @@
-"""What a command needs to know of a world's matter to say how much it adds or removes."""
+"""Types for the bounds of how many molecules a command adds to a world or removes from it."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -6,14 +6,14 @@ from typing import Protocol
 from umwelt.sandbox.region import Torus
 
 UNKNOWN_COUNT = 1 << 80
-"""More molecules than any world holds: the bound of an amount that the command alone does not tell."""
+"""The bound of an amount that cannot be computed from the command: more molecules than any world contains."""
 
 MatterChange = dict[str, tuple[int, int]]
-"""By how many molecules a command changes each substance: name -> (minimum, maximum)."""
+"""The bounds of a command's change of each substance in molecules: `(minimum, maximum)` by name."""
 
 
 class MatterBounds(Protocol):
-    """The world's size and chemistry, and how full its cells may be."""
+    """The properties of a world from which a command computes its `MatterChange`."""
 
     torus: Torus
 
@@ -22,4 +22,4 @@ class MatterBounds(Protocol):
         """The atoms of each element in a molecule of each substance."""
 
     def pour_bounds(self, substance: str, count: int, cells: int) -> tuple[int, int]:
-        """How many molecules `cells` cells take in, at least and at most, if `count` are poured into each."""
+        """Returns the minimum and maximum molecules added in total if `count` are poured into each of `cells` cells."""

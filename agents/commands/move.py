@@ -1,4 +1,4 @@
-"""The command `move`: put a being at another place."""
+"""The command `move`: moves a being to another position."""
 
 from umwelt.agents.commands.beings import Row, body_matter, discard_index, place_being
 from umwelt.agents.commands.checks import check_being, check_id, fixed_place, kind_of_id
@@ -11,9 +11,10 @@ from umwelt.sandbox.region import Region
 
 
 class Move(Command, tag="move", frozen=True):
-    """Put a being at another place, as the row that was fetched: what it has become since then is lost.
+    """The command that places a being at a position, in the state `row` in which it was fetched.
 
-    A node at its new place cannot know whether the being has died meanwhile: then it lives again.
+    Changes of the being between the fetching and the execution are lost. If the being dies meanwhile, it lives again,
+    because a node at the new position cannot know of its death.
     """
 
     kind: str
@@ -36,12 +37,12 @@ class Move(Command, tag="move", frozen=True):
         place_being(region, self.kind, self.id, self.y_fixed, self.x_fixed, self.row)
 
     def matter_change(self, matter: MatterBounds) -> MatterChange:
-        # what the being held at its old place when it was taken is not journalled
+        # the matter of the being at its old position is not in the journal
         return {name: (count - UNKNOWN_COUNT, count) for name, count in body_matter(self.row, matter.content).items()}
 
 
 class MoveRequest(Request, frozen=True):
-    """A being to another place, in cells."""
+    """A request to move a being to the position `y, x`, in cells."""
 
     id: int
     y: float

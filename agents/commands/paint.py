@@ -1,4 +1,4 @@
-"""The command `paint`: set a field, or a substance, of all cells of a rectangle."""
+"""The command `paint`: sets a field, or a substance, in all cells of a rectangle."""
 
 import numpy as np
 
@@ -16,7 +16,10 @@ MAX_ELEVATION = 30_000
 
 
 class Paint(Command, tag="paint", frozen=True):
-    """Set a field, or a part of one (a substance), of all cells of a rectangle; it may cross the seams."""
+    """The command that sets a field, or a part of one (a substance), to `value` in all cells of a rectangle.
+
+    The rectangle can extend across the seams of the torus.
+    """
 
     y: int
     x: int
@@ -49,7 +52,7 @@ class Paint(Command, tag="paint", frozen=True):
         if self.part not in matter.content:
             return {}
         cells = min(self.height, matter.torus.height) * min(self.width, matter.torus.width)
-        return {self.part: (self.value * cells - UNKNOWN_COUNT, self.value * cells)}  # what was there is lost
+        return {self.part: (self.value * cells - UNKNOWN_COUNT, self.value * cells)}  # the earlier content is lost
 
 
 REPORT = "painted {part} {value} on {width} x {height} cells"

@@ -1,4 +1,4 @@
-"""The command `rain`: water on each cell of a disc."""
+"""The command `rain`: adds water to each cell of a disc."""
 
 from umwelt.agents.commands.cells import MAX_IN_CELL_COUNT, count_disc_cells, disc_cells, pour
 from umwelt.agents.commands.checks import check_cell, check_chemistry, check_whole
@@ -12,7 +12,7 @@ MAX_RADIUS_CELLS = 128
 
 
 class Rain(Command, tag="rain", frozen=True):
-    """Put `count` molecules of water, or as many as fit, on each cell of a disc."""
+    """The command that adds `count` molecules of water, at most up to `MAX_IN_CELL_COUNT`, to each cell of a disc."""
 
     y: int
     x: int

@@ -1,4 +1,4 @@
-"""The command `rate`: give a reaction another rate in the whole world."""
+"""The command `rate`: changes the rate of a reaction everywhere in the world."""
 
 from umwelt.agents.commands.checks import MAX_RATE_Q24, check_rate
 from umwelt.agents.commands.command import Being, Command, CommandKind, Request
@@ -9,7 +9,7 @@ from umwelt.sandbox.units import RATE_BITS, rate_from_float
 
 
 class Rate(Command, tag="rate", frozen=True):
-    """Give a reaction another rate, in 2^-24 a tick; None restores its own."""
+    """The command that sets the rate of a reaction, in 2^-24 per tick; None restores the rate in the world file."""
 
     reaction: str
     rate_q24: int | None = None
@@ -22,7 +22,7 @@ class Rate(Command, tag="rate", frozen=True):
 
 
 class RateRequest(Request, frozen=True):
-    """A reaction's rate a tick; None restores its own."""
+    """A request to set the rate of a reaction per tick; None restores the rate in the world file."""
 
     reaction: str
     rate: float | None = None
@@ -32,9 +32,9 @@ class RateRequest(Request, frozen=True):
 
 
 def compose_rate(world: WorldFile, reaction: str, rate: float | None) -> Rate:
-    """Return the command for a rate a tick, as world files write it; None restores the reaction's own.
+    """Returns the checked command that sets a reaction's rate per tick; None restores the rate in the world file.
 
-    Raises CommandError for an unknown reaction, or for a rate out of bounds or too small to be represented.
+    Raises CommandError for an unknown reaction, and for a rate that is out of bounds or too small to be represented.
     """
     maximum = MAX_RATE_Q24 >> RATE_BITS
     place = f"rate: {one_line(reaction)} = {rate}"

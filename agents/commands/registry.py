@@ -1,4 +1,4 @@
-"""All commands, one line each; encoding, checking, composing and applying follow from these lines."""
+"""The list of all commands, and their encoding, checking, composing and applying."""
 
 from collections.abc import Mapping
 from typing import Any, Union
@@ -32,20 +32,21 @@ KINDS: tuple[CommandKind, ...] = (
     DRIVE,
     RATE,
 )
-"""Every command; the order is that of the window's tools."""
+"""All commands, in the order of their tools in the window."""
 
 MAX_BATCH_COMMANDS = 64
 BATCH = "batch"
 
 COMMANDS: Mapping[str, CommandKind] = {kind.name: kind for kind in KINDS}
+"""All commands by name."""
 UNION: Any = Union[tuple(kind.command for kind in KINDS)]  # noqa: UP007
-"""The type of any command, for msgspec."""
+"""The union of all command classes, for msgspec."""
 
 _decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(UNION)
 
 
 class Batch(Request, frozen=True):
-    """Several commands as they are journalled, applied at the same tick in their order."""
+    """A request for several commands, each as JSON, which are applied in order at the same tick."""
 
     commands: list[msgspec.Raw]
 
@@ -56,16 +57,19 @@ class Batch(Request, frozen=True):
 
 
 REQUESTS: Mapping[str, type[Request]] = {kind.name: kind.request or kind.command for kind in KINDS} | {BATCH: Batch}
-"""What people can ask for, by name."""
+"""The classes of all requests by name."""
 
 
 def encode(command: Command) -> bytes:
-    """Return a command as JSON."""
+    """Returns a command as JSON."""
     return msgspec.json.encode(command)
 
 
 def decode(content: bytes) -> Command:
-    """Return a command from its JSON, not checked yet. Raises CommandError if it is malformed."""
+    """Returns the command that is encoded as JSON in `content`, not checked yet.
+
+    Raises CommandError if the JSON is malformed.
+    """
     try:
         return _decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -73,7 +77,7 @@ def decode(content: bytes) -> Command:
 
 
 def check(world: WorldFile, command: Command) -> Command:
-    """Return the command if this world can execute it; else raise CommandError, in one line that names the fix."""
+    """Returns the command if it is valid in this world; else raises CommandError, whose line names the fix."""
     if type(command) not in [kind.command for kind in KINDS]:
         shown = str(command)[:60]
         raise CommandError(one_line(f"{shown} is not a command: use one of {', '.join(COMMANDS)}"))
@@ -85,7 +89,7 @@ def check(world: WorldFile, command: Command) -> Command:
 
 
 def check_controls(world: WorldFile, controls: Controls) -> Controls:
-    """Return the controls if commands of this world can have made them; else raise CommandError."""
+    """Returns the controls if commands in this world can have produced them; else raises CommandError."""
     try:
         for being_id, overrides in controls.overrides.items():
             for name, override in overrides.items():
@@ -98,15 +102,18 @@ def check_controls(world: WorldFile, controls: Controls) -> Controls:
 
 
 def apply(region: Region, command: Command, number: int) -> None:
-    """Apply a checked command to all that a region's window holds of its place or being, at the start of a tick.
+    """Applies a checked command to all copies of its cells or being in a region's window, at the start of a tick.
 
-    `number` is the command's place in the journal; the id of a spawned being follows from it.
+    `number` is the command's journal number, from which the id of a spawned being is computed.
     """
     command.apply(region, number)
 
 
 def decode_request(name: str, arguments: bytes) -> Request:
-    """Return a request from its name and its fields as JSON. Raises CommandError if either is not valid."""
+    """Returns the request with the given name and fields; `arguments` are the fields as JSON.
+
+    Raises CommandError if either is not valid.
+    """
     try:
         request_type = REQUESTS[one_of(one_line(name[:40]), REQUESTS, "command")]
         return msgspec.json.decode(arguments, type=request_type)
@@ -117,8 +124,9 @@ def decode_request(name: str, arguments: bytes) -> Request:
 
 
 def compose(world: WorldFile, request: Request, being: Being | None = None) -> list[Command]:
-    """Return the checked commands of a request; `being` is the being of `request.being_id()`, if it lives.
+    """Returns the checked commands for a request.
 
-    Raises CommandError, in one line that names the fix.
+    `being` is the being with the id `request.being_id()`, or None if it is dead or not needed. Raises CommandError,
+    whose line names the fix, if the request is not valid in this world.
     """
     return [check(world, command) for command in request.compose(world, being)]

@@ -1,4 +1,4 @@
-"""The command `remove`: take a being out of the world, with all that it holds."""
+"""The command `remove`: removes a being from the world, with all its matter."""
 
 from umwelt.agents.commands.checks import check_id
 from umwelt.agents.commands.command import Command, CommandKind
@@ -9,7 +9,7 @@ from umwelt.sandbox.region import Region
 
 
 class Remove(Command, tag="remove", frozen=True):
-    """Take a being out of the world, with all that it holds."""
+    """The command that removes a being from the world, with all its matter."""
 
     id: int
 

@@ -1,4 +1,4 @@
-"""The command `spawn`: put a new being into the world."""
+"""The command `spawn`: adds a new being to the world."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 
 
 class Spawn(Command, tag="spawn", frozen=True):
-    """Put a being of a kind (the name of its table) into the world; its id follows from the tick and the number."""
+    """The command that adds a being to the table `kind`; its id is computed from the tick and the journal number."""
 
     kind: str
     y_fixed: int
@@ -40,7 +40,10 @@ class Spawn(Command, tag="spawn", frozen=True):
 
 
 class SpawnRequest(Request, frozen=True):
-    """A founder of a species, with a genome of its own if one is given; or a copy of the living being `like`."""
+    """A request for a new being at `y, x`, in cells: a founder of `species`, or a copy of the living being `like`.
+
+    `genome` replaces the genome of a founder; `like` is an id, 0 for a founder.
+    """
 
     y: float
     x: float
@@ -64,10 +67,11 @@ class SpawnRequest(Request, frozen=True):
 
 
 def compose_founder(world: WorldFile, species: str, y: int, x: int, genome: bytes | list[int] | None = None) -> Spawn:
-    """Return the command for a founder of a species in the middle of a cell, as genesis makes it.
+    """Returns the command that adds a founder of a species, as genesis makes it, in the middle of a cell.
 
-    `genome` replaces the species' own. Where genesis draws random numbers by the founder's id, the cell's number stands
-    for it. Raises CommandError for an unknown species, a bad genome, or a cell outside the world.
+    `genome` replaces the genome of the species. Random numbers that genesis draws with the founder's id as key are
+    drawn with the index of the cell instead. Raises CommandError for an unknown species, an invalid genome, or a cell
+    outside the world.
     """
     settings = world.settings
     if not isinstance(settings, EarthSettings):

@@ -1,4 +1,4 @@
-"""The command `wound`: tissue of a body falls to the ground."""
+"""The command `wound`: turns tissue of a being's body into detritus of its cell."""
 
 import numpy as np
 
@@ -14,7 +14,10 @@ from umwelt.sandbox.units import ONE, SUBCELL_BITS
 
 
 class Wound(Command, tag="wound", frozen=True):
-    """Turn tissue of a body into detritus of its cell, the same matter: at most what it holds. The body feels pain."""
+    """The command that turns `tissue_count` molecules of a being's tissue, or all if it has fewer, into detritus.
+
+    The detritus is added to the being's cell; tissue and detritus must have the same formula. The being feels pain.
+    """
 
     id: int
     tissue_count: int
@@ -35,7 +38,7 @@ class Wound(Command, tag="wound", frozen=True):
             for row in np.flatnonzero(table["id"] == self.id).tolist():
                 y, x = int(table["y_fixed"][row]) >> SUBCELL_BITS, int(table["x_fixed"][row]) >> SUBCELL_BITS
                 if not (0 <= y < region.window.height and 0 <= x < region.window.width):
-                    continue  # a row that has left the window is dropped at the next sorting
+                    continue  # a row that has left the window is removed at the next reindexing
                 room = MAX_IN_CELL_COUNT - int(ground[y, x])
                 lost = max(0, min(self.tissue_count, int(table["tissue_count"][row]), room))
                 table["tissue_count"][row] -= lost

@@ -1,4 +1,4 @@
-"""What viewers see of Earth's beings: the properties that tiles show, and the genes that lineages are compared by."""
+"""The properties of Earth's beings that tiles contain, and the marker genes by which lineages are compared."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from umwelt.agents.body.interface import ORGANS
 from umwelt.sandbox.step import Appearance, Look
 
 MARKERS = ("marker_a", "marker_b", "marker_c")
-"""Genes that no law reads except for kinship."""
+"""Genes that affect only the kinship that monsters sense."""
 
 _PLANT_GENES_SHOWN = ("hue", "flower_hue", "leaf", "shape", "height", "thorn", *MARKERS)
 _MONSTER_GENES_SHOWN = ("hue", "shade", "pattern", "fangs", "glow", *MARKERS)
@@ -38,7 +38,7 @@ MONSTER_LOOKS = (
 
 
 def appearance(world: Any) -> Mapping[str, Appearance]:
-    """What tiles show of plants and monsters; the size of a dot is the being's tissue."""
+    """Returns the properties of plants and monsters that tiles contain; the size of a being's dot is its tissue."""
     return {
         "plants": Appearance(PLANT_LOOKS, "tissue_count"),
         "monsters": Appearance(MONSTER_LOOKS, "tissue_count"),
@@ -46,7 +46,7 @@ def appearance(world: Any) -> Mapping[str, Appearance]:
 
 
 def markers(world: Any) -> Mapping[str, tuple[int, ...]]:
-    """The positions of the marker genes in the genomes of each table."""
+    """Returns the indices of the marker genes in the genome, for each table."""
     return {
         "plants": tuple(PLANT_GENES.index(name) for name in MARKERS),
         "monsters": tuple(TRAIT[name] for name in MARKERS),

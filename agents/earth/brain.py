@@ -2,9 +2,9 @@
 
     hidden = clamp((W_in . stimuli + W_rec . memory) / 64);  drives = clamp((W_out . hidden) / 64);  memory = hidden
 
-Weights are int8 (64 stands for 1.0); stimuli, memory and drives are in 1/1024. It is the net of Elman ("Finding
-structure in time", Cognitive Science 14, 1990) with a piecewise linear activation function. `body/genome.py` says where
-the weights of each input and each drive are.
+Weights are int8 (64 stands for 1.0); stimuli, memory and drives are in 1/1024. The net is Elman's ("Finding structure
+in time", Cognitive Science 14, 1990) with a piecewise linear activation function. `body/genome.py` defines where the
+genome holds the weights of each input and each drive.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,26 +26,29 @@ from umwelt.sandbox.kernel import kernel, small
 from umwelt.sandbox.units import ONE
 
 WEIGHT_BITS = 6
-"""A weight of 2^6 stands for 1.0."""
+"""Fraction bits of a weight: 2^6 stands for 1.0."""
 
 
 @small
 def squash(total):
-    """Scale a sum of products back to 1/1024 and clamp it to -1 .. 1."""
+    """Scales a sum of products of weights and values to 1/1024 and clamps it to -1024 .. 1024."""
     return np.int32(min(max(total >> WEIGHT_BITS, -ONE), ONE))
 
 
 @small
 def add(total, weight, value):
-    """Add a product to a sum in 32 bits. Products are at most 2^17, so no sum of all inputs overflows."""
+    """Returns `total + weight * value` in 32 bits.
+
+    Products are at most 2^17, so the sum over all inputs cannot overflow.
+    """
     return np.int32(total + np.int32(weight) * value)
 
 
 @kernel(allocates=True)
 def think(y_low, y_high, place, index, species, has_net, genome, stimuli, memory, drives):
-    """Write `drives` and `memory` of every monster whose species has a net (`has_net: int8[species]`).
+    """Writes `drives` and `memory` of every monster whose species has a net (`has_net: int8[species]`).
 
-    The eight hidden units are summed side by side, so that their sums stay in one register of the processor.
+    The sums of the eight hidden units are accumulated together, so that they stay in one vector register.
     """
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
@@ -75,10 +78,10 @@ def think(y_low, y_high, place, index, species, has_net, genome, stimuli, memory
 
 
 def wire(hidden: Sequence[Mapping[str, int]], drives: Mapping[str, Mapping[int, int]]) -> np.ndarray:
-    """A genome with the given weights and all other genes 0, `int8[gene]`.
+    """Returns a monster's genome with the given weights and all other genes 0, `int8[gene]`.
 
-    `hidden[unit]` gives the weights of a hidden unit by the name of the input (of `INPUT_NAMES`), `drives[name]` those
-    of a drive by hidden unit.
+    `hidden[unit]` maps names of inputs (of `INPUT_NAMES`) to the weights of a hidden unit. `drives[name]` maps numbers
+    of hidden units to the weights of a drive. Weights are clipped to the range of int8.
     """
     genome = np.zeros(MONSTER_GENES, np.int64)
     for unit, weights in enumerate(hidden):

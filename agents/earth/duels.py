@@ -1,4 +1,7 @@
-"""What a duel (two groups of a species in one fresh world) needs to know of Earth's founders and world files."""
+"""Prepares duels in Earth's worlds: samples genomes of a species, and makes the founders of all sides.
+
+A duel compares groups of founders (sides), such as descendants and founders of a species, in one fresh world.
+"""
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
@@ -13,13 +16,14 @@ from umwelt.agents.world_file import WorldFile, convert, one_of
 from umwelt.sandbox.region import Region
 
 KEPT = ("behaviour", "clumps", "among")
-"""What the sides of a duel take over from the group of founders whose place they take."""
+"""Keys of the replaced group of founders that the sides of a duel keep."""
 
 
 def sample_genomes(world: WorldFile, region: Region, species: str) -> tuple[np.ndarray, np.ndarray]:
-    """The ids and genomes of the living of a species, in order of the ids: `int64[n]` and `int8[n, gene]`.
+    """Returns the ids and genomes of the living beings of a species: `int64[n]` and `int8[n, gene]`.
 
-    Of monsters every being's; of plants each different genome once, among those of modules, since a plant has many.
+    Monsters are ordered by id. Of plants, whose modules share a genome, only modules are sampled, and each distinct
+    genome is returned once, with the smallest id of its modules.
     """
     groups = founders(world)
     one_of(species, dict.fromkeys(group.species for group in groups), f"{world.source}: species")
@@ -39,10 +43,11 @@ def sample_genomes(world: WorldFile, region: Region, species: str) -> tuple[np.n
 def replace_founders(
     content: MutableMapping[str, Any], species: str, sides: Mapping[str, Sequence[bytes]], each: int
 ) -> None:
-    """Replace the founders of a species in the content of a world file by `each` founders for every side.
+    """Replaces the founders of a species in the `content` of a world file by `each` founders for every side of a duel.
 
-    `sides` gives the genomes of a side by its name; they are dealt out in turn over its founders. The sides are mixed,
-    so that their places, ids, ages and matter are drawn alike. All other groups keep their index.
+    `sides` maps the name of a side, which becomes its species, to its genomes, which are assigned to its founders in
+    turn. The sides are placed as one mixed group, so that their places, ids, ages and matter have the same
+    distribution. All other groups keep their index.
     """
     groups = content["founders"]
     first, *others = [index for index, group in enumerate(groups) if group["species"] == species]

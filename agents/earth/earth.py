@@ -1,7 +1,7 @@
-"""Earth's laws in their order: the table of contents of the physics.
+"""The laws of Earth, the default world, in the order in which they run each tick.
 
-Each law declares its reach, the distance in cells that its result depends on (the sum over its phases). Nothing farther
-than the sum of all reaches affects a cell within a tick.
+Each law declares its reach: the distance in cells up to which its result depends on other cells, summed over the law's
+phases. Within a tick, a cell is affected only by cells within the sum of all reaches, the light speed.
 """
 
 from umwelt.agents.earth.appearance import appearance, markers
@@ -34,16 +34,16 @@ from umwelt.sandbox.step import Law, Laws
 laws = Laws(
     name="earth",
     order=(
-        Law("weather", 0, weather),  # sun, wind, temperature and moisture of the tick
-        Law("flow", 2, flow),  # water runs downhill; gases and scents spread and drift
-        Law("react", 0, react),  # chemistry in cells and in bodies
-        Law("sense", SIGHT_CELLS, sense),  # stimuli of monsters; light and free neighbours of modules
-        Law("respond", 0, respond),  # stimuli become drives
-        Law("act", 3, act),  # breathe, drink, graze, bite; demands on one supply are shared
-        Law("move", 1, move),  # monsters turn and run; seeds drift
-        Law("grow", 1, grow),  # modules share along stems, seeds sprout, organs are built
-        Law("live", 2, live),  # beings breed, age and die; the newborn join
-        Law("spore", 0, spore),  # in worlds with spores, seeds appear from the matter of a cell
+        Law("weather", 0, weather),  # computes sun, wind, temperature and moisture of the tick
+        Law("flow", 2, flow),  # moves water downhill; spreads gases and scents, also by wind
+        Law("react", 0, react),  # runs the reactions in cells and in bodies
+        Law("sense", SIGHT_CELLS, sense),  # writes the stimuli of monsters, and the light and bud direction of modules
+        Law("respond", 0, respond),  # computes drives from stimuli
+        Law("act", 3, act),  # lets beings breathe, drink, graze and bite; competing demands share a supply
+        Law("move", 1, move),  # turns and moves monsters; moves seeds with the wind
+        Law("grow", 1, grow),  # moves matter along stems, sprouts seeds, builds organs
+        Law("live", 2, live),  # lets beings breed, age and die; appends the newborn to the tables
+        Law("spore", 0, spore),  # in worlds with spores, makes seeds without parents from the matter of a cell
     ),
     settings=EarthSettings,
     layout=layout,

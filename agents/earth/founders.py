@@ -1,7 +1,7 @@
-"""The founders of new worlds: templates of genomes, and how a world file changes them.
+"""The genomes of founders: templates, and the changes that a world file makes to them.
 
-The nets of the monster templates have weak instincts, so that a new world is alive at once. A world file may set single
-weights of a net:
+The nets of the monster templates have weak instincts, with which founders can feed and breed from the first tick. A
+world file can set single weights of a net:
 
     [founders.wires]
     0 = {plant_right = 50, plant_left = -50}    # hidden unit 0: food to the right
@@ -32,7 +32,7 @@ from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.text import one_of
 
 UNITS = tuple(str(unit) for unit in range(MEMORY))
-"""The hidden units of the net as world files name them."""
+"""Names of the net's hidden units in world files: "0" to "7"."""
 
 PLANTS: dict[str, dict[str, int]] = {
     "grass": {
@@ -119,7 +119,7 @@ _BODY_HIDDEN = {
 
 _GRAZER = wire(
     hidden=[
-        # 0: food to the right
+        # 0: food is on the right
         {
             "plant_right": 50,
             "plant_left": -50,
@@ -131,7 +131,7 @@ _GRAZER = wire(
             "water_left": -12,
             "memory_0": 10,
         },
-        # 1, 2: another monster that is no kin, to the left and to the right
+        # 1, 2: another monster, not kin, is on the left, on the right
         {"other_bearing": -120, "other_distance": -60, "other_kinship": -127, "other_size": 40, "one": 45},
         {"other_bearing": 120, "other_distance": -60, "other_kinship": -127, "other_size": 40, "one": 45},
         _BODY_HIDDEN["hunger"],
@@ -156,7 +156,7 @@ _GRAZER = wire(
 
 _HUNTER = wire(
     hidden=[
-        # 0: scents and carrion to the right; away from the nearest other
+        # 0: scents and carrion are on the right, or the nearest monster is on the left
         {
             "musk_right": 70,
             "musk_left": -70,
@@ -167,7 +167,7 @@ _HUNTER = wire(
             "other_bearing": -40,
             "memory_0": 10,
         },
-        # 1, 2: another monster that is no kin, to the right and to the left
+        # 1, 2: another monster, not kin, is on the right, on the left
         {"other_bearing": 120, "other_distance": -60, "other_kinship": -127, "one": 50},
         {"other_bearing": -120, "other_distance": -60, "other_kinship": -127, "one": 50},
         _BODY_HIDDEN["hunger"],
@@ -232,18 +232,20 @@ MONSTERS: dict[str, dict] = {
 
 
 def plant_genome(template: str, genes: Mapping[str, int], place: str) -> np.ndarray:
-    """A plant's genome, `int8[gene]`: that of a template with some genes replaced.
+    """Returns the genome of a plant template with the given genes replaced, `int8[gene]`.
 
-    Raises WorldFileError, which names `place`, for an unknown template or gene, or a value that is not an int8.
+    Raises WorldFileError, which names `place`, for an unknown template or gene, or a value outside -128 .. 127.
     """
     values = {**PLANTS[one_of(template, PLANTS, f"{place}.like")], **_checked_genes(genes, PLANT_GENES, place)}
     return np.array([values[name] for name in PLANT_GENES], np.int8)
 
 
 def monster_genome(template: str, organs: list[str] | None, genes: Mapping[str, int], place: str) -> np.ndarray:
-    """A monster's genome, `int8[gene]`: that of a template with its organs or some traits replaced.
+    """Returns the genome of a monster template with its organs and the given traits replaced, `int8[gene]`.
 
-    Raises WorldFileError, which names `place`, for an unknown template, organ or trait, or a value that is not an int8.
+    `organs` lists the organs by slot; None keeps those of the template. `genes` gives new values of traits. Raises
+    WorldFileError, which names `place`, for an unknown template, organ or trait, for too many organs, or for a value
+    outside -128 .. 127.
     """
     source = MONSTERS[one_of(template, MONSTERS, f"{place}.like")]
     genome = source["weights"].copy()
@@ -260,10 +262,10 @@ def monster_genome(template: str, organs: list[str] | None, genes: Mapping[str, 
 
 
 def set_weights(genome: np.ndarray, wires: Mapping[str, Mapping[str, int]], place: str) -> None:
-    """Set weights of a monster's genome, `int8[gene]`; a weight of 64 stands for 1.
+    """Sets weights of the net in a monster's `genome` (`int8[gene]`); a weight of 64 stands for 1.
 
-    `wires` gives, for a hidden unit ("0" to "7") or a drive, the weights by name of the input or number of the unit.
-    Raises WorldFileError, which names `place`, for an unknown name or a weight that is not an int8.
+    `wires` maps a hidden unit ("0" to "7") to weights by name of the input, or a drive to weights by hidden unit.
+    Raises WorldFileError, which names `place`, for an unknown name or a weight outside -128 .. 127.
     """
     for target, sources in wires.items():
         one_of(target, (*UNITS, *DRIVES), place)
@@ -278,10 +280,10 @@ def set_weights(genome: np.ndarray, wires: Mapping[str, Mapping[str, int]], plac
 
 
 def given_genome(genes: Sequence[int], kind: str, place: str) -> np.ndarray:
-    """A genome given gene by gene, `int8[gene]`. Genes that its version of Umwelt did not have yet become 0.
+    """Converts a complete genome of any version, given as a list of genes, to the present version, `int8[gene]`.
 
-    Raises WorldFileError, which names `place`, for a number of genes that no version has, or a value that is not an
-    int8.
+    Genes that its version lacks are set to 0. Raises WorldFileError, which names `place`, if no version has genomes of
+    this length, or for a value outside -128 .. 127.
     """
     check_length(len(genes), kind, f"{place}.genome")
     for index, value in enumerate(genes):
@@ -291,7 +293,11 @@ def given_genome(genes: Sequence[int], kind: str, place: str) -> np.ndarray:
 
 
 def given_genomes(genomes: Sequence[str], kind: str, place: str) -> np.ndarray:
-    """Genomes given in hexadecimal digits, two a gene, `int8[genome, gene]`; see `given_genome`."""
+    """Converts complete genomes, given with two hexadecimal digits for each gene, to `int8[genome, gene]`.
+
+    Genes that their version lacks are set to 0. Raises WorldFileError, which names `place`, if the list is empty, an
+    entry is not hexadecimal, or no version has genomes of its length.
+    """
     if not genomes:
         raise WorldFileError(f"{place}.genomes: is empty: list at least one, or leave it out")
     rows = []
@@ -307,19 +313,23 @@ def given_genomes(genomes: Sequence[str], kind: str, place: str) -> np.ndarray:
 
 
 def check_length(genes_count: int, kind: str, place: str) -> None:
-    """Raise WorldFileError, which names `place`, if no version of Umwelt has genomes of so many genes."""
+    """Raises WorldFileError, which names `place`, if no version has genomes of `genes_count` genes for this `kind`."""
     lengths = PLANT_LENGTHS if kind == "plant" else MONSTER_LENGTHS
     if genes_count not in lengths:
         raise WorldFileError(f"{place}: {genes_count} genes are listed: a {kind} has {lengths[-1]}")
 
 
 def lengthened(genome: np.ndarray, kind: str) -> np.ndarray:
-    """A genome of any version with all genes of the present one, `int8[gene]`: those that it lacks are 0."""
+    """Returns a genome of any version, extended with zeros to the length of the present version, `int8[gene]`."""
     length = (PLANT_LENGTHS if kind == "plant" else MONSTER_LENGTHS)[-1]
     return np.concatenate([genome, np.zeros(length - len(genome), np.int8)])
 
 
 def _checked_genes(genes: Mapping[str, int], known: tuple[str, ...], place: str) -> Mapping[str, int]:
+    """Returns `genes` unchanged.
+
+    Raises WorldFileError, which names `place`, for a name that is not in `known` or a value outside -128 .. 127.
+    """
     for name, value in genes.items():
         one_of(name, known, f"{place}.genes")
         _check_gene(value, f"{place}.genes.{name}")
@@ -327,5 +337,6 @@ def _checked_genes(genes: Mapping[str, int], known: tuple[str, ...], place: str)
 
 
 def _check_gene(value: int, place: str) -> None:
+    """Raises WorldFileError, which names `place`, if `value` is outside -128 .. 127."""
     if not GENE_MIN <= value <= GENE_MAX:
         raise WorldFileError(f"{place} = {value}: use {GENE_MIN} to {GENE_MAX}")

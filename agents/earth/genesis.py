@@ -1,4 +1,7 @@
-"""Genesis: from a checked world file to tick 0. Makes the integer tables, ground, water and air, and the founders."""
+"""Genesis: makes the state of an Earth-like world at tick 0 from its world file.
+
+This comprises the integer tables that laws read (constants), the ground, water and air of the cells, and the founders.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -61,24 +64,27 @@ JITTER = purpose("genesis.jitter")
 DEAL = purpose("genesis.deal")
 MAX_CLUMPS = 1000
 CLUMP_DRAWS = 1_000_000
-"""The draws of `SCATTER` from this index on are those of the centres of clumps."""
+"""Random numbers of the purpose `SCATTER` with at least this index are used for the centres of clumps."""
 SCORE_SHIFT, NEAR_SHIFT, NEAR_SCORE_SHIFT = 32, 20, 10
-"""Cells are taken in the order of their draw (its upper bits), or first by the square of the distance to a centre."""
+"""Shifts that compose the score by which cells are sorted when founders are placed.
+
+The score holds the upper bits of a random number; with clumps, preceded by the squared distance to the nearest centre.
+"""
 WET_SCORE = 1 << 60
-"""Added to the score of cells in deep water, so that they come last."""
+"""Added to the score of cells in deep water, so that they are used last."""
 TURN_SHIFT, TURN_DRAW_SHIFT = 32, 31
 JITTER_PLANT, JITTER_MONSTER = 0, 1
-"""The draws of `JITTER`."""
+"""Indices of the random numbers of the purpose `JITTER`: for the state of a plant founder, and of a monster founder."""
 HEADING_SHIFT, AGE_SHIFT, FATIGUE_SHIFT = 8, 24, 34
-"""The bits of a monster's draw from which its heading, age and fatigue are taken."""
+"""Right shifts that extract heading, age and fatigue from the random number of a monster founder."""
 VARIATION_ONE = 65536
-"""Mutation rates are in 1/65536."""
+"""Mutation rates are in units of 1/65536."""
 
 
 def earth_chemistry(settings: EarthSettings) -> Chemistry:
-    """Earth's substances and reactions, with those that the world file adds, changes or leaves out.
+    """Returns Earth's substances and reactions with the additions and changes of a world file.
 
-    Raises ChemistryError or WorldFileError for names that clash or are unknown, and equations that do not balance.
+    Raises ChemistryError or WorldFileError for duplicate or unknown names, and for equations that do not balance.
     """
     own = settings.chemistry
     for name in own.substances:
@@ -99,7 +105,10 @@ def earth_chemistry(settings: EarthSettings) -> Chemistry:
 
 
 def template_kind(founder: FounderSettings, place: str) -> str:
-    """The kind of a group of founders: "plant" or "monster". Raises WorldFileError, which names `place`, for others."""
+    """Returns the kind of a group of founders: "plant" or "monster".
+
+    Raises WorldFileError, which names `place`, if the kind or the template is unknown.
+    """
     if founder.kind:
         return one_of(founder.kind, ("plant", "monster"), f"{place}.kind")
     like = founder.like or founder.species
@@ -112,10 +121,11 @@ def template_kind(founder: FounderSettings, place: str) -> str:
 
 
 def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
-    """The world's species in order of their index, each with `name`, `kind`, `behaviour` (a reference) and `variation`.
+    """Returns a dict for each group of founders, in order of their species index.
 
-    `genomes: int8[genome, gene]` are dealt out in turn over the founders; `genome` is the first of them. Raises
-    WorldFileError for founders that cannot be made.
+    Its keys are `name`, `kind` ("plant" or "monster"), `behaviour` (a behaviour reference), `variation` (the mutation
+    rate of founders), `genomes` (`int8[genome, gene]`, assigned to the founders in turn) and `genome` (the first of
+    them). Raises WorldFileError if the settings of a group are invalid.
     """
     result = []
     mixed_with(settings.founders)
@@ -170,9 +180,10 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
 
 
 def mixed_with(founders: Sequence[FounderSettings]) -> list[list[int]]:
-    """The groups of founders that are scattered together: lists of indices, the group that others are among first.
+    """Returns lists of the indices of founder groups that are placed together, as set by their key `among`.
 
-    Raises WorldFileError for groups that cannot be mixed.
+    Each list begins with the group that the others name in `among`; most lists have one entry. Raises WorldFileError
+    for groups that cannot be mixed.
     """
     mixed: dict[int, list[int]] = {index: [index] for index, founder in enumerate(founders) if not founder.among}
     leaders = {founders[index].species: index for index in reversed(mixed)}
@@ -191,17 +202,17 @@ def mixed_with(founders: Sequence[FounderSettings]) -> list[list[int]]:
 
 
 def own_columns(settings: EarthSettings) -> tuple[Column, ...]:
-    """The columns that the behaviours of the world's species declare."""
+    """Returns the species-defined columns: those that the behaviours of the world's species declare."""
     return columns_for([species["behaviour"] for species in species_of(settings)])
 
 
 def behaviours_of(settings: EarthSettings) -> Behaviours:
-    """The behaviours of the world's species."""
+    """Returns the behaviours of the world's species."""
     return behaviours_for([species["behaviour"] for species in species_of(settings)])
 
 
 def constants_of(settings: EarthSettings, chemistry: Chemistry) -> dict[str, np.ndarray]:
-    """The integer tables of a region, made once at genesis and kept with the run."""
+    """Returns the constants of a region: integer tables by name, made once at genesis and stored with the run."""
     constants = {
         "sine": sine_table(),
         "arctangent": arctangent_table(),
@@ -224,7 +235,7 @@ def constants_of(settings: EarthSettings, chemistry: Chemistry) -> dict[str, np.
 
 
 def _spores(settings: EarthSettings) -> dict[str, np.ndarray]:
-    """The tables of the law of spores; empty for a world without spores."""
+    """Returns the constants of the law `spore`; empty for a world without spores."""
     groups = [index for index, founder in enumerate(settings.founders) if founder.spores]
     if not groups:
         return {}
@@ -237,23 +248,23 @@ def _spores(settings: EarthSettings) -> dict[str, np.ndarray]:
 
 @kernel
 def vary(genomes, rate_65536, first_trait, last_trait, seed, keys):
-    """Mutate the genome of each founder as if it were born at tick 0; `keys` are their ids."""
+    """Mutates the genome of each founder in place, as at a birth in tick 0; `keys` are the founders' ids."""
     for i in range(len(keys)):
         mutate(genomes, i, rate_65536, first_trait, last_trait, seed, 0, keys[i])
 
 
 def chemistry(world: WorldFile) -> Chemistry:
-    """The substances and reactions of a world."""
+    """Returns the substances and reactions of a world."""
     return earth_chemistry(world.settings)
 
 
 def species(world: WorldFile) -> list[str]:
-    """The names of a world's species in order of their index."""
+    """Returns the names of a world's species in order of their index."""
     return [founder.species for founder in world.settings.founders]
 
 
 def founders(world: WorldFile) -> list[Founders]:
-    """The groups of founders of a world in order of their species index."""
+    """Returns the groups of founders of a world in order of their species index."""
     groups = zip(world.settings.founders, species_of(world.settings), strict=True)
     return [
         Founders(
@@ -269,9 +280,10 @@ def founders(world: WorldFile) -> list[Founders]:
 
 
 def founder(world: WorldFile, species: str, key: int, genome: bytes | None = None) -> tuple[str, dict[str, Any]]:
-    """The name of the table, and the columns (but for id and place) of a being like the founders of a species.
+    """Makes a being like the founders of a `species`; returns its table's name, and its columns except id and position.
 
-    `key` replaces the id in the founder's dice, `genome` its genome. Raises WorldFileError if the genome does not fit.
+    `key` is used in place of the id as the key of the being's random numbers. `genome` replaces the genome of the
+    founders. Raises WorldFileError if the species is unknown or the genome is invalid for it.
     """
     names = [group.species for group in world.settings.founders]
     index = names.index(one_of(species, names, "species"))
@@ -283,7 +295,11 @@ def founder(world: WorldFile, species: str, key: int, genome: bytes | None = Non
 
 
 def check_row(world: WorldFile, table: str, row: Mapping[str, Any]) -> None:
-    """Raise ValueError if a row is of a species of another table, or lacks organs that its genome has built."""
+    """Raises ValueError if `row`, the columns of a being of `table`, is inconsistent.
+
+    This is the case if its species belongs to another table, or if `organs` has fewer organs than the genome builds in
+    the first `organs_built` slots.
+    """
     if "species" in row and (group := founders(world)[row["species"]]).table != table:
         line = f'species = {row["species"]} ("{group.species}") is of the table {group.table}: use another'
         raise ValueError(line)
@@ -297,17 +313,20 @@ def check_row(world: WorldFile, table: str, row: Mapping[str, Any]) -> None:
 
 
 def climate(world: WorldFile) -> dict[str, int]:
-    """The climate as integers, by the names of `weather.Climate`."""
+    """Returns the climate as integers, by the field names of `weather.Climate`."""
     return world.settings.climate.table(world.settings.ground.soil_holds)._asdict()
 
 
 def constants(world: WorldFile) -> dict[str, np.ndarray]:
-    """The integer tables of a region, as genesis makes them."""
+    """Returns the constants of a region of this world, as genesis makes them; see `constants_of`."""
     return constants_of(world.settings, chemistry(world))
 
 
 def layout(world: WorldFile) -> tuple[tuple[Field, ...], list[Schema]]:
-    """The fields, and the schemas of plants and monsters: with every substance and the columns that species declare."""
+    """Returns the fields of a world's cells, and the schemas of its tables of plants and monsters.
+
+    They contain the substances that the world file adds, and the species-defined columns.
+    """
     names = chemistry(world).names
     own = own_columns(world.settings)
     plants = Schema("plants", PLANT_KIND, plant_columns(names), PLANTS.module, PLANTS.record)
@@ -316,7 +335,7 @@ def layout(world: WorldFile) -> tuple[tuple[Field, ...], list[Schema]]:
 
 
 def genesis(world: WorldFile, region: Region) -> None:
-    """Fill an empty region that owns the torus: integer tables, ground, water and air, then the founders."""
+    """Fills an empty region that owns the full torus: constants, ground, water and air, then the founders."""
     settings: EarthSettings = world.settings
     substances = chemistry(world)
     region.constants = constants_of(settings, substances)
@@ -332,12 +351,15 @@ def genesis(world: WorldFile, region: Region) -> None:
 
 
 def prepare(world: WorldFile, region: Region) -> None:
-    """Set up the behaviours of the world's species."""
+    """Loads the behaviours of the world's species into `region.derived`, where the law `respond` reads them."""
     region.derived["behaviours"] = behaviours_of(world.settings)
 
 
 def place_founders(region: Region, settings: EarthSettings) -> None:
-    """Scatter the founders over cells drawn by dice, mixed groups together. Ids are numbered through each kind."""
+    """Adds the founders to the region, in random cells; mixed groups are placed together.
+
+    The ids of plants, and those of monsters, are numbered consecutively over all groups.
+    """
     dry = region["water"].ravel() <= parameters.DROWNING_COUNT
     numbers = {"plant": 0, "monster": 0}
     species = species_of(settings)
@@ -356,10 +378,10 @@ def place_founders(region: Region, settings: EarthSettings) -> None:
 
 
 def _deal(ids: np.ndarray, counts: list[int], seed: int) -> list[np.ndarray]:
-    """The indices of the founders (by `ids`) that belong to each of the groups that are mixed.
+    """Divides `ids` randomly among mixed groups of `counts` founders; returns the indices into `ids` for each group.
 
-    Every stretch of founders holds each group's share: of two equal groups one of each pair of founders belongs to
-    either; dice decide which.
+    The groups are spread evenly over `ids`: with two groups of equal size, each consecutive pair of ids has one founder
+    of each group, in random order.
     """
     turns = np.concatenate([np.arange(count, dtype=np.int64) for count in counts])
     shares = ((turns << TURN_SHIFT) + (draws(ids, seed, DEAL) >> TURN_DRAW_SHIFT)) // np.repeat(counts, counts)
@@ -368,7 +390,11 @@ def _deal(ids: np.ndarray, counts: list[int], seed: int) -> list[np.ndarray]:
 
 
 def _scatter(region: Region, clumps: int, count: int, group: int, dry: np.ndarray) -> np.ndarray:
-    """Draw the cells of a group: distinct and dry while there are enough; with clumps those nearest to few centres."""
+    """Chooses random cells for `count` founders; returns their global indices in ascending order, `int64[count]`.
+
+    Dry cells (`dry: bool[cell]`, without deep water) are used first, and each cell once until all are used. With
+    `clumps`, the cells are those nearest to as many random centres. `group` is the index of the group of founders.
+    """
     torus = region.torus
     cells = np.arange(torus.cells, dtype=np.int64)
     score = draws(cells, region.seed, SCATTER, group) >> SCORE_SHIFT
@@ -387,7 +413,7 @@ def _scatter(region: Region, clumps: int, count: int, group: int, dry: np.ndarra
 
 
 def middles(torus: Torus, cells: np.ndarray) -> dict[str, np.ndarray]:
-    """The columns `y_fixed` and `x_fixed` of beings in the middles of cells (global cell indices)."""
+    """Returns the columns `y_fixed` and `x_fixed` of beings in the middles of `cells`, given as global indices."""
     return {
         "y_fixed": (cells // torus.width * SUBCELL + SUBCELL // 2).astype(np.int32),
         "x_fixed": (cells % torus.width * SUBCELL + SUBCELL // 2).astype(np.int32),
@@ -395,9 +421,10 @@ def middles(torus: Torus, cells: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def founder_columns(species: dict[str, Any], index: int, seed: int, keys: np.ndarray) -> dict[str, Any]:
-    """The columns of founders of a species (an entry of `species_of`, with its index), but for id and place.
+    """Returns the columns, except id and position, of founders of a species, one for each entry of `keys`.
 
-    `keys` are the keys of the founders' dice, one each. Genomes are dealt out in turn.
+    `species` is an entry of `species_of` and `index` its index. `keys` are the keys of the founders' random numbers.
+    The genomes of the species are assigned to the founders in turn.
     """
     columns = _plant_columns if species["kind"] == "plant" else _monster_columns
     genomes = species["genomes"][np.arange(len(keys)) % len(species["genomes"])]
@@ -407,11 +434,13 @@ def founder_columns(species: dict[str, Any], index: int, seed: int, keys: np.nda
 
 
 def _plant_columns(genomes: np.ndarray, seed: int, keys: np.ndarray) -> dict[str, Any]:
+    """Returns the columns of matter and state of plant founders: modules of random age."""
     ages = draws(keys, seed, JITTER, JITTER_PLANT) % (parameters.PLANT_OLD_TICKS // 2)
     return {**parameters.PLANT_FOUNDER_COUNTS, "stage": MODULE, "age_ticks": ages}
 
 
 def _monster_columns(genomes: np.ndarray, seed: int, keys: np.ndarray) -> dict[str, Any]:
+    """Returns the columns of matter and state of monster founders, with random sugar, heading, age and fatigue."""
     birth_organs = (genomes[:, BIRTH_ORGANS].astype(np.int64) - GENE_MIN) >> parameters.BIRTH_ORGANS_SHIFT
     built = np.minimum(parameters.FOUNDER_ORGANS_MAX, parameters.FOUNDER_ORGANS_MIN + birth_organs)
     tissue = parameters.CORE_TISSUE_COUNT + built * parameters.ORGAN_TISSUE_COUNT
@@ -434,7 +463,7 @@ def _monster_columns(genomes: np.ndarray, seed: int, keys: np.ndarray) -> dict[s
 
 
 def organs_in(genomes: np.ndarray, built: np.ndarray) -> np.ndarray:
-    """The number of organs of each sort in the first `built: int64[n]` slots of each genome, `int8[n, organ]`."""
+    """Counts the organs of each sort in the first `built` (`int64[n]`) slots of each genome: `int8[n, organ]`."""
     organs = organs_in_slots(genomes)
     organs = np.where(np.arange(organs.shape[1]) < built[:, None], organs, NO_ORGAN)
     return (organs[:, :, None] == np.arange(len(ORGANS))).sum(axis=1).astype(np.int8)

@@ -1,7 +1,7 @@
-"""Earth's reactions and the mobility of its substances: the default chemistry, which world files may change.
+"""Earth's reactions and the mobility of its substances: the default chemistry, which a world file can change.
 
-Rates are shares a tick. The reactions of bodies have the rate 1/64, since body catalysts (`interface.BODY_CATALYSTS`)
-are in 1/64 molecule a tick. `sandbox/chemistry.py` says what catalysts and order mean.
+A rate is the fraction that reacts in a tick. Reactions in beings have the rate 1/64, because their catalysts
+(`interface.BODY_CATALYSTS`) are in 1/64 molecule a tick. `sandbox/chemistry.py` defines catalysts and order.
 """
 
 from umwelt.sandbox.chemistry import Reaction
@@ -43,7 +43,7 @@ REACTIONS = (
 )
 
 SITES = ("cell", "plants", "monsters")
-"""Where reactions take place: in cells, or in the bodies of a table."""
+"""The places of reactions: cells, or the beings of a table."""
 
 MOBILITY: dict[str, tuple[float, float]] = {
     "vapour": (0.40, 0.40),
@@ -54,4 +54,7 @@ MOBILITY: dict[str, tuple[float, float]] = {
     "carbon_dioxide": (0.60, 0.0),
     "mineral": (0.01, 0.0),
 }
-"""By substance: the share of a cell's matter that spreads in a tick, and the share that a full wind carries on."""
+"""Mobility of substances, by name: two fractions of a cell's molecules.
+
+The first spreads to the four neighbours in a tick; the second is carried to the next cell by a full wind.
+"""

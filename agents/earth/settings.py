@@ -1,4 +1,4 @@
-"""The sections of a world file that Earth's laws read."""
+"""The settings of Earth's laws: the sections of a world file that they read."""
 
 import msgspec
 
@@ -10,7 +10,10 @@ from umwelt.sandbox.units import centidegrees_from_celsius, fraction_from_float
 
 
 class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The section `[climate]`. Temperatures are in degrees Celsius, times in ticks, all else plain numbers."""
+    """The section `[climate]` of a world file.
+
+    Temperatures are in degrees Celsius, times in ticks, counts in molecules. The other values are dimensionless.
+    """
 
     day_ticks: int = 600
     year_ticks: int = 9600
@@ -26,12 +29,15 @@ class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     cloud: float = 0.4
     wind: float = 1.0
     tide: Height = 0
-    """The height to which the tide raises free water above the mean, and lowers it below, if it has time to follow."""
+    """Amplitude of the tide, in heights of one molecule of water; slow water rises and falls by less than this."""
     tide_ticks: int = 600
-    """The time from one high tide to the next."""
+    """Ticks from one high tide to the next."""
 
     def table(self, capacity_count: int) -> Climate:
-        """The climate as integers. Raises WorldFileError for values out of range."""
+        """Converts the settings to the integers of `Climate`. Raises WorldFileError for values out of range.
+
+        `capacity_count` is the number of molecules of water that the soil of a cell holds.
+        """
         if min(self.day_ticks, self.year_ticks, self.tide_ticks) < 1:
             raise WorldFileError("climate: day_ticks, year_ticks and tide_ticks must be at least 1")
         for name in ("light", "latitude", "season", "cloud", "wind"):
@@ -63,7 +69,7 @@ class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class ReactionSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A reaction that a world adds; `sandbox/chemistry.py` says what rate, catalysts and order mean."""
+    """An entry of `chemistry.reactions`, a reaction that a world file adds; see `sandbox.chemistry.Reaction`."""
 
     name: str
     equation: str
@@ -74,25 +80,36 @@ class ReactionSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class ChemistrySettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The section `[chemistry]`: what a world adds to Earth's chemistry, changes or leaves out."""
+    """The section `[chemistry]` of a world file: additions and changes to Earth's chemistry.
+
+    `substances` maps names of new substances to formulas; `without` names reactions of Earth to remove.
+    """
 
     substances: dict[str, str] = {}
     symbols: dict[str, str] = {}
-    """Abbreviations of formulas for use in other formulas, Earth's included; each uses elements and those before it."""
+    """Abbreviations that formulas can contain, and the formulas that they stand for.
+
+    Each can contain elements and the abbreviations before it.
+    """
     charges: dict[str, int] = {}
-    """The charges of the world's charged substances, in any unit: reactions must balance in charge, too."""
+    """Electric charges of substances, in any common unit, by default 0. Reactions must conserve charge."""
     reactions: list[ReactionSettings] = []
     without: list[str] = []
     rates: dict[str, float] = {}
-    """Rates that replace those of Earth's reactions, by name."""
+    """New rates of Earth's reactions, by name of the reaction."""
     initial: dict[str, Count] = {}
-    """Molecules of the world's own substances in every cell at tick 0."""
+    """Molecules in every cell at tick 0, by name of the substance."""
     mobility: dict[str, list[float]] = {}
-    """The share of a substance that spreads in a tick, and the share that a full wind carries on, by substance."""
+    """Mobility of substances, by name; replaces entries of `reactions.MOBILITY`, which explains the two values."""
 
 
 class FounderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A section `[[founders]]`: a group of founders of one species."""
+    """A section `[[founders]]` of a world file: a group of founders of one species.
+
+    `kind` is "plant" or "monster", by default that of the template. `like` names the template of the genome, by default
+    the template with the name of the species. `organs` and `genes` replace organs and traits of the template. `clumps`
+    is the number of clumps in which the founders stand; 0 scatters them over the world.
+    """
 
     species: str
     count: int
@@ -101,23 +118,23 @@ class FounderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     organs: list[str] | None = None
     genes: dict[str, int] = {}
     wires: dict[str, dict[str, int]] = {}
-    """Weights of its net, for each hidden unit or drive, by the name of the input; see `founders.set_weights`."""
+    """Weights of the net to set, by hidden unit or drive and then by input; see `founders.set_weights`."""
     genome: list[int] | None = None
-    """All genes in their order, as in a journalled birth; in place of `like`, `organs`, `genes` and `wires`."""
+    """The complete genome, as recorded for births in the journal; replaces `like`, `organs`, `genes` and `wires`."""
     genomes: list[str] | None = None
-    """Several such genomes, each in hexadecimal digits, two a gene; dealt out in turn over the founders."""
+    """Several complete genomes, with two hexadecimal digits for each gene; assigned to the founders in turn."""
     behaviour: str = "net"
     clumps: Count = 0
     among: str = ""
-    """The group that these founders are mixed with: places and ids are drawn for both together, dice deal them out."""
+    """The species of a group to mix with; places and ids are drawn for both groups together and divided randomly."""
     spores: float = 0.0
-    """The odds per tick that such a plant appears in a cell with its matter and without plants: `laws/spore.py`."""
+    """Probability, per cell and tick, that a seed of this group appears without a parent; see `laws/spore.py`."""
     variation: float = 0.02
-    """The share of its genes in which a founder differs from the template; given `genomes` stay as they are."""
+    """Mutation rate with which founders are varied from their template; `genomes` are used unchanged."""
 
 
 class EarthSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """All sections of a world file that Earth's laws read."""
+    """The settings of Earth's laws: all sections of a world file except the keys of `CommonSettings`."""
 
     climate: ClimateSettings = ClimateSettings()
     ground: GroundSettings = GroundSettings()

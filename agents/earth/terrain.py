@@ -1,7 +1,7 @@
-"""The elevation of the ground at tick 0: hills, and (if the world file has them) islands and channels of deep water.
+"""Computes the elevation of the ground at tick 0: hills, and optionally islands and channels of deep water.
 
-Elevations are integers, in the height of one molecule of water, and a pure function of seed and global place. Distances
-are in sixteenths of a cell.
+Elevations are integers in units of the height of one molecule of water, and depend only on the seed, the settings and
+the size of the torus. Distances are in 1/16 cell.
 """
 
 from math import isqrt
@@ -22,38 +22,42 @@ ISLAND = purpose("genesis.island")
 WIDEST_HILLS, WIDEST_BAYS = 64, 32
 SIXTEENTHS = 16
 NOISE_ONE, NOISE_BITS = 1024, 10
-"""Fractions of the noise, of its lattice and of the slope of the shore are in 1/1024."""
+"""Fixed-point 1.0 of the noise, of positions between its lattice points, and of the slope of the shore (1/1024)."""
 DRAW_SHIFT = 63 - NOISE_BITS
-"""From a draw to the value of a corner of the noise's lattice."""
+"""Right shift from a 63-bit random number to the value of a lattice point of the noise, 0 to 1023."""
 MIN_OCTAVE_CELLS, MIN_STRENGTH = 4, 64
 SHORE_CELLS = 6
-"""The width of the slope from the floor of the sea to the full height of the hills."""
+"""Width of the slope from the sea floor to the full height of the hills, in cells."""
 BAY_CELLS = 12
-"""The depth of bays where the noise of the coast is twice `BAY_MIN`."""
+"""How far a bay extends inland, in cells, where the coast noise is twice `BAY_MIN`; linear in the excess."""
 BAY_MIN = 320
-"""Coast noise (0 to 1023) from which on there is a bay."""
+"""Coast noise (0 to 1023) above which the coast recedes to form a bay."""
 CANDIDATES = 12
-"""Places drawn for each island, of which the farthest from the others is taken."""
+"""Random candidate places for each island; the one farthest from the earlier islands is chosen."""
 SHAPES = ("hills", "islands")
 
 Height = Annotated[int, msgspec.Meta(ge=0, le=30_000)]
 
 
 class GroundSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The section `[ground]`: the matter of each cell at tick 0, in molecules, and the shape of the ground."""
+    """The section `[ground]` of a world file: the shape of the ground, and the matter of each cell at tick 0.
+
+    Elevations (`hills`, `sea_level`) are in heights of one molecule of water, matter is in molecules. `soil_water` is
+    the water in each cell besides the sea, and `soil_holds` the water that soil holds before the excess runs downhill.
+    """
 
     hills: Height = 1600
     sea_level: Height = 620
     shape: str = "hills"
     """One of `SHAPES`."""
     islands: Annotated[int, msgspec.Meta(ge=1, le=16)] = 5
-    """The number of islands; read if `shape` is "islands"."""
+    """Number of islands; used only if `shape` is "islands"."""
     channels: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
-    """The number of channels of deep water along y. The world is a torus: two channels divide it into two halves."""
+    """Number of channels of deep water along y. The world is a torus, so that two channels divide it into halves."""
     channel_cells: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 16
-    """The least width of deep water, between islands and in channels."""
+    """Minimum width of deep water between islands and in channels, in cells."""
     sea_depth: Height = 2000
-    """The depth of the floor below the level of the sea. The floor may lie below the lowest hills, which are at 0."""
+    """Depth of the sea floor below `sea_level`. The floor can have a negative elevation; hills begin at 0."""
     soil_water: Count = 420
     soil_holds: Count = 600
     vapour: Count = 60
@@ -65,22 +69,26 @@ class GroundSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 @kernel
 def draw_many(keys, seed, what, index, result):
-    """Write one draw of tick 0 for each key, `result: int64[key]`."""
+    """Writes a random number of tick 0 for each key, `result: int64[key]`; `what` is the purpose."""
     for i in range(len(keys)):
         result[i] = draw(seed, 0, keys[i], what, index)
 
 
 def draws(keys: np.ndarray, seed: int, what: int, index: int = 0) -> np.ndarray:
-    """Draws of tick 0 for many keys, `int64[key]`: purpose `what`, draw number `index`."""
+    """Returns a random number (0 to 2^63 - 1) of tick 0 for each key, `int64[key]`.
+
+    `what` is the purpose and `index` the number of the random number within it; see `sandbox.dice.draw`.
+    """
     result = np.empty(len(keys), np.int64)
     call(draw_many, np.asarray(keys, np.int64), seed, what, index, result)
     return result
 
 
 def elevation_of(torus: Torus, seed: int, ground: GroundSettings) -> np.ndarray:
-    """The elevation of every cell, `int64[height, width]`: hills from 0 to about `ground.hills`, and the sea floor.
+    """Returns the elevation of every cell, `int64[height, width]`.
 
-    Raises WorldFileError for an unknown shape.
+    Hills rise from 0 to about `ground.hills`; the sea floor is at `ground.sea_level - ground.sea_depth`.
+    Raises WorldFileError if `ground.shape` is unknown.
     """
     one_of(ground.shape, SHAPES, "ground.shape")
     land = _noise(torus, seed, GROUND, ground.hills, WIDEST_HILLS)
@@ -95,7 +103,10 @@ def elevation_of(torus: Torus, seed: int, ground: GroundSettings) -> np.ndarray:
 
 
 def sea_distance(torus: Torus, seed: int, ground: GroundSettings) -> np.ndarray | None:
-    """The distance of cells from the middle line of the nearest sea, `int64[height, width]`; None without a sea."""
+    """Returns the distance of each cell from the middle line of the nearest sea, in 1/16 cell, `int64[height, width]`.
+
+    Seas are the channels and the water between islands. Returns None if the world has neither.
+    """
     distances = []
     if ground.channels:
         x = np.arange(torus.width, dtype=np.int64)
@@ -109,7 +120,10 @@ def sea_distance(torus: Torus, seed: int, ground: GroundSettings) -> np.ndarray 
 
 
 def _island_middles(torus: Torus, seed: int, count: int) -> list[tuple[int, int]]:
-    """The middles of islands: each is, of some candidates drawn by dice, the farthest from all before it."""
+    """Returns the cells (y, x) at the middles of `count` islands.
+
+    Each is the one of `CANDIDATES` random cells that is farthest from the islands before it.
+    """
     middles: list[tuple[int, int]] = []
     drawn = draws(np.arange(count * CANDIDATES, dtype=np.int64), seed, ISLAND) % torus.cells
     for island in range(count):
@@ -122,12 +136,16 @@ def _island_middles(torus: Torus, seed: int, count: int) -> list[tuple[int, int]
 
 
 def _square(torus: Torus, one: tuple[int, int], other: tuple[int, int]) -> int:
-    """The square of the distance of two places on the torus, in cells."""
+    """Returns the squared distance between two cells (y, x) on the torus, in cells."""
     return sum(min(abs(a - b), side - abs(a - b)) ** 2 for a, b, side in zip(one, other, torus, strict=True))
 
 
 def _island_borders(torus: Torus, middles: list[tuple[int, int]]) -> np.ndarray:
-    """The distance of every cell from the line halfway between its island and the next, `int64[height, width]`."""
+    """Returns the distance of every cell from the border of its island's area, in 1/16 cell, `int64[height, width]`.
+
+    The area of an island consists of the cells nearer to its middle than to that of any other island, and to the
+    island's own periodic images on the torus.
+    """
     best = np.full(torus, -(1 << 40), np.int64)
     for y, x in middles:
         dy, dx = (
@@ -136,7 +154,7 @@ def _island_borders(torus: Torus, middles: list[tuple[int, int]]) -> np.ndarray:
         )
         border = np.full(torus, 1 << 40, np.int64)
         for other in middles:
-            for image in np.ndindex(3, 3):  # the next island may be an image of the same island
+            for image in np.ndindex(3, 3):  # the nearest island can be a periodic image of the same island
                 vy, vx = (
                     b - a + (turn - 1) * side for a, b, turn, side in zip((y, x), other, image, torus, strict=True)
                 )
@@ -149,7 +167,10 @@ def _island_borders(torus: Torus, middles: list[tuple[int, int]]) -> np.ndarray:
 
 
 def _noise(torus: Torus, seed: int, what: int, amplitude: int, widest: int) -> np.ndarray:
-    """Value noise in integers, several octaves on the torus, `int64[height, width]` from 0 to about `amplitude`."""
+    """Returns periodic value noise of several octaves, `int64[height, width]`, from 0 to about `amplitude`.
+
+    `what` is the purpose of the random numbers, and `widest` the largest distance of lattice points, in cells.
+    """
     total = np.zeros(torus, np.int64)
     octave, strength, strengths = min(widest, min(torus) // 2), NOISE_ONE, 0
     while octave >= MIN_OCTAVE_CELLS and strength >= MIN_STRENGTH:
@@ -170,5 +191,5 @@ def _noise(torus: Torus, seed: int, what: int, amplitude: int, widest: int) -> n
 
 
 def _smooth(t: np.ndarray) -> np.ndarray:
-    """The smooth step 3 t^2 - 2 t^3 of fractions in 1/1024."""
+    """Returns the smooth step 3 t^2 - 2 t^3; `t` and the result are in 1/1024."""
     return (t * t * (3 * NOISE_ONE - 2 * t)) >> 2 * NOISE_BITS

@@ -1,14 +1,16 @@
-"""A solution during its reactions: finds which of its rules can fire on which of its atoms.
+"""A solution during its reactions: finds which of its rules can react with which of its atoms.
 
-Conditions are pure, so a combination of atoms that a rule refused once is refused for as long as these atoms exist.
-Each rule therefore has a `RuleMatcher`, which searches with one new atom at a time, in an order by dice: the atom is
-combined with all atoms that were settled before it, and is then settled itself (semi-naive evaluation, as in Datalog).
-The solution is inert when every matcher has settled all its atoms; each combination was then tried once. Atoms that a
-reaction takes and gives back unchanged stay settled.
+Conditions are pure, so a combination of atoms that does not satisfy a rule need not be tried again while these atoms
+exist. Each rule has a `RuleMatcher`, which searches with one new atom at a time, in random order: it combines the atom
+with all *settled* atoms, and then marks it as settled (semi-naive evaluation, as in Datalog). Atoms that are not
+settled are *open*. The solution is inert when every matcher has settled all its atoms; each combination was then tried
+once. Atoms that a reaction takes and produces unchanged remain settled.
 
-That alone would prefer atoms that were settled early. So before each search one encounter is tried at random: a rule
-and its atoms are drawn by dice, as in a well-stirred vessel, and react if they can. Thus every possible reaction can
-happen next.
+The search alone would prefer atoms that were settled early. Therefore one random combination is tried before each
+search: a random rule with random atoms, which react if they satisfy the rule. Thus every possible reaction can be the
+next one.
+
+Each atom of an active solution has a *slot*, an integer that identifies it and is never reused.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,13 +24,13 @@ Item = TypeVar("Item")
 
 
 NO_SLOT = -1
-"""The open entry of a rule that has only `?w`, until its condition is tested: the rule needs no atom."""
+"""An entry in `RuleMatcher.open` of a rule without patterns except `?w`, which has no atoms to search with."""
 MAX_DIRECT_COMPARISONS = 16
-"""Up to so many comparisons of atoms cost less than computing their keys."""
+"""The maximum number of comparisons between atoms in `replace` that is faster than computing their keys."""
 
 
 class Pool(Generic[Item]):
-    """A set from which a random item can be drawn; all operations take constant time."""
+    """A set that supports drawing a random item; all operations take constant time."""
 
     __slots__ = ("_places", "items")
 
@@ -40,13 +42,13 @@ class Pool(Generic[Item]):
         return len(self.items)
 
     def add(self, item: Item) -> None:
-        """Add an item, if it is not in the set."""
+        """Adds `item` if it is not in the set."""
         if item not in self._places:
             self._places[item] = len(self.items)
             self.items.append(item)
 
     def discard(self, item: Item) -> None:
-        """Remove an item, if it is in the set; the last item takes its place."""
+        """Removes `item` if it is in the set; the item at the end of `items` takes its place."""
         place = self._places.pop(item, None)
         if place is None:
             return
@@ -56,12 +58,12 @@ class Pool(Generic[Item]):
             self._places[last] = place
 
     def draw(self, choose: Choose) -> Item:
-        """Returns a random item."""
+        """Returns a random item of the set, which must not be empty."""
         return self.items[choose(len(self.items))]
 
 
 class Match:
-    """A possible reaction: the slots of the atoms that it takes, and its frame, filled."""
+    """A possible reaction: the matcher of its rule, the slots of the atoms that it takes, and its filled frame."""
 
     __slots__ = ("frame", "matcher", "slots")
 
@@ -70,18 +72,18 @@ class Match:
 
 
 class RuleMatcher:
-    """The search for reactions of one rule in a solution. Made when the rule is added, dropped with it."""
+    """The search for reactions of one rule; the active solution creates and removes it with the rule's atom."""
 
     def __init__(self, solution: "ActiveSolution", slot: int, rule: Rule):
         self.solution, self.slot, self.rule = solution, slot, rule
         self.compiled: CompiledRule = compile_rule(rule.definition)
         positions = self.compiled.positions
         self.bindings: list[dict[int, Bindings]] = [{} for _ in positions]
-        """By position: what `Position.bind` gave for each slot whose atom may stand there."""
+        """For each position: the result of `Position.bind` by slot, for the atoms that can match there (candidates)."""
         self.candidates: list[Pool[int]] = [Pool() for _ in positions]
         self.open: Pool[int] = Pool()
-        """The slots that are not settled."""
-        # a rule that takes one atom never joins it with others: rules of minds are such, and must be fast
+        """The slots of the candidates that are not settled."""
+        # a rule with one pattern needs no settled atoms; behaviours consist of such rules, which must be fast
         joined = positions if len(positions) > 1 else ()
         self.settled: list[Pool[int]] = [Pool() for _ in joined]
         self.indexes: list[dict[tuple[int, ...], dict[tuple, dict[int, None]]]] = [
@@ -93,7 +95,7 @@ class RuleMatcher:
             self.open.add(NO_SLOT)
 
     def add_candidate(self, slot: int, atom: Atom, kind: Kind) -> bool:
-        """Consider a new atom of this kind. Returns whether the rule may take it."""
+        """Adds a new atom of this kind as candidate at all positions that it can match. Returns whether any exist."""
         is_candidate = False
         for at in self.compiled.places.get(kind, ()):
             bindings = self.compiled.positions[at].bind(atom)
@@ -105,7 +107,7 @@ class RuleMatcher:
         return is_candidate
 
     def remove_candidate(self, slot: int) -> None:
-        """Forget an atom that was removed from the solution."""
+        """Removes the candidate `slot`, whose atom was removed from the solution."""
         for at, bindings_here in enumerate(self.bindings):
             bindings = bindings_here.pop(slot, None)
             if bindings is not None:
@@ -119,7 +121,7 @@ class RuleMatcher:
             self._active = self._search = None
 
     def try_random(self, choose: Choose) -> Match | None:
-        """Draw atoms by dice, and return the match if they react."""
+        """Draws a random candidate for each position. Returns their match, or None if they do not satisfy the rule."""
         for pool in self.candidates:
             if not pool.items:
                 return None
@@ -140,9 +142,9 @@ class RuleMatcher:
         return Match(self, slots, frame) if test is None or test(frame) else None
 
     def search(self, choose: Choose) -> Match | None:
-        """Continue the search with the active atom, or start with another one.
+        """Returns the next match with the active atom; if there is no active atom, a random open one becomes active.
 
-        Returns None if there is no further match with this atom, which is then settled.
+        Returns None if there is no further match with that atom, which is then settled.
         """
         if not self.bindings:
             match = self.try_random(choose)
@@ -159,7 +161,7 @@ class RuleMatcher:
         return match
 
     def interrupt(self) -> None:
-        """Abandon the current search; its atom stays open and is searched again, so that no match is lost."""
+        """Cancels the current search; its atom remains open and will be searched again, so that no match is missed."""
         self._active = self._search = None
 
     def _settle(self, slot: int | None) -> None:
@@ -184,7 +186,10 @@ class RuleMatcher:
     def _join(
         self, plan: tuple[Step, ...], depth: int, frame: Frame, slots: list[int], candidates: list[int], choose: Choose
     ) -> Iterator[Match]:
-        """Yields all matches that extend `slots`. A match that fires between two of them may remove atoms."""
+        """Yields all matches that extend `slots` by one of `candidates` and by settled atoms for the later steps.
+
+        Atoms can be removed while the generator is suspended, because the caller carries out reactions.
+        """
         step = plan[depth]
         position: Position = self.compiled.positions[step.at]
         bindings_here, low, high, test = self.bindings[step.at], position.low, position.high, step.test
@@ -215,7 +220,7 @@ class RuleMatcher:
                     break
 
     def _settled_candidates(self, step: Step, frame: Frame) -> list[int]:
-        """Returns the settled atoms that may stand at the position of a step."""
+        """Returns the slots of settled atoms that can match at the position of `step`, given the cells of `frame`."""
         if not step.offsets:
             return list(self.settled[step.at].items)
         index_key = tuple([key(frame[other]) for _, other in step.links])
@@ -231,24 +236,24 @@ def _has_equal_cells(step: Step, frame: Frame) -> bool:
 
 
 class ActiveSolution:
-    """The atoms of one solution by slot, with a matcher for each rule among them. Made by `Machine` to let it react."""
+    """The atoms of one solution by slot, and a matcher for each rule among them. `Machine` creates and owns it."""
 
     def __init__(self, count_tries: Callable[[int], None]) -> None:
         self.count_tries = count_tries
-        """Called with the number of combinations of atoms that are tried."""
+        """A function that matchers call with the number of combinations of atoms that they try."""
         self.atoms: dict[int, Atom] = {}
         self.matchers: Pool[RuleMatcher] = Pool()
         self.busy: Pool[RuleMatcher] = Pool()
-        """The matchers that have open atoms."""
+        """The matchers that can have open atoms."""
         self._matcher_at: dict[int, RuleMatcher] = {}
         self._matchers_of_kind: dict[Kind, dict[RuleMatcher, None]] = {}
         self._matchers_with: dict[int, dict[RuleMatcher, None]] = {}
-        """By slot: the matchers that have its atom as a candidate."""
+        """The matchers that have the atom of a slot as a candidate, by slot."""
         self._kinds: dict[int, tuple[Kind, ...]] = {}
         self._next_slot = 0
 
     def add(self, atom: Atom) -> None:
-        """Add an atom, whose solutions must be inert."""
+        """Adds an atom; solutions inside it must be inert."""
         slot = self._next_slot
         self._next_slot += 1
         self.atoms[slot] = atom
@@ -280,7 +285,7 @@ class ActiveSolution:
                     self._add_candidate(matcher, other, self.atoms[other], kind)
 
     def remove(self, slot: int) -> None:
-        """Remove an atom."""
+        """Removes the atom at `slot`, and its matcher if it is a rule."""
         del self.atoms[slot], self._kinds[slot]
         matcher = self._matcher_at.pop(slot, None)
         if matcher is not None:
@@ -295,7 +300,7 @@ class ActiveSolution:
             holder.remove_candidate(slot)
 
     def next_match(self, choose: Choose) -> Match | None:
-        """Returns a possible reaction; None if the solution is inert."""
+        """Returns a possible reaction, or None if the solution is inert."""
         while self.busy:
             matcher = self.matchers.draw(choose)
             match = matcher.try_random(choose)
@@ -310,12 +315,15 @@ class ActiveSolution:
         return None
 
     def interrupt(self) -> None:
-        """Abandon all current searches after an error; their atoms are searched again."""
+        """Cancels all current searches after an error; their atoms will be searched again."""
         for matcher in self.matchers.items:
             matcher.interrupt()
 
     def consume(self, match: Match) -> list[int]:
-        """Returns the slots that a reaction takes, last that of its own rule if it is used up; fills in its rest."""
+        """Returns the slots that a reaction takes, and writes the atoms of its rest pattern to its frame.
+
+        For a one-shot rule, the last slot is that of the rule.
+        """
         slots, rule_slot = list(match.slots), match.matcher.slot
         compiled = match.matcher.compiled
         if compiled.rest_cell is not None:
@@ -325,7 +333,7 @@ class ActiveSolution:
         return [*slots, rule_slot] if compiled.one_shot else slots
 
     def replace(self, slots: list[int], products: list[Atom]) -> None:
-        """Replace atoms by products; atoms that are the same before and after stay in place."""
+        """Replaces the atoms at `slots` by `products`; atoms that are equal to a product keep their slots."""
         if len(slots) * len(products) <= MAX_DIRECT_COMPARISONS:
             removed = [self.atoms[slot] for slot in slots]
             if not any([product in removed for product in products]):

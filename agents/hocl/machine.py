@@ -1,7 +1,7 @@
-"""Runs a chemical program: reactions until the solution is inert, atoms added, reactions again.
+"""Runs a chemical program: carries out reactions until the solution is inert, and again after atoms are added.
 
-Inner solutions become inert before outer ones: a solution inside another reacts as soon as it is made. Since patterns
-match only inert solutions, this excludes no possible outcome.
+Inner solutions become inert before outer ones: a solution inside another reacts as soon as it is created. Since
+patterns match only inert solutions, this excludes no possible outcome.
 
     machine = Machine(parse("<let max = replace x::int, y::int by x if x >= y in max, 2, 9>", "here"), Dice(1))
     machine.react()
@@ -28,23 +28,26 @@ DRAWS_PER_CALL = 64
 
 @kernel
 def draw_many(drawn, seed, tick, key, purpose, first):
-    """Fill `drawn: int64[count]` with the draws of one purpose from the index `first` on."""
+    """Fills `drawn: int64[count]` with random numbers of `purpose`, with indices `first`, `first + 1` and so on."""
     for at in range(len(drawn)):
         drawn[at] = draw(seed, tick, key, purpose, first + at)
 
 
 class Dice:
-    """The choices of one run of a program: the n-th choice is the n-th draw of its seed, tick and key."""
+    """The random choices of one run of a program, a `Choose` function.
+
+    The n-th choice depends only on n and on `seed`, `tick` and `key` (such as the id of a being).
+    """
 
     def __init__(self, seed: int, tick: int = 0, key: int = 0):
         self.seed, self.tick, self.key = seed, tick, key
         self.count = 0
-        """How many choices were made."""
+        """The number of choices so far."""
         self._drawn = np.empty(DRAWS_PER_CALL, np.int64)
         self._buffer: list[int] = []
 
     def __call__(self, limit: int) -> int:
-        """Returns a number from 0 to `limit - 1`."""
+        """Returns a random integer from 0 to `limit - 1`."""
         at = self.count % DRAWS_PER_CALL
         if at == 0:
             call(draw_many, self._drawn, self.seed, self.tick, self.key, CHOICE, self.count)
@@ -55,16 +58,19 @@ class Dice:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds at which a program is stopped that might never become inert."""
+    """Limits on a run of a program, which raises `ProgramError` when it exceeds them before it is inert."""
 
     reactions: int = 1_000_000
     tries: int = 20_000_000
-    """How many combinations of atoms may be tried."""
+    """The maximum number of combinations of atoms that are tried."""
 
 
 @dataclass(frozen=True)
 class Reaction:
-    """One reaction, for observers: what the rule took and made, and how many solutions it lies within."""
+    """One reaction, the argument of `on_reaction`: the rule, and the atoms that it took and made.
+
+    `depth` is the number of solutions that enclose the solution in which it happened.
+    """
 
     rule: Rule
     taken: list[Atom]
@@ -73,9 +79,9 @@ class Reaction:
 
 
 class Machine:
-    """One run of a program. `choose(n)` is its only source of chance; `on_reaction` is called after each reaction.
+    """One run of a program. `choose(n)` is its only source of randomness; `on_reaction` is called after each reaction.
 
-    After an error the solution is as it was before the reaction that failed, and `react` may be called again.
+    If a reaction raises an error, the solution remains as it was before that reaction, and `react` can be called again.
     """
 
     def __init__(
@@ -93,20 +99,20 @@ class Machine:
 
     @property
     def atoms(self) -> list[Atom]:
-        """The atoms at present, in no order."""
+        """The current atoms, in no particular order."""
         return [*self._active.atoms.values(), *self._waiting]
 
     @property
     def solution(self) -> Solution:
-        """The atoms at present as one solution; inert after `react`."""
+        """The current atoms as a solution; it is inert after `react` has returned."""
         return Solution(self.atoms, inert=not self._waiting and not self._active.busy)
 
     def drop(self, atom: Atom) -> None:
-        """Add an atom; it reacts at the next `react`."""
+        """Adds an atom to the solution; reactions take place in the next call of `react`."""
         self._waiting.append(atom)
 
     def react(self) -> None:
-        """React until the solution is inert. Raises `ProgramError` if that takes more than the limits allow."""
+        """Carries out reactions until the solution is inert. Raises `ProgramError` if that exceeds the limits."""
         with prefix_errors(self.program.source):
             while self._waiting:
                 self._active.add(self._make_inert(self._waiting[0], 1))
@@ -142,7 +148,10 @@ class Machine:
                 self.on_reaction(Reaction(match.matcher.rule, taken, products, depth))
 
     def _make_inert(self, atom: Atom, depth: int) -> Atom:
-        """Returns the atom after the reactions of all solutions in it."""
+        """Carries out all reactions of the solutions inside `atom`, and returns the resulting atom.
+
+        `depth` is the number of solutions that enclose the atom.
+        """
         kind = type(atom)
         if kind is tuple:
             for part in atom:

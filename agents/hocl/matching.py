@@ -1,8 +1,9 @@
 """Matches patterns against atoms, and compiles the rules of a program for the search over combinations of atoms.
 
-A rule is compiled once to a `CompiledRule`. Its frame is a list of cells: the values that it captured from outside, the
-rule itself if it mentions itself, the variables of each pattern, and its rest. A variable that occurs in two patterns
-has a cell in each; that both must hold the same is a `link`, which the search looks up in an index (a database join).
+A rule is compiled once to a `CompiledRule`. Its *frame* is a list of cells: the values that it captured from enclosing
+scopes, the rule itself if it is recursive, the variables of each pattern, and the atoms of its rest pattern `?w`. A
+variable that occurs in two patterns has a cell in each; the condition that both are equal is a *link*, which the search
+looks up in an index, as a database join does.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,19 +28,22 @@ from umwelt.agents.hocl.values import Cells, Frame, Value, compile_expression, c
 
 KINDS = {"int": int, "float": float, "string": str, "bool": bool, "solution": Solution, "rule": Rule}
 Bindings = tuple[Any, ...]
-"""The values of the variables of one pattern, in the order of the text."""
+"""The values of the variables of one pattern, in the order of the program text."""
 Choose = Callable[[int], int]
-"""`choose(n)` returns a number from 0 to n - 1: the only source of chance."""
+"""A function: `choose(n)` returns a random integer from 0 to n - 1. It is the only source of randomness."""
 Matcher = Callable[[Atom], Bindings | None]
 Enumerator = Callable[[Atom, Choose], Iterator[Bindings]]
 
 
 Kind = type | tuple[int, str | None]
-"""A quick classification of atoms: the type; for a tuple its length, and its first element if that is a string."""
+"""A coarse classification of atoms: the Python type, or for a tuple a pair of its length and its first element.
+
+The pair has None in place of the first element if that can be anything.
+"""
 
 
 def kind_of(pattern: Part) -> Kind:
-    """Returns the kind that an atom must have to match a pattern."""
+    """Returns the kind that an atom must have to match `pattern`."""
     match pattern:
         case VariablePattern(_, kind):
             return KINDS[kind]
@@ -55,7 +59,7 @@ def kind_of(pattern: Part) -> Kind:
 
 
 def kinds_of(atom: Atom) -> tuple[Kind, ...]:
-    """Returns the kinds that an atom has."""
+    """Returns all kinds of `atom`, one or two."""
     if type(atom) is not tuple:
         return (type(atom),)
     any_first = len(atom), None
@@ -63,14 +67,14 @@ def kinds_of(atom: Atom) -> tuple[Kind, ...]:
 
 
 def is_deterministic(pattern: Part) -> bool:
-    """Whether an atom can match a pattern in one way at most."""
+    """Returns whether every atom matches `pattern` in at most one way."""
     if isinstance(pattern, SolutionPattern):
         return not pattern.patterns
     return not isinstance(pattern, TupleExpression) or all(map(is_deterministic, pattern.parts))
 
 
 def compile_matcher(pattern: Part) -> Matcher:
-    """Returns a function from an atom to the bindings of a deterministic pattern, None if it does not match."""
+    """Compiles a deterministic pattern to a function from an atom to its bindings, or to None without a match."""
     match pattern:
         case VariablePattern(_, kind):
             atom_type = KINDS[kind]
@@ -111,7 +115,7 @@ def _tuple_matcher(matchers: list[Matcher]) -> Matcher:
 
 
 def compile_enumerator(pattern: Part) -> Enumerator:
-    """Returns a function that yields the bindings of all ways in which an atom matches, from a random start."""
+    """Compiles a pattern to a generator function that yields the bindings of all matches, from a random start on."""
     if is_deterministic(pattern):
         match_atom = compile_matcher(pattern)
         return lambda atom, choose: iter(() if (bindings := match_atom(atom)) is None else (bindings,))
@@ -155,7 +159,7 @@ def _solution_ways(each: list[Enumerator], takes_rest: bool) -> Enumerator:
 
 
 class Position:
-    """One pattern of a rule, and the cells of its variables in the frame: `low` to `high - 1`."""
+    """One pattern of a rule. Its variables have the cells `low` to `high - 1` of the frame."""
 
     def __init__(self, pattern: Part, low: int):
         names = bound_names((pattern,), None)
@@ -167,14 +171,18 @@ class Position:
         self.kind = kind_of(pattern)
 
     def bind(self, atom: Atom) -> Bindings | None:
-        """Returns what `ways` needs of an atom of its kind (its bindings, or the atom); None if it does not match."""
+        """Matches an atom of this position's kind. Returns the argument `bound` for `ways`, or None without a match.
+
+        The result is the bindings if the pattern is deterministic, otherwise a tuple of the atom alone; `ways` then
+        does the matching.
+        """
         if self.matcher is None:
             return (atom,)
         bindings = self.matcher(atom)
         return bindings if bindings is None or not self._twins or self._are_equal(bindings) else None
 
     def ways(self, bound: Bindings, choose: Choose) -> Iterator[Bindings]:
-        """Yields all bindings of the variables, given what `bind` returned."""
+        """Yields the bindings of all matches of an atom; `bound` is the result of `bind`."""
         if self.matcher is not None:
             return iter((bound,))
         return (found for found in self._ways(bound[0], choose) if not self._twins or self._are_equal(found))
@@ -185,18 +193,21 @@ class Position:
 
 @dataclass(frozen=True)
 class Step:
-    """One position in the order of a search. `links` are pairs of cells (of this position, of an earlier one) that must
-    be equal, `test` is the part of the condition that can be evaluated by then."""
+    """One step of a search plan, which binds the position with index `at`.
+
+    `links` are pairs of frame cells (of this position, of an earlier one) that must be equal. `test` evaluates those
+    operands of the rule's condition whose variables are all bound after this step.
+    """
 
     at: int
     links: tuple[tuple[int, int], ...]
     offsets: tuple[int, ...]
-    """The linked cells of this position relative to its first; empty if no index can be used."""
+    """The linked cells of this position, relative to its `low`; empty if no index can be used."""
     test: Value | None
 
 
 class CompiledRule:
-    """The compiled definition of a rule. `plans[i]` is the order of a search that begins with position i."""
+    """The compiled definition of a rule. `plans[i]` holds the steps of a search that begins with position `i`."""
 
     def __init__(self, rule: Definition):
         cells: Cells = {name: at for at, name in enumerate(rule.free)}
@@ -233,13 +244,13 @@ class CompiledRule:
         self.products = compile_molecule(rule.products, cells)
         self.plans = [self._plan(first) for first in range(len(self.positions))]
         self.linked_steps = [step for step in self.plans[0] if step.links] if self.plans else []
-        """The steps of the first plan that have links."""
+        """The steps with links of `plans[0]`."""
         steps = [step for plan in self.plans for step in plan if step.offsets]
         self.lookups = [{step.offsets: None for step in steps if step.at == at} for at in range(len(self.positions))]
-        """By position: the offsets by which its atoms are indexed."""
+        """For each position: the tuples of cell offsets by which its settled atoms are indexed."""
 
     def frame(self, rule: Rule) -> Frame:
-        """Returns a new frame of a rule that has this definition."""
+        """Creates a frame for `rule`, which must have this definition; the cells of patterns are None."""
         cells = [*rule.taken, rule] if self.recursive else list(rule.taken)
         return cells + [None] * (self.frame_size - len(cells))
 
@@ -275,7 +286,7 @@ class CompiledRule:
 
 
 def _conjuncts(condition: Part | None) -> list[Part]:
-    """Returns the operands of nested `&&`, in the order of evaluation."""
+    """Returns the operands of the nested `&&` of a condition, in the order of evaluation."""
     if isinstance(condition, Binary) and condition.operator == "&&":
         return [*_conjuncts(condition.left), *_conjuncts(condition.right)]
     return [] if condition is None else [condition]
@@ -288,7 +299,10 @@ def _all_hold(tests: list[Value]) -> Value | None:
 
 
 def compile_rule(rule: Definition) -> CompiledRule:
-    """Returns the compiled rule of a definition, stored with it: equal rules of two files report their own places."""
+    """Compiles a definition, or returns the compiled rule that an earlier call stored in it.
+
+    The result is not shared between equal definitions, because error messages contain their places in the text.
+    """
     attributes = vars(rule)
     if "compiled" not in attributes:
         attributes["compiled"] = CompiledRule(rule)

@@ -1,7 +1,7 @@
 """Finds every inert solution that a small program can reach, by exploring all reactions in all orders.
 
-A state is a multiset whose inner solutions are inert. Equal atoms are tried once. A state is explored only once, so
-that programs with cycles terminate.
+A *state* is a multiset of atoms in which all inner solutions are inert. Of several equal atoms, only one is tried. Each
+state is explored only once, so that the exploration of programs with cycles terminates.
 """
 
 from collections import Counter
@@ -16,11 +16,15 @@ from umwelt.agents.hocl.values import Frame
 from umwelt.sandbox.errors import ProgramError
 
 MAX_KEPT_ATOMS = 2_000_000
-"""Atoms in all states together: about a gigabyte."""
+"""The maximum number of atoms in all states together, which need about a gigabyte."""
 
 
 def all_outcomes(program: Program, drops: Iterable[Atom] = (), limits: Limits | None = None) -> list[Solution]:
-    """Returns all inert solutions of a program, in canonical order; `drops` are added one by one, each when inert."""
+    """Returns all inert solutions that a program can reach, in canonical order.
+
+    The atoms `drops` are added one after another, each when the solution has become inert. Raises `ProgramError` if the
+    exploration exceeds the limits.
+    """
     explorer = Explorer(limits or Limits())
     with prefix_errors(program.source):
         outcomes = explorer.inert_forms(program.start)
@@ -35,12 +39,12 @@ def _distinct(solutions: Iterable[Solution]) -> list[Solution]:
 
 
 def _first(limit: int) -> int:
-    """A `Choose` for enumerations: all ways are enumerated, so any start will do."""
+    """Returns 0; used as `Choose` where all ways are enumerated, so that the start does not matter."""
     return 0
 
 
 class Explorer:
-    """Explores states within limits; used for one program, whose drops share the limits."""
+    """An exploration of the states of one program; `limits` apply to the totals over all calls of `inert_forms`."""
 
     def __init__(self, limits: Limits):
         self.limits = limits
@@ -51,7 +55,7 @@ class Explorer:
         self._known: dict[tuple, list[Solution]] = {}
 
     def inert_forms(self, solution: Solution) -> list[Solution]:
-        """Returns all inert solutions that a solution can become; empty if it never becomes inert."""
+        """Returns all inert solutions that `solution` can become, an empty list if it never becomes inert."""
         if solution.inert:
             return [solution]
         if solution.key not in self._known:
@@ -95,7 +99,7 @@ class Explorer:
                 raise ProgramError(f"{line}: begin with fewer atoms")
 
     def _inert_choices(self, atoms: Iterable[Atom]) -> Iterator[tuple[Atom, ...]]:
-        """Yields the atoms with all solutions in them made inert, in all possible ways."""
+        """Yields all combinations of the given atoms after the solutions inside them have become inert."""
         return product(*[self._inert_atoms(atom) for atom in atoms])
 
     def _inert_atoms(self, atom: Atom) -> list[Atom]:
@@ -104,7 +108,7 @@ class Explorer:
         return list(self.inert_forms(atom)) if type(atom) is Solution else [atom]
 
     def _reactions(self, state: Solution) -> Iterator[list[Atom]]:
-        """Yields the atoms after each possible reaction."""
+        """Yields, for each possible reaction of `state`, the atoms after that reaction."""
         counts = Counter(map(key, state.atoms))
         atoms = {key(atom): atom for atom in state.atoms}
         for rule_key, rule in atoms.items():
@@ -120,7 +124,10 @@ class Explorer:
                     yield [*kept, *(atoms[one] for one in left.elements()), *compiled.products(frame)]
 
     def _matches(self, rule: Rule, atoms: dict, counts: Counter) -> Iterator[tuple[Frame, Counter]]:
-        """Yields all ways in which a rule can take atoms, equal atoms once: its frame, and the keys that it takes."""
+        """Yields all ways in which `rule` can take atoms: its filled frame, and the counts of the keys taken.
+
+        `atoms` maps keys to atoms, and `counts` holds how often each atom is available.
+        """
         compiled = compile_rule(rule.definition)
         frame = compiled.frame(rule)
         plan = compiled.plans[0] if compiled.positions else ()

@@ -1,4 +1,4 @@
-"""Parses chemical programs. Every error is one line: FILE:LINE:COLUMN, what is wrong, and the fix.
+"""Parses chemical programs. Error messages have one line: FILE:LINE:COLUMN, the problem, and how to fix it.
 
     program  := solution | let [rec] id = rule in program
     solution := < [molecule] >
@@ -7,7 +7,12 @@
     expr     := solution | [id =] rule | host expression | ( atom )
     rule     := (replace | replace-one) pattern , pattern ... by molecule [if condition]
 
-Patterns declare the types of their variables, so the parser refuses expressions that have no value (`x % "a"`).
+Patterns declare the types of their variables, so that the parser can reject expressions with operands of wrong types,
+such as `x % "a"`.
+
+The type of an expression is one of `TYPES`, "tuple", "rest" (the atoms that `?w` matched), or `UNREADY` for a rule
+inside its own definition by `let` without `rec`. Methods of `Parser` that parse an item take a parameter `fix`, the
+advice in the error message if the item is missing.
 """
 
 import math
@@ -42,9 +47,9 @@ from umwelt.sandbox.errors import ProgramError
 
 MAX_TEXT = 1 << 20
 MAX_HEIGHT = 120
-"""Of the syntax tree of an expression."""
+"""The maximum height of the syntax tree of an expression, molecule or rule."""
 MAX_PATTERNS = 32
-"""Of one rule, or of one `<...>` in it."""
+"""The maximum number of patterns of a rule, or of a solution pattern `<...>`."""
 MAX_DIGITS = 4_000
 TYPES = ("int", "float", "string", "bool", "solution", "rule")
 NUMBERS = ("int", "float")
@@ -78,7 +83,7 @@ UNREADY = "unready"
 
 
 class Token(NamedTuple):
-    """A word, sign, number or string; `at` is its offset in the text."""
+    """A word, sign, number or string of the program text; `at` is its offset in the text."""
 
     kind: str
     text: str
@@ -87,31 +92,37 @@ class Token(NamedTuple):
 
 @dataclass(frozen=True)
 class Program:
-    """A checked program, as text and as its initial solution."""
+    """A parsed program. `source` is its file name, and `molecule` its syntax tree."""
 
     source: str
     molecule: Molecule
 
     @cached_property
     def start(self) -> Solution:
-        """The solution before any reaction."""
+        """The initial solution, before any reaction."""
         with prefix_errors(self.source):
             return evaluate_molecule(self.molecule)[0]
 
     @property
     def integers(self) -> tuple[int, ...]:
-        """The integer literals of its rules, in the order of the text."""
+        """The integer literals in the rules of the program, in the order of the program text."""
         return tuple(rule_integers(self.molecule))
 
     def with_integers(self, integers: tuple[int, ...]) -> "Program":
-        """Returns the program with other integers in its rules, as many as it has now; else raises `ProgramError`."""
+        """Returns a copy of the program in which `integers` replace the integer literals in its rules.
+
+        Raises `ProgramError` if their number differs.
+        """
         if len(integers) != len(self.integers):
             line = f"{self.source}: {len(integers)} integers for its rules: give {len(self.integers)}"
             raise ProgramError(line)
         return Program(self.source, with_rule_integers(self.molecule, iter(integers).__next__))
 
     def atom(self, text: str, source: str) -> Atom:
-        """Returns an atom parsed from text, in which the program's named rules may be used."""
+        """Parses and evaluates an atom, in which the program's named rules can be used.
+
+        `source` is the file name for error messages.
+        """
         parser = Parser(text, source)
         parser.scope = dict.fromkeys((rule.name for rule in self.molecule.lets), "rule")
         atom, _ = parser.atom()
@@ -125,7 +136,7 @@ class Program:
 
 @contextmanager
 def prefix_errors(source: str) -> Iterator[None]:
-    """Puts `source: ` before the line of a `ProgramError`, unless it begins so."""
+    """Puts `source: ` before the message of a `ProgramError` raised in the block, unless it begins with `source:`."""
     try:
         yield
     except ProgramError as error:
@@ -134,7 +145,7 @@ def prefix_errors(source: str) -> Iterator[None]:
 
 
 def parse(text: str, source: str) -> Program:
-    """Parses a program; `source` is the file name for error lines."""
+    """Parses a program; `source` is the file name for error messages."""
     if len(text) > MAX_TEXT:
         raise ProgramError(f"{source}: {len(text):,} letters: use at most {MAX_TEXT:,}")
     parser = Parser(text, source)
@@ -147,7 +158,11 @@ def parse(text: str, source: str) -> Program:
 
 
 class Parser:
-    """A recursive-descent parser of one text; `scope` holds the types of the names that are defined at this point."""
+    """A recursive-descent parser for one text.
+
+    `now` is the current token and `then` the one after it; `scope` maps the names that are defined at the current token
+    to their types.
+    """
 
     def __init__(self, text: str, source: str):
         self.text = text
@@ -180,54 +195,54 @@ class Parser:
         self.refuse(f"cannot read {rest[0]!r}: take it out", at)
 
     def place(self, at: int) -> str:
-        """Returns FILE:LINE:COLUMN of an offset."""
+        """Returns FILE:LINE:COLUMN of the offset `at` in the text."""
         before = self.text[:at]
         return f"{self.source}:{before.count(chr(10)) + 1}:{at - before.rfind(chr(10))}"
 
     def refuse(self, line: str, at: int | None = None) -> NoReturn:
-        """Raises `ProgramError` for the current token, or for the offset `at`."""
+        """Raises `ProgramError` with the message `line`, at the current token or at the offset `at`."""
         raise ProgramError(f"{self.place(self.now.at if at is None else at)}: {line}")
 
     @property
     def found(self) -> str:
-        """The current token, as error lines show it."""
+        """The current token as text for error messages."""
         if self.now.kind == "end":
             return "the end"
         shown = self.now.text if len(self.now.text) <= 30 else f"{self.now.text[:27]}..."
         return quote(shown[1:-1] if self.now.kind == "string" else shown)
 
     def step(self) -> Token:
-        """Advance by one token. Returns the token that was current."""
+        """Advances by one token. Returns the token that was current before."""
         token = self.now
         self.now, self.then = self.then, next(self.waiting)
         return token
 
     def take(self, text: str) -> bool:
-        """Advance if the current token is this one. Returns whether it is."""
+        """Advances if the current token is `text` and not a string literal. Returns whether it is."""
         if self.now.text != text or self.now.kind == "string":
             return False
         self.step()
         return True
 
     def need(self, text: str, fix: str) -> None:
-        """Advance past this token; raises `ProgramError` if it is another one."""
+        """Advances if the current token is `text`, otherwise raises `ProgramError`."""
         if not self.take(text):
             self.refuse(f'{self.found} where "{text}" should be: {fix}')
 
     def end(self) -> None:
-        """Raises `ProgramError` if any text is left."""
+        """Raises `ProgramError` unless all tokens have been parsed."""
         if self.now.kind != "end":
             self.refuse(f"{self.found} after the end: take it out")
 
     def name(self, fix: str, wanted: str = "a name") -> str:
-        """Advance past a name and return it."""
+        """Advances past a name and returns it. Raises `ProgramError` if the current token is not a name."""
         if self.now.kind != "word" or self.now.text in WORDS:
             self.refuse(f"{self.found} where {wanted} should be: {fix}")
         return self.step().text
 
     @contextmanager
     def deeper(self) -> Iterator[None]:
-        """Counts one more level of nesting inside the block. Raises `ProgramError` beyond `MAX_DEPTH`."""
+        """Adds one level of nesting for the duration of the block. Raises `ProgramError` if it exceeds `MAX_DEPTH`."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             self.refuse(f"nested more than {MAX_DEPTH} deep: write it flat")
@@ -235,7 +250,7 @@ class Parser:
         self.depth -= 1
 
     def check_height(self, part: Part, at: int) -> Part:
-        """Returns the part; raises `ProgramError` if it is nested too deeply for Python's stack."""
+        """Returns `part`. Raises `ProgramError`, at the offset `at`, if the height of its tree exceeds `MAX_HEIGHT`."""
         if part.height > MAX_HEIGHT:
             self.refuse(f"more than {MAX_HEIGHT} nested operators and brackets: write it flat", at)
         return part
@@ -243,7 +258,7 @@ class Parser:
     # molecules
 
     def lets(self) -> tuple[Definition, ...]:
-        """Parses named rules; each is defined for those after it."""
+        """Parses definitions `let [rec] NAME = rule in`, and adds their names to `scope`."""
         rules: list[Definition] = []
         while self.take("let"):
             recursive = self.take("rec")
@@ -258,7 +273,7 @@ class Parser:
         return tuple(rules)
 
     def molecule(self, fix: str) -> Molecule:
-        """Parses atoms separated by commas."""
+        """Parses a molecule: definitions by `let`, then atoms separated by commas."""
         outside, at = self.scope, self.now.at
         lets = self.lets()
         atoms = [self.item(fix)]
@@ -270,7 +285,7 @@ class Parser:
         return molecule
 
     def item(self, fix: str) -> Part:
-        """Parses one atom of a molecule, or the rest of a pattern."""
+        """Parses one atom of a molecule, or the variable of a rest pattern, which stands for several atoms."""
         if self.now.kind == "word" and self.now.text == "let":
             self.refuse('"let" after an atom: put it before all atoms of its solution')
         if self.now.kind == "word" and self.scope.get(self.now.text) == "rest" and self.then.text != "=":
@@ -281,7 +296,7 @@ class Parser:
         return self.atom(fix)[0]
 
     def atom(self, fix: str = "write an atom") -> tuple[Part, str]:
-        """Parses an expression, or a tuple of expressions. Returns it and its type."""
+        """Parses an expression, or a tuple of expressions. Returns the part and its type."""
         at = self.now.at
         first, kind = self.expression(fix)
         if self.now.text != ":":
@@ -292,7 +307,7 @@ class Parser:
         return self.check_height(TupleExpression(tuple(parts)), at), "tuple"
 
     def expression(self, fix: str) -> tuple[Part, str]:
-        """Parses a rule, named or not, or a host expression. Returns it and its type."""
+        """Parses a rule with or without a name, or an operation. Returns the part and its type."""
         if self.now.text in ("replace", "replace-one") and self.now.kind == "word":
             return self.rule(""), "rule"
         if self.now.kind == "word" and self.then.text == "=" and self.now.text not in WORDS:
@@ -310,7 +325,7 @@ class Parser:
     # rules
 
     def rule(self, name: str) -> Definition:
-        """Parses `replace ... by ... [if ...]`."""
+        """Parses a rule `replace ... by ... [if ...]`; `name` is its name, or empty."""
         at = self.now.at
         with self.deeper():
             one_shot = self.step().text == "replace-one"
@@ -329,7 +344,7 @@ class Parser:
         return rule
 
     def condition(self) -> Part:
-        """Parses a condition."""
+        """Parses the condition of a rule. Raises `ProgramError` if its type is not bool."""
         at = self.now.at
         part, kind = self.operation(1, "write a condition, as in x < y")
         if kind != "bool":
@@ -337,7 +352,10 @@ class Parser:
         return part
 
     def patterns(self, types: dict[str, str], fix: str) -> tuple[tuple[Part, ...], str | None]:
-        """Parses patterns separated by commas, adding their variables to `types`. Returns patterns and rest."""
+        """Parses patterns separated by commas, and adds the types of their variables to `types`.
+
+        Returns the patterns and the variable of the rest pattern, or None without a rest pattern.
+        """
         patterns: list[Part] = []
         rest: str | None = None
         while True:
@@ -355,7 +373,7 @@ class Parser:
                 return tuple(patterns), rest
 
     def pattern(self, types: dict[str, str], fix: str) -> Part:
-        """Parses one pattern, or a tuple of patterns."""
+        """Parses a pattern or a tuple of patterns, and adds the types of their variables to `types`."""
         at = self.now.at
         parts = [self.component(types, fix)]
         while self.take(":"):
@@ -363,7 +381,7 @@ class Parser:
         return parts[0] if len(parts) == 1 else self.check_height(TupleExpression(tuple(parts)), at)
 
     def component(self, types: dict[str, str], fix: str) -> Part:
-        """Parses one component of a pattern."""
+        """Parses a pattern that is not a tuple, or one in brackets, and adds the types of its variables to `types`."""
         at = self.now.at
         if self.take("("):
             with self.deeper():
@@ -392,7 +410,10 @@ class Parser:
         return VariablePattern(name, kind)
 
     def bind(self, types: dict[str, str], name: str, kind: str, at: int) -> None:
-        """Define a variable; a second occurrence means equality, and must have the same type."""
+        """Adds the variable `name` of type `kind` to `types`.
+
+        A repeated variable means equality. Raises `ProgramError` if its types differ or if it is a rest.
+        """
         before = types.get(name)
         types[name] = kind
         if before is not None and (before != kind or kind == "rest"):
@@ -401,13 +422,13 @@ class Parser:
     # host expressions
 
     def closes(self) -> bool:
-        """Whether a `>` ends a solution rather than compares: no operand follows it."""
+        """Returns whether the current token is a `>` that ends a solution: one that no operand follows."""
         after = self.then
         operand = after.kind in ("number", "string") or after.text in ("(", "-", "!", "true", "false")
         return self.now.text == ">" and not (operand or (after.kind == "word" and after.text not in WORDS))
 
     def operation(self, level: int, fix: str) -> tuple[Part, str]:
-        """Parses operators of this precedence and higher. Returns the expression and its type."""
+        """Parses an operation with operators of precedence `level` and higher. Returns the part and its type."""
         left, kind = self.operand(fix)
         while self.now.kind == "sign" and LEVELS.get(self.now.text, 0) >= level and not self.closes():
             sign = self.step()
@@ -417,7 +438,10 @@ class Parser:
         return left, kind
 
     def result(self, sign: Token, left: str, right: str) -> str:
-        """Returns the type of an operation. Raises `ProgramError` if it cannot have a value."""
+        """Returns the type of the result of operator `sign` for operands of types `left` and `right`.
+
+        Raises `ProgramError` if the operator is not defined for these types.
+        """
         both_numbers = left in NUMBERS and right in NUMBERS
         both_texts = left == right == "string"
         if sign.text in ("&&", "||") and left == right == "bool":
@@ -443,7 +467,7 @@ class Parser:
         }.get(sign, "two numbers" if sign in "-*/%" else "two numbers or two strings")
 
     def operand(self, fix: str) -> tuple[Part, str]:
-        """Parses an operand; `-` and `!` have the highest precedence. Returns it and its type."""
+        """Parses an operand, which can begin with `-` or `!`. Returns the part and its type."""
         sign = self.now
         if sign.kind != "sign" or sign.text not in ("-", "!"):
             return self.primary(fix)
@@ -458,7 +482,7 @@ class Parser:
         return self.check_height(Unary(sign.text, part, self.place(sign.at)), sign.at), kind
 
     def primary(self, fix: str = "write a solution") -> tuple[Part, str]:
-        """Parses a literal, a name, a solution, or an atom in brackets. Returns it and its type."""
+        """Parses a literal, a name, a solution, or an atom in brackets. Returns the part and its type."""
         at = self.now.at
         if self.now.kind in ("number", "string") or self.now.text in ("true", "false"):
             return self.literal()
@@ -484,7 +508,7 @@ class Parser:
         return Variable(name), kind
 
     def literal(self) -> tuple[Part, str]:
-        """Parses a number, which may have a sign, a string, `true` or `false`. Returns it and its type."""
+        """Parses a number (optionally negative), a string, `true` or `false`. Returns the part and its type."""
         negative = self.take("-")
         token = self.now
         if negative and token.kind != "number":

@@ -1,4 +1,4 @@
-"""Finds and reads chemical programs by name or path: those that come with Umwelt, and the user's files."""
+"""Finds and reads chemical programs: bundled programs by name, and files by path."""
 
 import difflib
 from importlib import resources
@@ -10,12 +10,12 @@ from umwelt.sandbox.text import one_line
 
 
 def bundled_programs() -> dict[str, Path]:
-    """Returns the programs that come with Umwelt, by name."""
+    """Returns the paths of the bundled standalone programs, by name."""
     return _bundled("programs")
 
 
 def bundled_minds() -> dict[str, Path]:
-    """Returns the bundled programs that are behaviours of species, by name."""
+    """Returns the paths of the bundled programs that are behaviours of species, by name."""
     return _bundled("minds")
 
 
@@ -25,7 +25,10 @@ def _bundled(folder: str) -> dict[str, Path]:
 
 
 def find_program(name_or_path: str) -> Path:
-    """Returns the file of a program, by bundled name or path. Raises `ProgramError` if there is no such program."""
+    """Returns the path of a program; `name_or_path` is the name of a bundled program or the path of a file.
+
+    Raises `ProgramError` if there is no such program. A path that ends in `.hocl` is returned without a check.
+    """
     path = Path(name_or_path)
     known = bundled_programs()
     try:
@@ -42,7 +45,7 @@ def find_program(name_or_path: str) -> Path:
 
 
 def read_program(name_or_path: str) -> Program:
-    """Reads and checks a program. Raises `ProgramError` if it cannot be read or is not valid."""
+    """Reads and parses a program. Raises `ProgramError` if it cannot be read or is not valid."""
     path = find_program(name_or_path)
     source = one_line(path)
     try:

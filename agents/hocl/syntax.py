@@ -1,8 +1,11 @@
-"""The syntax tree of a chemical program: expressions, patterns, rules and molecules; and how they are printed.
+"""The syntax tree of a chemical program: expressions, patterns, rules and molecules; and their conversion to text.
 
 The language is HOCL, the higher-order chemical language (Banâtre, Fradet, Radenac, "Generalised multisets for chemical
-programming", Mathematical Structures in Computer Science 16, 2006). Parts are immutable and know their height, so
-that the parser can refuse what is nested too deeply for Python.
+programming", Mathematical Structures in Computer Science 16, 2006). Parts are immutable. Their height is limited by
+the parser, because Python's stack is limited.
+
+In this package, an *atom* is an element of a solution, and a *solution* a multiset of atoms. A name is *free* in a part
+if it is defined in an enclosing scope, outside the part.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,16 +23,16 @@ class Part:
 
     @cached_property
     def height(self) -> int:
-        """The height of the tree below and with this part."""
+        """The height of the tree whose root is this part; 1 for a leaf."""
         return 1 + max((part.height for part in self.inner()), default=0)
 
     @cached_property
     def size(self) -> int:
-        """The number of parts in the tree below and with this part."""
+        """The number of parts in the tree whose root is this part."""
         return 1 + sum(part.size for part in self.inner())
 
     def inner(self) -> Iterator["Part"]:
-        """Yields the direct children, in the order of the text."""
+        """Yields the direct children, in the order of the program text."""
         for attribute in fields(self):
             value = getattr(self, attribute.name)
             for part in value if isinstance(value, tuple) else (value,):
@@ -39,21 +42,21 @@ class Part:
 
 @dataclass(frozen=True)
 class Literal(Part):
-    """A number, string, `true` or `false`: in an expression its value, in a pattern exactly that atom."""
+    """A number, string, `true` or `false`. As a pattern it matches exactly this atom."""
 
     value: int | float | str | bool
 
 
 @dataclass(frozen=True)
 class Variable(Part):
-    """A variable of a pattern, or a rule that a `let` named."""
+    """A name in an expression: of a pattern's variable, or of a rule that a `let` defines."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Unary(Part):
-    """`-x` or `!x`."""
+    """A unary operation, `-x` or `!x`; `place` is FILE:LINE:COLUMN of the operator."""
 
     operator: str
     operand: Part
@@ -72,14 +75,14 @@ class Binary(Part):
 
 @dataclass(frozen=True)
 class TupleExpression(Part):
-    """A tuple, `a:b:c`; in a pattern its parts are patterns."""
+    """A tuple `a:b:c`; in a pattern, its `parts` are patterns."""
 
     parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
 class VariablePattern(Part):
-    """The pattern `x::int`."""
+    """The pattern `x::int`: matches an atom of the type, and binds it to the variable `name`."""
 
     name: str
     type: str
@@ -87,7 +90,7 @@ class VariablePattern(Part):
 
 @dataclass(frozen=True)
 class RulePattern(Part):
-    """The pattern `max=r`: a rule of the name `max`."""
+    """The pattern `max=r`: matches a rule with the name `max` (`rule_name`), and binds it to `r` (`name`)."""
 
     rule_name: str
     name: str
@@ -95,7 +98,10 @@ class RulePattern(Part):
 
 @dataclass(frozen=True)
 class SolutionPattern(Part):
-    """The pattern `<p, q, ?w>`: an inert solution of exactly these atoms; `rest` takes all others."""
+    """The pattern `<p, q, ?w>`: matches an inert solution with one atom for each of `patterns`.
+
+    `rest` is the variable `w`, to which all other atoms are bound; if it is None, there must be no others.
+    """
 
     patterns: tuple[Part, ...]
     rest: str | None
@@ -103,7 +109,7 @@ class SolutionPattern(Part):
 
 @dataclass(frozen=True)
 class Molecule(Part):
-    """Atoms side by side, preceded by named rules."""
+    """Atoms separated by commas, after definitions of rules, `let name = rule in`."""
 
     lets: tuple["Definition", ...]
     atoms: tuple[Part, ...]
@@ -118,7 +124,10 @@ class SolutionExpression(Part):
 
 @dataclass(frozen=True)
 class Definition(Part):
-    """A rule. Its own name inside it means the rule itself."""
+    """A rule, `replace PATTERNS by PRODUCTS if CONDITION`. Inside it, `name` refers to the rule itself.
+
+    A `one_shot` rule (`replace-one`) reacts once and then disappears.
+    """
 
     name: str
     one_shot: bool
@@ -129,12 +138,12 @@ class Definition(Part):
 
     @cached_property
     def free(self) -> tuple[str, ...]:
-        """The names from outside that it uses, sorted."""
+        """The free names of the rule, sorted."""
         return tuple(sorted(self._mentioned - {self.name}))
 
     @cached_property
     def recursive(self) -> bool:
-        """Whether it mentions itself."""
+        """Whether the rule uses its own name."""
         return bool(self.name) and self.name in self._mentioned
 
     @cached_property
@@ -144,7 +153,7 @@ class Definition(Part):
 
 
 def bound_names(patterns: tuple[Part, ...], rest: str | None) -> list[str]:
-    """Returns the variables of patterns in the order of the text, with repetitions; that of the rest is last."""
+    """Returns the variables of `patterns` in the order of the text, with repetitions, followed by `rest`."""
     names: list[str] = []
     for pattern in patterns:
         if isinstance(pattern, VariablePattern | RulePattern):
@@ -157,7 +166,7 @@ def bound_names(patterns: tuple[Part, ...], rest: str | None) -> list[str]:
 
 
 def mentioned_names(part: Part) -> frozenset[str]:
-    """Returns the names from outside that a part uses."""
+    """Returns the free names of `part`: those that it uses but does not define."""
     if isinstance(part, Variable):
         return frozenset((part.name,))
     if isinstance(part, Definition):
@@ -171,7 +180,10 @@ def mentioned_names(part: Part) -> frozenset[str]:
 
 
 def rule_integers(part: Part, in_rule: bool = False) -> Iterator[int]:
-    """Yields the integer literals in the rules of a part, in the order of the text."""
+    """Yields the integer literals in the rules inside `part`, in the order of the program text.
+
+    If `in_rule`, `part` itself is inside a rule.
+    """
     if isinstance(part, Literal) and in_rule and type(part.value) is int:
         yield part.value
     for child in part.inner():
@@ -179,7 +191,10 @@ def rule_integers(part: Part, in_rule: bool = False) -> Iterator[int]:
 
 
 def with_rule_integers(part: Any, following: Callable[[], int], in_rule: bool = False) -> Any:
-    """Returns a part with other integers in its rules; `following()` returns them in the order of the text."""
+    """Returns a copy of `part` in which each integer literal in a rule is replaced by a result of `following()`.
+
+    Literals are replaced in the order of the program text. If `in_rule`, `part` itself is inside a rule.
+    """
     if isinstance(part, tuple):
         return tuple(with_rule_integers(child, following, in_rule) for child in part)
     if not isinstance(part, Part):
@@ -193,7 +208,7 @@ def with_rule_integers(part: Any, following: Callable[[], int], in_rule: bool = 
 
 
 def quote(text: str) -> str:
-    """Returns a string as program text: quoted, and in one line."""
+    """Returns `text` as a string literal of the language, in one line with escapes."""
     return '"' + "".join(ESCAPES.get(letter) or _visible(letter) for letter in text) + '"'
 
 
@@ -205,14 +220,14 @@ def _visible(letter: str) -> str:
 
 
 def format_value(value: int | float | str | bool) -> str:
-    """Returns a number, string or boolean as program text."""
+    """Returns a number, string or boolean as a literal of the language."""
     if isinstance(value, str):
         return quote(value)
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def format_part(part: Part, given: Mapping[str, str] = NOTHING) -> str:
-    """Returns a part as program text; `given` is the text that replaces names from outside."""
+    """Returns `part` as program text; `given` maps free names to the texts that replace them."""
     match part:
         case Literal(value):
             text = format_value(value)
@@ -243,7 +258,7 @@ def format_part(part: Part, given: Mapping[str, str] = NOTHING) -> str:
 
 
 def definition_text(rule: Definition, given: Mapping[str, str] = NOTHING) -> str:
-    """Returns a rule as program text, with its name."""
+    """Returns a rule as program text, with its name; `given` maps free names to the texts that replace them."""
     bound = {*bound_names(rule.patterns, rule.rest), rule.name}
     given = {name: text for name, text in given.items() if name not in bound}
     condition = f" if {format_part(rule.condition, given)}" if rule.condition else ""

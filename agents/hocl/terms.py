@@ -1,7 +1,7 @@
 """Atoms, the elements of a solution: Python's numbers, strings, booleans and tuples, and solutions and rules.
 
-All atoms are immutable, so none is ever copied. Two atoms are the same if their keys are equal; keys also define the
-canonical order: booleans, integers, floats, strings, tuples, solutions, and rules by their names.
+All atoms are immutable, so they are never copied. Two atoms are the same if their keys are equal; keys also define the
+canonical order: booleans, integers, floats, strings, tuples, solutions, and rules by name.
 """
 
 from collections.abc import Iterable
@@ -15,26 +15,26 @@ Atom = Any
 """An `int`, `float`, `str` or `bool`, a tuple of atoms, a `Solution` or a `Rule`."""
 
 MAX_DEPTH = 50
-"""How deep solutions and rules may be nested; more would exceed Python's stack."""
+"""The maximum nesting depth of solutions and rules, which keeps recursion within Python's stack."""
 MAX_ATOMS = 200_000
-"""Of a solution, with all atoms inside its atoms."""
+"""The maximum number of atoms of a solution, including all atoms inside its atoms."""
 MAX_BITS = 14_000
-"""Of an integer: about 4,200 digits, less than Python's default limit for printing."""
+"""The maximum size of an integer: about 4,200 digits, less than Python's default limit for printing."""
 MAX_LETTERS = 100_000
-"""Of a string."""
+"""The maximum length of a string."""
 
 RANKS = {bool: 0, int: 1, float: 2, str: 3}
 TUPLE, SOLUTION, RULE = 4, 5, 6
 
 
 class Rest(tuple):
-    """The atoms that `?w` took; where `w` is among the products, they become separate atoms again."""
+    """The atoms that a rest pattern `?w` matched; where `w` is used in products, they become separate atoms again."""
 
     __slots__ = ()
 
 
 class Solution:
-    """A multiset of atoms. `inert` means that no rule in it can fire, at any depth."""
+    """A multiset of atoms. It is `inert` if no rule can react in it or in a solution inside it."""
 
     def __init__(self, atoms: Iterable[Atom], inert: bool = False):
         self.atoms: tuple[Atom, ...] = tuple(atoms)
@@ -43,7 +43,7 @@ class Solution:
 
     @cached_property
     def key(self) -> tuple:
-        """Its identity, which does not depend on the order of its atoms."""
+        """A tuple that is equal for equal solutions; it does not depend on the order of the atoms."""
         return SOLUTION, tuple(sorted(map(key, self.atoms)))
 
     def __eq__(self, other: object) -> bool:
@@ -57,7 +57,7 @@ class Solution:
 
 
 class Rule:
-    """A rule as an atom: its definition, and the values of names from outside (`taken`, by `definition.free`)."""
+    """A rule as an atom: its definition, and the values of its free names (`taken`, as in `definition.free`)."""
 
     def __init__(self, definition: Definition, taken: tuple[Atom, ...] = ()):
         self.definition = definition
@@ -68,18 +68,18 @@ class Rule:
 
     @property
     def name(self) -> str:
-        """The name that a `let` gave it; empty if it has none."""
+        """The name of the rule; empty if it has none."""
         return self.definition.name
 
     @cached_property
     def full_text(self) -> str:
-        """The rule as program text, with the values from outside in place of their names."""
+        """The rule as program text, in which its free names are replaced by their values."""
         values = {name: text(value, True) for name, value in zip(self.definition.free, self.taken, strict=True)}
         return definition_text(self.definition, values)
 
     @cached_property
     def key(self) -> tuple:
-        """Its identity: rules with the same name and text are the same."""
+        """A tuple that is equal for rules with the same name and `full_text`."""
         return RULE, self.name, self.full_text
 
     def __eq__(self, other: object) -> bool:
@@ -93,7 +93,10 @@ class Rule:
 
 
 def may_react(atom: Atom) -> bool:
-    """Whether an atom may still react: it is a rule, or contains a solution that is not inert."""
+    """Returns whether a solution that contains `atom` is possibly not inert.
+
+    This is the case for a rule, for a solution that is not inert, and for a tuple that contains such a solution.
+    """
     kind = type(atom)
     if kind is tuple:
         return any(may_react(part) for part in atom if type(part) is not Rule)
@@ -101,7 +104,10 @@ def may_react(atom: Atom) -> bool:
 
 
 def measure(atoms: Iterable[Atom]) -> tuple[int, int]:
-    """Returns the size and depth of a solution of these atoms. Raises `ProgramError` beyond the limits."""
+    """Returns the size (number of atoms, plus 1) and the nesting depth of a solution of `atoms`.
+
+    Raises `ProgramError` if either exceeds its limit.
+    """
     size, depth = 1, 0
     for atom in atoms:
         kind = type(atom)
@@ -119,7 +125,7 @@ def measure(atoms: Iterable[Atom]) -> tuple[int, int]:
 
 
 def check_extent(size: int, depth: int) -> None:
-    """Raises `ProgramError` for a size or depth beyond the limits."""
+    """Raises `ProgramError` if `size` exceeds `MAX_ATOMS` or `depth` exceeds `MAX_DEPTH`."""
     if size > MAX_ATOMS:
         raise ProgramError(f"a solution of more than {MAX_ATOMS:,} atoms: let a rule take more than it makes")
     if depth > MAX_DEPTH:
@@ -127,7 +133,10 @@ def check_extent(size: int, depth: int) -> None:
 
 
 def key(atom: Atom) -> tuple:
-    """Returns the identity of an atom, which also orders atoms canonically; 1, 1.0 and true are three atoms."""
+    """Returns a tuple that is equal for equal atoms and sorts atoms in canonical order.
+
+    The atoms 1, 1.0 and true have different keys.
+    """
     kind = type(atom)
     if kind is tuple or kind is Rest:
         return TUPLE, tuple(map(key, atom))
@@ -136,12 +145,12 @@ def key(atom: Atom) -> tuple:
 
 
 def same(one: Atom, other: Atom) -> bool:
-    """Whether two atoms are equal; solutions are if they hold the same atoms equally often."""
+    """Returns whether two atoms are equal; solutions are equal if they are equal as multisets."""
     return one is other or key(one) == key(other)
 
 
 def text(atom: Atom, full: bool = False) -> str:
-    """Returns an atom as program text, in one line; rules as their names, or in `full`."""
+    """Returns `atom` as program text in one line. Named rules are written as their names, or in full if `full`."""
     kind = type(atom)
     if kind is Solution:
         return f"<{row(atom.atoms, full)}>"
@@ -155,5 +164,5 @@ def text(atom: Atom, full: bool = False) -> str:
 
 
 def row(atoms: Iterable[Atom], full: bool = False) -> str:
-    """Returns atoms as program text, in canonical order, separated by commas."""
+    """Returns `atoms` as program text, in canonical order and separated by commas; `full` is as in `text`."""
     return ", ".join(text(atom, full) for atom in sorted(atoms, key=key))

@@ -1,4 +1,4 @@
-"""Compiles expressions and molecules to closures over a frame, the list of the values of a rule's names."""
+"""Compiles expressions and molecules to functions of a frame, the list of the values of a rule's names."""
 
 import math
 import operator
@@ -23,17 +23,17 @@ from umwelt.sandbox.errors import ProgramError
 Frame = list[Any]
 Value = Callable[[Frame], Any]
 Cells = dict[str, int]
-"""The index in the frame of each name's value."""
+"""The frame index of the value of each name."""
 
 
 def quotient(left: int, right: int) -> int:
-    """Returns the quotient, truncated towards zero."""
+    """Returns `left / right` truncated towards zero."""
     whole = abs(left) // abs(right)
     return whole if (left < 0) == (right < 0) else -whole
 
 
 def remainder(left: int, right: int) -> int:
-    """Returns the remainder of `quotient`, which has the sign of `left`."""
+    """Returns `left - quotient(left, right) * right`, which has the sign of `left`."""
     if left >= 0 and right > 0:
         return left % right
     whole = abs(left) % abs(right)
@@ -69,7 +69,7 @@ def _equal(left: Any, right: Any) -> bool:
 
 
 def _check_size(value: Any, place: str) -> Any:
-    """Returns the value; raises `ProgramError` if it is too large."""
+    """Returns `value`, with -0.0 as 0.0. Raises `ProgramError` if the number or string exceeds its size limit."""
     kind = type(value)
     if kind is int:
         if value.bit_length() > MAX_BITS:
@@ -116,7 +116,7 @@ def _binary(part: Binary, cells: Cells) -> Value:
 
 
 def compile_expression(part: Part, cells: Cells) -> Value:
-    """Returns an expression as a function of the frame."""
+    """Compiles an expression to a function from a frame to its value."""
     value_of: Value
     match part:
         case Literal(value):
@@ -159,7 +159,7 @@ def _rule(definition: Definition, taken: list[int]) -> Value:
 
 
 def compile_molecule(molecule: Molecule, cells: Cells) -> Callable[[Frame], list[Atom]]:
-    """Returns a molecule as a function from the frame to its atoms."""
+    """Compiles a molecule to a function from a frame to a list of its atoms."""
     cells = dict(cells)
     size = max(cells.values(), default=-1) + 1
     rules: list[Value] = []
@@ -179,7 +179,10 @@ def compile_molecule(molecule: Molecule, cells: Cells) -> Callable[[Frame], list
 
 
 def splice(values: Iterable[Atom]) -> list[Atom]:
-    """Returns atoms as a flat list: a `Rest` among them is replaced by its atoms."""
+    """Returns `values` as a list in which each `Rest` is replaced by its atoms.
+
+    Raises `ProgramError` if a `Rest` would extend the list beyond `MAX_ATOMS`.
+    """
     spliced: list[Atom] = []
     for value in values:
         if type(value) is Rest:
@@ -192,5 +195,5 @@ def splice(values: Iterable[Atom]) -> list[Atom]:
 
 
 def evaluate_molecule(molecule: Molecule) -> list[Atom]:
-    """Returns the atoms of a molecule that uses no names from outside."""
+    """Evaluates a molecule that uses no names from enclosing scopes. Returns its atoms."""
     return compile_molecule(molecule, {})([])

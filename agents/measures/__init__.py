@@ -1,8 +1,8 @@
-"""Measures: numbers by name that are read from the cells and beings of a world at a tick, without changing them.
+"""Measures: functions that compute named numbers from the cells and beings of a world at a tick, without changing it.
 
-A measure is a function of a world file and of a region that owns the whole torus, just after a tick. For one world it
-always returns the same names, with NaN where there is nothing to measure, so that a misspelt name is found before
-anything runs. Measures may use floats: no law reads them.
+A measure has two parameters: a world file, and a region that owns the full torus and has just completed a tick. For the
+same world file it always returns the same names, with NaN for numbers that are not defined, so that misspelt names are
+detected before anything runs. Measures can use floats, because no law reads their results.
 """
 
 import inspect
@@ -17,7 +17,7 @@ from umwelt.sandbox.region import Region
 from umwelt.sandbox.text import load_object, one_line, one_of
 
 Measure = Callable[[WorldFile, Region], Mapping[str, float]]
-"""The type of a measure."""
+"""A function from a world file and a region to numbers by name."""
 
 MEASURES: dict[str, Measure] = {
     "populations": census.populations,
@@ -35,13 +35,13 @@ MEASURES: dict[str, Measure] = {
     "fodder": foraging.fodder,
     "patches": foraging.patches,
 }
-"""The measures that come with Umwelt, by name."""
+"""The bundled measures, by name."""
 
 
 def find_measure(name: str, place: str = "measures") -> Measure:
-    """Returns a measure by its name, or a user's own by its reference `"package.module:function"`.
+    """Returns the bundled measure `name`, or the function that a reference `"package.module:function"` names.
 
-    Raises WorldFileError, which begins with `place`, if there is none.
+    Raises WorldFileError, whose message begins with `place`, if it does not exist.
     """
     if ":" not in name:
         return MEASURES[one_of(name, MEASURES, place)]
@@ -52,7 +52,7 @@ def find_measure(name: str, place: str = "measures") -> Measure:
 
 
 def measure_region(world: WorldFile, region: Region, names: Sequence[str]) -> dict[str, float]:
-    """Returns the numbers of several measures together."""
+    """Computes the measures `names` of a region and returns all their numbers in one dict."""
     numbers: dict[str, float] = {}
     for name in names:
         numbers |= _run_user_measure(name, world, region) if ":" in name else MEASURES[name](world, region)
@@ -60,11 +60,14 @@ def measure_region(world: WorldFile, region: Region, names: Sequence[str]) -> di
 
 
 def _run_user_measure(name: str, world: WorldFile, region: Region) -> dict[str, float]:
-    """Returns the numbers of a user's own measure; raises WorldFileError if it fails or returns anything else."""
+    """Computes the user-defined measure with reference `name`.
+
+    Raises WorldFileError if it raises an exception or does not return numbers by name.
+    """
     place = f'measures: "{name}"'
     try:
         numbers = find_measure(name)(world, region)
-    except Exception as error:  # a user's code may raise anything
+    except Exception as error:  # user code can raise any exception
         line = f"{place} fails at tick {region.tick}: {type(error).__name__}: {error}: correct it"
         raise WorldFileError(one_line(line)) from None
     if not isinstance(numbers, Mapping):
@@ -77,7 +80,10 @@ def _run_user_measure(name: str, world: WorldFile, region: Region) -> dict[str, 
 
 
 def measure_source(name: str) -> str:
-    """Returns the source text of a user's own measure, to notice that it has changed; empty for the bundled ones."""
+    """Returns the source text of a user-defined measure, from which changes are detected.
+
+    Returns an empty string for bundled measures and if the source text is not available.
+    """
     if ":" not in name:
         return ""
     try:
@@ -87,5 +93,5 @@ def measure_source(name: str) -> str:
 
 
 def without_nan(numbers: Mapping[str, float]) -> dict[str, float]:
-    """Returns the numbers that are not NaN."""
+    """Returns a copy of `numbers` without the entries that are NaN."""
     return {name: value for name, value in numbers.items() if not math.isnan(value)}

@@ -1,7 +1,6 @@
-"""What monsters do about what they sense, read from the stimuli and drives of the last tick.
+"""The measure `behaviour`: how monsters react to their stimuli, computed from their columns after a tick.
 
-Monsters that were born in that tick have not sensed anything yet and are left out. A number is NaN if there are no
-monsters that it could be measured of.
+Monsters that were born in that tick have no stimuli yet and are excluded. A mean over no monsters is NaN.
 """
 
 import numpy as np
@@ -15,21 +14,23 @@ from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import ONE, SUBCELL_BITS
 
 STRANGER_KINSHIP = ONE // 2
-"""A being of less kinship is a stranger."""
+"""A being whose kinship (in 1/1024) is below this value is a stranger."""
 ENVIRONMENT_LAYERS = 4
 
 
 def behaviour(world: WorldFile, region: Region) -> dict[str, float]:
-    """How the awake monsters of each species turn and blink, and how tired those are that fall asleep.
+    """Returns how the awake monsters of each species turn and blink, and the fatigue of those that fall asleep.
 
-    `toward_food`: over the monsters whose right and left antenna meet different amounts of plant and aroma, the mean of
-    1 for turning to the side of more and -1 for turning away. `toward_strangers`: the same for the side of a visible
-    stranger, and `toward_NAME` for a being of the species NAME; negative is flight. `.count` of each is the number of
-    monsters, and `.errors` by how many standard errors the mean differs from 0, its value for turns at random.
-
-    `blinking_dry`, `blinking_moist`: the share of shut eyes in the drier and the moister half of the places where the
-    monsters are, split at the median; `blinking_more` is their difference. `fatigue_falling`, `fatigue_awake`: the mean
-    fatigue (0 to 1) of those that fell asleep in this tick, and of all awake; `fatigue_more` is the difference.
+    - `toward_food`: the mean, over the monsters whose right and left antennae sense different amounts of plant and
+      aroma, of 1 for a turn to the side with more and -1 for a turn to the other side.
+    - `toward_strangers`, `toward_NAME`: the same mean for turns to the side of the nearest other monster if it is a
+      stranger, or of species NAME. Negative values mean flight.
+    - `.count` of each of these: the number of monsters in the mean. `.errors`: the mean divided by its standard error
+      for random turns.
+    - `blinking_dry`, `blinking_moist`: the share of monsters with shut eyes among those in air that is drier than the
+      median, and among the others. `blinking_more` is the difference, `.errors` the same in standard errors.
+    - `falling_asleep`: the number of monsters that fell asleep in this tick. `fatigue_falling`, `fatigue_awake`: the
+      mean fatigue (0 to 1) of these, and of all awake monsters; `fatigue_more` is the difference.
     """
     monsters = region.tables["monsters"]
     numbers: dict[str, float] = {}
@@ -56,12 +57,16 @@ def behaviour(world: WorldFile, region: Region) -> dict[str, float]:
 
 
 def _right_minus_left(stimuli: np.ndarray, sense: str) -> np.ndarray:
-    """Returns how much more of a sense the right antenna meets than the left, `int64[beings]`."""
+    """Returns the stimulus `sense` of the right antenna minus that of the left, `int64[beings]`."""
     return stimuli[:, STIMULI.index(f"{sense}_right")] - stimuli[:, STIMULI.index(f"{sense}_left")]
 
 
 def _turning(name: str, turn: np.ndarray, side: np.ndarray) -> dict[str, float]:
-    """Returns how beings turn toward `side`: positive right, 0 none. The mean of n random signs errs by 1/sqrt(n)."""
+    """Returns the mean sign of turns toward a side, with count and errors; arguments are `int[beings]`.
+
+    `turn` and `side` are positive to the right; beings with side 0 are excluded. The standard error of the mean of n
+    random signs is 1/sqrt(n).
+    """
     has_side = side != 0
     count = int(np.count_nonzero(has_side))
     mean = mean_of(np.sign(turn[has_side]) * np.sign(side[has_side]))
@@ -69,9 +74,10 @@ def _turning(name: str, turn: np.ndarray, side: np.ndarray) -> dict[str, float]:
 
 
 def _blinking(species: str, dryness: np.ndarray, shut: np.ndarray) -> dict[str, float]:
-    """Returns the shares of shut eyes in drier and moister places; NaN if all places are equally dry.
+    """Returns the shares of `shut` eyes where `dryness` is above its median, and elsewhere; both are `int[beings]`.
 
-    The standard error of their difference is that of two samples with one common share.
+    The shares are NaN if dryness is equal for all beings. The standard error of their difference assumes that both
+    groups have the same true share.
     """
     dry = dryness > np.median(dryness) if len(dryness) else np.zeros(0, bool)
     in_dry, in_moist = (mean_of(shut[dry]), mean_of(shut[~dry])) if dry.any() else (np.nan, np.nan)
@@ -86,9 +92,10 @@ def _blinking(species: str, dryness: np.ndarray, shut: np.ndarray) -> dict[str, 
 
 
 def _falling_asleep(species: str, region: Region, rows: np.ndarray, awake: np.ndarray) -> dict[str, float]:
-    """Returns the fatigue of those that fell asleep in this tick, and of the awake.
+    """Returns the number and mean fatigue of monsters that fell asleep in this tick, and the mean of the awake ones.
 
-    The eyes of a sleeping monster are shut and moist: one that sleeps now and sensed dry eyes fell asleep in this tick.
+    The eyes of a sleeping monster are shut and moist. A monster that is asleep but sensed dry eyes in this tick
+    therefore fell asleep in it.
     """
     monsters = region.tables["monsters"]
     falling = rows[(monsters["asleep"][rows] == 1) & (monsters["dry_eyes"][rows] > 0)]

@@ -1,4 +1,4 @@
-"""The state of living monsters, and what monsters and plants have inherited."""
+"""Measures of bodies: the state and organs of monsters, and the genes of monsters and plants."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,11 @@ from umwelt.sandbox.region import Region
 
 
 def state(world: WorldFile, region: Region) -> dict[str, float]:
-    """Means over each monster species: share asleep and with shut eyes, sugar, tissue, speed, age, generation."""
+    """Returns means over each monster species.
+
+    These are the shares of sleeping monsters and of shut eyes, sugar and tissue (molecules), speed (1/1024 cell per
+    tick), age (ticks) and generation.
+    """
     monsters, numbers = region.tables["monsters"], dict[str, float]()
     for species, rows in species_rows(world, region, "monsters").items():
         numbers |= {
@@ -28,7 +32,7 @@ def state(world: WorldFile, region: Region) -> dict[str, float]:
 
 
 def traits(world: WorldFile, region: Region) -> dict[str, float]:
-    """Mean and standard deviation of each gene with a name, over each species; for plants over their modules."""
+    """Returns mean and standard deviation of each named gene, over the monsters or plant modules of each species."""
     plants, monsters, numbers = region.tables["plants"], region.tables["monsters"], dict[str, float]()
     for species, rows in species_rows(world, region, "plants").items():
         modules = rows[plants["stage"][rows] == MODULE]
@@ -40,7 +44,10 @@ def traits(world: WorldFile, region: Region) -> dict[str, float]:
 
 
 def organs(world: WorldFile, region: Region) -> dict[str, float]:
-    """Mean number of organs of each sort over each monster species: `.built`, and `.asked` for by the whole genome."""
+    """Returns the mean number of organs of each type over each monster species.
+
+    `.built` counts the organs that a monster has, `.asked` those that its full genome encodes.
+    """
     monsters, numbers = region.tables["monsters"], dict[str, float]()
     for species, rows in species_rows(world, region, "monsters").items():
         asked = organs_in_slots(monsters["genome"][rows])
@@ -51,7 +58,7 @@ def organs(world: WorldFile, region: Region) -> dict[str, float]:
 
 
 def _distribution(species: str, names: Sequence[str], genes: np.ndarray) -> dict[str, float]:
-    """Returns mean and standard deviation of each gene; `genes` is `int8[beings, names]`."""
+    """Returns mean and standard deviation of each gene in `names`; `genes` is `int8[beings, names]`."""
     means, deviations = (genes.mean(axis=0), genes.std(axis=0)) if len(genes) else np.full((2, len(names)), np.nan)
     numbers = {f"{species}.{name}.mean": float(means[gene]) for gene, name in enumerate(names)}
     return numbers | {f"{species}.{name}.deviation": float(deviations[gene]) for gene, name in enumerate(names)}

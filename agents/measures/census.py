@@ -1,4 +1,4 @@
-"""Counts: the living by species, and the world's matter."""
+"""Measures that count beings by species, and the matter of the world."""
 
 import numpy as np
 
@@ -11,9 +11,10 @@ from umwelt.sandbox.region import Region
 
 
 def species_rows(world: WorldFile, region: Region, table: str) -> dict[str, np.ndarray]:
-    """Returns the rows of a table's living (`int64[beings]`) by name of species.
+    """Returns the rows of the owned beings of a table, `int64[beings]`, by name of species.
 
-    A table without species has one entry, by its own name. Groups of founders that share a name are one species.
+    For a table without species, the dict has one entry with the name of the table. Groups of founders with the same
+    name are one species.
     """
     rows = np.flatnonzero(region.owned_rows(table))
     if world.laws.species is None or "species" not in region.tables[table]:
@@ -35,12 +36,15 @@ def mean_of(values: np.ndarray) -> float:
 
 
 def _is_in(world: WorldFile, species: int, table: str) -> bool:
-    """Whether the beings of a species are rows of a table."""
+    """Returns whether the beings of the species with this index are rows of `table`."""
     return f"{template_kind(world.settings.founders[species], f'founders[{species}]')}s" == table
 
 
 def populations(world: WorldFile, region: Region) -> dict[str, float]:
-    """The number of living of each species and of each table; of plants their modules, and `NAME_seeds` apart."""
+    """Returns the number of living beings of each species and of each table.
+
+    For plants this is the number of modules; `NAME_seeds` is the number of seeds of the species NAME.
+    """
     numbers: dict[str, float] = {}
     for name, table in region.tables.items():
         total = 0
@@ -56,7 +60,7 @@ def populations(world: WorldFile, region: Region) -> dict[str, float]:
 
 
 def descent(world: WorldFile, region: Region) -> dict[str, float]:
-    """The share of the living of each table that have a parent; founders and what grew from spores have none."""
+    """Returns the share of beings of each table that have a parent; founders and beings grown from spores have none."""
     return {
         f"{name}.born_share": mean_of(table["parent_id"][region.owned_rows(name)] != 0)
         for name, table in region.tables.items()
@@ -65,12 +69,15 @@ def descent(world: WorldFile, region: Region) -> dict[str, float]:
 
 
 def matter(world: WorldFile, region: Region) -> dict[str, float]:
-    """The number of molecules of each substance, in cells and bodies together."""
+    """Returns the number of molecules of each substance, in cells and bodies together."""
     return dict(audit.substance_totals(region, world.chemistry)) if world.chemistry else {}
 
 
 def elements(world: WorldFile, region: Region) -> dict[str, float]:
-    """The number of atoms of each element, and the charge if there is any; constant unless commands add or take any."""
+    """Returns the number of atoms of each element, and the charge if the chemistry has charged substances.
+
+    These totals change only by commands.
+    """
     if world.chemistry is None:
         return {}
     totals = audit.element_totals(audit.substance_totals(region, world.chemistry), world.chemistry)

@@ -1,10 +1,10 @@
-"""Cycles: what moves between the pools of a world, counted exactly while its laws run.
+"""Cycles of matter: flows between the pools of a world, counted exactly while its laws run.
 
-A pool is where matter stays for a while: the substances of the cells, and the bodies of each kind. A cycle counts one
-thing through all pools: the atoms of an element, or the molecules of water or of oxygen gas, which reactions also make
-and use up. What enters and leaves a pool is counted for every reaction, and for every process by which bodies take and
-give, separately: flows in opposite directions do not cancel. What stays within a pool (a seed, a bite, water that runs
-downhill) is not a flow.
+A *pool* is a store of matter: a substance in all cells (or several together), or all bodies of a table. A *cycle*
+counts one kind of particle in all pools: the atoms of an element, or the molecules of water or of oxygen gas, which
+reactions also create and consume. Inflow and outflow of a pool are counted separately for every reaction and for every
+process by which bodies exchange matter with cells and each other, so that flows in opposite directions do not cancel.
+Movement within a pool (seeds, bites, water that runs downhill) is not a flow.
 
 The residence time of a pool is its stock divided by its outflow for each tick, at a steady state (Schlesinger and
 Bernhardt, "Biogeochemistry: An Analysis of Global Change", 3rd ed. 2013, chapter 1).
@@ -40,51 +40,51 @@ POOLS = {
     "musk": SCENTED,
     "alarm": SCENTED,
 }
-"""The pools of Earth's substances in cells; any other substance is a pool of its own name."""
+"""The pool of each of these substances in cells; any other substance has a pool of the same name."""
 
 ELEMENTS = {"C": "carbon", "H": "hydrogen", "N": "nitrogen", "O": "oxygen"}
 MOLECULES = {"water": "H2O", "oxygen gas": "O2"}
-"""Cycles of molecules; every substance of the same formula is part of the cycle."""
+"""The formula of each cycle of molecules; every substance with that formula is part of the cycle."""
 
 GIVEN, TAKEN = "given by people", "taken by people"
 ENVIRONMENT_LAYERS = 4
 EXCHANGED = tuple(substance for substance in TRADED if substance not in (DETRITUS, SUGAR))
-"""Substances that no body both gives and takes in one tick: a body that has more of one afterwards took it, a body that
-has less gave it. Food goes one way only, from the cell to the body; scents the other, and are made of the body's
-sugar."""
+"""Substances of which no body both gives and takes some in one tick: the change of a body's count is what it took from
+its cell (if positive) or gave to it. Food moves only from cell to body. Scents move only from body to cell, and are
+made of the body's sugar."""
 EMITTED = {"plants": (AROMA,), "monsters": (MUSK, ALARM)}
-"""The scents that bodies of each kind give off."""
+"""The scents that bodies of each table emit."""
 FED = {"monsters": (DETRITUS, SUGAR)}
-"""The food that bodies of each kind take from their cell."""
+"""The food that bodies of each table take from their cell."""
 
 
 @dataclass(frozen=True)
 class Turnover:
-    """What a pool held and what went through it, in the unit of its cycle."""
+    """Stocks and total flows of one pool during `ticks` ticks, in the unit of the cycle (atoms or molecules)."""
 
     pool: str
     ticks: int
     stock_first: int
     stock_last: int
     stock_sum: int
-    """The sum of the stocks at the starts of all ticks."""
+    """The sum over all ticks of the stock at the start of the tick."""
     inflow: int
     outflow: int
 
     @property
     def stock_mean(self) -> float:
-        """The mean stock."""
+        """The mean over all ticks of the stock at the start of the tick."""
         return self.stock_sum / self.ticks
 
     @property
     def residence_ticks(self) -> float | None:
-        """How long matter stays; None if nothing left the pool."""
+        """The residence time: mean stock divided by outflow per tick; None without outflow."""
         return self.stock_sum / self.outflow if self.outflow else None
 
 
 @dataclass(frozen=True)
 class Flow:
-    """What one process added to a pool and took from it."""
+    """The totals that one process added to a pool (`inflow`) and removed from it (`outflow`)."""
 
     process: str
     pool: str
@@ -94,7 +94,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class Cycle:
-    """One thing through all pools that ever held it; `unit` is "atoms" or "molecules"."""
+    """The counts of one cycle in all pools that took part in it; `unit` is "atoms" or "molecules"."""
 
     name: str
     unit: str
@@ -103,9 +103,10 @@ class Cycle:
 
 
 def cycle_weights(chemistry: Chemistry) -> tuple[list[tuple[str, str]], np.ndarray]:
-    """Returns the cycles of a chemistry and their weights, those of molecules first, then those of elements.
+    """Returns the cycles of a chemistry, pairs (name, unit), and their weights, `int64[cycles, substances]`.
 
-    Cycles are pairs of name and unit; weights (`int64[cycles, substances]`) tell how many of each a molecule holds.
+    Cycles of molecules come before cycles of elements. The weight is the number of units of the cycle in one molecule
+    of the substance.
     """
     contents = chemistry.content.values()
     same = [[content == chemistry.parse(formula, name) for content in contents] for name, formula in MOLECULES.items()]
@@ -115,11 +116,11 @@ def cycle_weights(chemistry: Chemistry) -> tuple[list[tuple[str, str]], np.ndarr
 
 
 class CycleMeter:
-    """Counts the flows of a region that owns its torus, from its creation on.
+    """Counts all flows of matter in a region that owns the full torus, from the creation of the meter on.
 
-    `world` is the region's world with each of its laws measured: run the region by it, and the world comes out the
-    same, bit for bit. What changes between the end of a tick and the start of the next was given or taken by people.
-    `cycles` returns what was counted so far.
+    The attribute `world` is a copy of the world file in which each law is wrapped to count what it moves. Run the
+    region with this copy; the states remain the same, bit for bit. Changes between the end of a tick and the start of
+    the next are attributed to commands ("given by people", "taken by people"). `cycles` returns the counts.
     """
 
     def __init__(self, world: WorldFile, region: Region):
@@ -139,10 +140,10 @@ class CycleMeter:
         self._first = self._stocks()
         self._sum = np.zeros_like(self._first)
         self._flows: dict[str, np.ndarray] = {}
-        """Inflow and outflow by process, `int64[2, pools, cycles]`."""
+        """The flows by name of process: `int64[2, pools, cycles]`, inflow and outflow."""
 
     def cycles(self) -> list[Cycle]:
-        """Returns what was counted so far."""
+        """Returns the cycles with everything counted so far."""
         last, nothing = self._stocks(), np.zeros((2, *self._first.shape), np.int64)
         inflow, outflow = sum(self._flows.values(), nothing)
         is_used = self._first | last | self._sum | inflow | outflow
@@ -164,12 +165,12 @@ class CycleMeter:
     # --- booking
 
     def _count_matter(self, region: Region) -> np.ndarray:
-        """Returns molecules by place and substance, `int64[places, substances]`."""
+        """Counts the molecules in cells and in the bodies of each table, `int64[places, substances]`."""
         matter = matter_of(region)
         return np.stack([matter[place] for place in self._places])
 
     def _by_pool(self, matter: np.ndarray) -> np.ndarray:
-        """Converts molecules by place and substance to `int64[pools, cycles]`."""
+        """Converts molecules (`int64[places, substances]`) to units of the cycles by pool, `int64[pools, cycles]`."""
         by_pool = np.zeros((len(self.pools), matter.shape[1]), np.int64)
         by_pool[self._pool_of, np.arange(matter.shape[1])] = matter[0]
         by_pool[len(self.pools) - len(matter) + 1 :] = matter[1:]
@@ -177,11 +178,11 @@ class CycleMeter:
         return weighed
 
     def _stocks(self) -> np.ndarray:
-        """Returns what the pools hold, `int64[pools, cycles]`."""
+        """Returns the contents of the pools at the last count, `int64[pools, cycles]`."""
         return self._by_pool(self._matter)
 
     def _book(self, process: str, change: np.ndarray) -> None:
-        """Adds a change of matter, by place and substance, to the flows of a process."""
+        """Adds a change of molecules (`int64[places, substances]`) to the flows of `process`."""
         if not change.any():
             return
         net = self._by_pool(change)
@@ -190,7 +191,7 @@ class CycleMeter:
         both[1] -= np.minimum(net, 0)
 
     def _book_rest(self, region: Region, process: str) -> None:
-        """Adds all that has changed since matter was last counted to the flows of a process."""
+        """Counts the matter again, and adds all changes since the last count to the flows of `process`."""
         matter = self._count_matter(region)
         self._book(process, matter - self._matter)
         self._matter = matter
@@ -198,7 +199,7 @@ class CycleMeter:
     # --- the laws, measured
 
     def _run(self, law: Law, region: Region) -> None:
-        """Runs a law and books what it moved."""
+        """Runs a law on the region and adds the matter that it moved to the flows."""
         if law is self._first_law:
             self._begin_tick(region)
         if law.run is react:
@@ -210,7 +211,7 @@ class CycleMeter:
             self._book_rest(region, "sweat and death" if law.run is live else law.name)
 
     def _begin_tick(self, region: Region) -> None:
-        """Books what people gave and took, and adds up the stocks."""
+        """Adds changes since the end of the last tick to the flows of commands, and adds the stocks to their sum."""
         matter = self._count_matter(region)
         self._book(GIVEN, np.maximum(matter - self._matter, 0))
         self._book(TAKEN, np.minimum(matter - self._matter, 0))
@@ -219,15 +220,16 @@ class CycleMeter:
         self.ticks += 1
 
     def _react(self, region: Region) -> None:
-        """Runs the reactions, one everywhere before the next.
+        """Runs the law `react` one reaction at a time, and adds what each reaction changed to its flows.
 
-        The reactions of a cell or body touch nothing but it, follow the order of the table, and use dice that do not
-        depend on order: the result is the same as if each place had all its reactions at once.
+        Each reaction runs in all cells or bodies before the next one does. A reaction changes only its own cell or
+        body, the order within a cell or body is that of the table, and dice do not depend on the order of computation.
+        The result therefore equals that of running all reactions of one cell or body after another.
         """
         environment = region.scratch("environment", "int16", ENVIRONMENT_LAYERS)
         for place, site in enumerate(SITES):
             if place:
-                region.index(site)  # drops beings outside the window: from here on rows stay where they are
+                region.index(site)  # removes beings outside the window; after that, rows do not move
                 owned = region.owned_rows(site).astype(np.int64)
             for name, table, substances in self._reactions(region, site):
                 if place:
@@ -242,7 +244,7 @@ class CycleMeter:
                 self._book(name, change)
 
     def _reactions(self, region: Region, site: str) -> Iterator[tuple[str, ReactionTable, list[int]]]:
-        """Yields each reaction of a site: its name, a table of it alone, and the substances that it changes."""
+        """Yields for each reaction of a site its name, a table of only that reaction, and indices of its substances."""
         table = reactions_of(region, site)
         reactions = [reaction for reaction in self.chemistry.reactions if reaction.site == site]
         for row, reaction in enumerate(reactions):
@@ -251,7 +253,7 @@ class CycleMeter:
             yield reaction.name, ReactionTable(*[column[row : row + 1] for column in table]), substances
 
     def _act(self, region: Region) -> None:
-        """Runs `act`; books what bodies gave to their cells and took from them, and what grazers took from plants."""
+        """Runs the law `act`, and adds exchange between bodies and cells, feeding, scents and grazing to the flows."""
         kinds = self._places[1:]
         for kind in kinds:
             region.index(kind)

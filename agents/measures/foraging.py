@@ -1,4 +1,4 @@
-"""What there is to eat, and where the monsters are that look for it."""
+"""Measures of foraging: the food in the world, and the monsters in two patches of food."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from umwelt.sandbox.units import SUBCELL_BITS
 
 
 def fodder(world: WorldFile, region: Region) -> dict[str, float]:
-    """Tissue of plant modules that jaws can reach, in molecules: the total, and the mean over cells."""
+    """Returns the edible tissue of plant modules (above their stubs), in molecules: the total and the mean per cell."""
     plants = region.tables["plants"]
     rows = np.flatnonzero(region.owned_rows("plants") & (plants["stage"] == MODULE))
     edible = np.maximum(0, plants["counts"][rows, TISSUE].astype(np.int64) - parameters.STUB_TISSUE_COUNT)
@@ -20,10 +20,10 @@ def fodder(world: WorldFile, region: Region) -> dict[str, float]:
 
 
 def patches(world: WorldFile, region: Region) -> dict[str, float]:
-    """What two patches hold, west and east: detritus in molecules, and the living of each monster species.
+    """Returns detritus (molecules) and the number of monsters of each species in two patches, west and east.
 
-    The patches are squares in the middle of the two halves of the world, with sides of a quarter of its width.
-    `.east_share` is the share of the east among all monsters in one of the patches.
+    The patches are squares in the middle of the western and eastern halves of the world; their sides are a quarter of
+    its width. `.east_share` is the number of monsters in the east patch divided by the number in both patches.
     """
     monsters = region.tables["monsters"]
     numbers: dict[str, float] = {}

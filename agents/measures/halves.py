@@ -1,4 +1,4 @@
-"""The two halves of a world, left and right along x or bright and dark along y: what lives there and how it differs."""
+"""Measures that compare the beings in two halves of a world: left and right along x, or bright and dark along y."""
 
 import numpy as np
 
@@ -10,10 +10,10 @@ from umwelt.sandbox.region import Region
 
 
 def halves(world: WorldFile, region: Region) -> dict[str, float]:
-    """For each species the living in both halves, `.left` and `.right`, and how much their markers differ, `.apart`.
+    """Returns for each species the number of beings in both halves, `.left` and `.right`, and their distance `.apart`.
 
-    `.apart` is the Euclidean distance between the means of both halves over the three neutral markers, in units of
-    genes; NaN if one half is empty.
+    `.apart` is the Euclidean distance, in units of genes, between the halves' means of the three neutral marker genes.
+    It is NaN if either half is empty.
     """
     numbers: dict[str, float] = {}
     for name, first, last in (("plants", P_MARKER_A, P_MARKER_C), ("monsters", MARKER_A, MARKER_C)):
@@ -29,10 +29,11 @@ def halves(world: WorldFile, region: Region) -> dict[str, float]:
 
 
 def latitudes(world: WorldFile, region: Region) -> dict[str, float]:
-    """For each plant species its modules in both halves, `.bright` and `.dark`, and for each gene `.darker`.
+    """Returns for each plant species the number of modules in both halves, and the difference of each gene.
 
-    Row 0 is the brightest and the row half-way round the torus the darkest; the dark half is the middle one. `.darker`
-    is the gene's mean over modules of the dark half minus that of the bright half; NaN if one half is empty.
+    `.bright` and `.dark` are the numbers of modules. Row 0 is the brightest row and the row half-way round the torus
+    the darkest; the dark half is the middle half of the rows. `.darker` of a gene is its mean over modules in the dark
+    half minus that in the bright half; NaN if either half is empty.
     """
     table, numbers = region.tables["plants"], dict[str, float]()
     height = region.torus.height
@@ -48,7 +49,10 @@ def latitudes(world: WorldFile, region: Region) -> dict[str, float]:
 
 
 def _mean_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Returns the means of genes of the first minus those of the second, `float64[genes]`; NaN if either is empty."""
+    """Returns the mean genes of `first` minus those of `second`, `float64[genes]`; NaN if either is empty.
+
+    `first` and `second` are `float64[beings, genes]`.
+    """
     if not (len(first) and len(second)):
         return np.full(first.shape[1], np.nan)
     difference: np.ndarray = first.mean(axis=0) - second.mean(axis=0)

@@ -1,4 +1,4 @@
-"""Ordinary least-squares lines."""
+"""Fits lines by ordinary least squares."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ MIN_POINTS = 3
 
 
 class Line(NamedTuple):
-    """A least-squares line: its slope, the slope's standard error, and the share of variance that it explains."""
+    """A least-squares line: its slope, the standard error of the slope, and the share of variance explained (R^2)."""
 
     slope: float
     error: float
@@ -16,7 +16,10 @@ class Line(NamedTuple):
 
 
 def line_through(x: np.ndarray, y: np.ndarray) -> Line:
-    """Returns the line of `y` over `x`, `float[points]`; NaN for fewer than three points, or if all `x` are equal."""
+    """Fits a line to `y` as a function of `x`; both are `float[points]`.
+
+    All figures are NaN for fewer than three points, or if all `x` are equal.
+    """
     x_centred, y_centred = x - x.mean() if len(x) else x, y - y.mean() if len(y) else y
     x_squares = float((x_centred**2).sum())
     if len(x) < MIN_POINTS or x_squares == 0:

@@ -1,7 +1,8 @@
-"""How many atoms a closed world must hold: those of its first count, and what commands have added or removed since.
+"""Computes how many atoms a closed world must hold: those of its first count plus those that commands add or remove.
 
-Laws neither create nor destroy atoms. Commands may, and most of them tell how many. Where a command does not (what is
-painted over, what a removed body held), the elements concerned stay within bounds until the world is counted again.
+Laws neither create nor destroy atoms. Commands can; for most of them the number of atoms follows from the command. For
+others (a substance is painted over, a body is removed) it does not, and only bounds on the number of atoms are known
+until the atoms are counted again.
 """
 
 from collections.abc import Mapping
@@ -12,10 +13,10 @@ from umwelt.sandbox.region import Torus
 
 
 class MatterBudget:
-    """The least and the greatest number of atoms of each element that a world may hold; equal while all is known.
+    """Bounds on the number of atoms of each element in a world: `min_atoms` and `max_atoms`, equal if known exactly.
 
-    `touched_tick` is when a command first added or removed matter, `open_tick` when one first did so in an amount that
-    the commands alone do not tell; None if there was none.
+    `touched_tick` is the first tick at which a command added or removed matter; `open_tick` the first at which a
+    command did so in an amount that does not follow from the command. Both are None if there was no such command.
     """
 
     def __init__(self, chemistry: Chemistry, torus: Torus, atoms: Mapping[str, int]):
@@ -27,7 +28,7 @@ class MatterBudget:
         self.content = chemistry.content
 
     def record(self, tick: int, command: Command) -> None:
-        """Account for a command that was applied at the start of a tick."""
+        """Adds the change of matter by a command that was applied at the start of `tick`."""
         changed = False
         for substance, (minimum, maximum) in command.matter_change(self).items():
             for element, atoms in self.content[substance].items():
@@ -43,14 +44,14 @@ class MatterBudget:
             self.touched_tick = tick
 
     def compare(self, atoms: Mapping[str, int]) -> str | None:
-        """Compare with a count of the world; return the first element that differs, or None.
+        """Returns the first element whose counted `atoms` are out of bounds, or None if there is none.
 
-        Without a difference, the budget continues from this count.
+        If there is none, both bounds are set to `atoms`.
         """
         for element in self.chemistry.conserved:
             if not self.min_atoms[element] <= atoms[element] <= self.max_atoms[element]:
                 return element
-        # a full cell is rare: where all that was poured is there, nothing was open
+        # full cells are rare: if all of the poured matter is there, its amount is known exactly
         if self._open_since is not None and self.open_tick is None:
             if any(self.max_atoms[element] != atoms[element] for element in atoms):
                 self.open_tick = self._open_since
@@ -59,7 +60,10 @@ class MatterBudget:
         return None
 
     def pour_bounds(self, substance: str, count: int, cells: int) -> tuple[int, int]:
-        """How many molecules `cells` cells take in if `count` are poured into each: all, if no cell can be full."""
+        """Returns the minimum and maximum number of molecules added if `count` are poured into each of `cells` cells.
+
+        Both are `count * cells` if no cell can become full.
+        """
         atoms = {element: count for element, count in self.content[substance].items() if element != CHARGE}
         present = min(self.max_atoms[element] // count for element, count in atoms.items())
         return (count * cells if present + count <= MAX_IN_CELL_COUNT else 0), count * cells

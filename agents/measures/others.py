@@ -1,6 +1,6 @@
-"""Which other being each monster sensed in the last tick: `look` of `laws/sense.py`, computed again.
+"""Determines which other monster each monster sensed in the last tick, by repeating `look` of `laws/sense.py`.
 
-Between sensing and measuring monsters have moved by one step each, which can be undone, and some have died.
+Since then, each monster has moved by one step, which is undone here, and some monsters have died.
 """
 
 import numpy as np
@@ -15,16 +15,17 @@ from umwelt.sandbox.units import ONE, SUBCELL, TURN
 MONSTERS_AT_ONCE = 256
 MARKERS = slice(genes.MARKER_A, genes.MARKER_C + 1)
 STEP_SHIFT = 14
-"""Sines are scaled by 2^14."""
+"""The right shift after a product with a sine, because sines are scaled by 2^14."""
 KINSHIP_PER_GENE = 8
-"""Kinship falls by this much, in 1/1024, for each unit that markers differ in sum."""
+"""The decrease of kinship, in 1/1024, for each unit of the sum of differences between marker genes."""
 
 
 def sensed_others(region: Region, rows: np.ndarray) -> np.ndarray:
-    """Returns the row of the other being that each monster sensed, `int64[rows]`; -1 if there is none, or it has died.
+    """Returns the row of the other monster that each monster in `rows` sensed, `int64[rows]`; -1 if none, or it died.
 
-    The other is the nearest one, if its kinship is the one that was sensed. If the sensed one has died, another of the
-    same kinship may be taken for it: for grazers that saw a hunter this happens in one of 3,000 cases.
+    The result is the nearest other monster if its kinship equals the sensed kinship, otherwise -1. If the sensed
+    monster has died, the nearest one can have the same kinship, so that the result is wrong; for grazers that sensed a
+    hunter this happens in one of 3,000 cases.
     """
     monsters, torus = region.tables["monsters"], region.torus
     others = np.full(len(rows), -1)
@@ -34,7 +35,7 @@ def sensed_others(region: Region, rows: np.ndarray) -> np.ndarray:
     present, y, x = present[order], y[order], x[order]
     place_of = np.full(monsters.count, -1)
     place_of[present] = np.arange(len(present))
-    # the same beings above and below, so that neighbours across the seam are near in the order of y, too
+    # copies of all monsters above and below the world, so that neighbours across the seam are near in y order too
     height, width = torus.height * SUBCELL, torus.width * SUBCELL
     tiled, tiled_y = np.tile(present, 3), np.concatenate([y - height, y, y + height])
     tiled_x = np.tile(x, 3)
@@ -55,7 +56,7 @@ def sensed_others(region: Region, rows: np.ndarray) -> np.ndarray:
 
 
 def _positions_before_step(region: Region, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns where monsters were before their last step, y and x in 1/1024 cell of the world."""
+    """Returns the positions (y, x) of monsters before their last step, in 1/1024 cell, not wrapped to the torus."""
     monsters = region.tables["monsters"]
     sine, heading = region.constants["sine"].astype(np.int64), monsters["heading"][rows].astype(np.int64)
     speed = monsters["speed_fixed"][rows].astype(np.int64)
@@ -69,6 +70,6 @@ def _positions_before_step(region: Region, rows: np.ndarray) -> tuple[np.ndarray
 
 
 def _kinship(genome: np.ndarray, rows: np.ndarray, other_rows: np.ndarray) -> np.ndarray:
-    """Returns the kinship of pairs of monsters, in 1/1024, from their markers."""
+    """Returns the kinship in 1/1024 between the monsters in `rows` and those in `other_rows`, from marker genes."""
     difference = np.abs(genome[rows, MARKERS].astype(np.int64) - genome[other_rows, MARKERS]).sum(axis=1)
     return np.maximum(0, ONE - KINSHIP_PER_GENE * difference)

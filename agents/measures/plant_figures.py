@@ -1,6 +1,6 @@
-"""Figures of the plants of a whole run: self-thinning, and how the number of kinds grows with area.
+"""Analyses of the plants in a run: self-thinning, and the species-area relation.
 
-`client/experiments/analyses.py` tells what such functions are given and return.
+`client/experiments/analyses.py` describes the parameter and the return value of analyses.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from umwelt.agents.measures.lines import line_through
 from umwelt.agents.measures.plants import SMALLEST_SIDE
 
 CONSTANT_YIELD_SHARE = 0.9
-"""Plants thin at constant yield from when their yield has risen, for good, to this share of its maximum."""
+"""Self-thinning begins when the yield reaches this share of its maximum and stays above it until the maximum."""
 THINNING_FIGURES = tuple(f"thinning.{name}" for name in ("from_tick", "fall", "yield_moves", "slope", "error"))
 AREA_FIGURES = tuple(f"species_area.{name}" for name in ("z", "error", "explained", "placed_z", "crowding"))
 
@@ -19,14 +19,14 @@ AREA_FIGURES = tuple(f"species_area.{name}" for name in ("z", "error", "explaine
 def thinning(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Returns the slope of log mean mass over log density while yield is constant, with its standard error.
 
-    `from_tick` is when yield has come within a tenth of its maximum; if that happens more than once before the maximum,
-    as in a flush of young plants, the last time counts. `fall` is the factor by which density falls from there to the
-    end, and `yield_moves` the ratio of the largest to the smallest yield.
+    `from_tick` is the tick from which the yield stays at 0.9 of its maximum or above until it reaches the maximum;
+    earlier peaks, as in a flush of young plants, are ignored. Over the ticks from there to the end of the run, `fall`
+    is the first density divided by the last, and `yield_moves` the largest yield divided by the smallest.
 
-    Mass is yield divided by density, so that a line of log mass over log density would find a slope of -1 in mere noise
-    of density: the line is fitted to log yield, and 1 is subtracted from its slope (Weller, "A reevaluation of the -3/2
-    power rule of plant self-thinning", Ecological Monographs 57, 1987). For ordinary least squares both are the same
-    number with the same error.
+    Mass is yield divided by density, so that random variation of density alone gives log mass over log density a slope
+    of -1. Therefore the line is fitted to log yield, and 1 is subtracted from its slope (Weller, "A reevaluation of the
+    -3/2 power rule of plant self-thinning", Ecological Monographs 57, 1987). For ordinary least squares, both methods
+    give the same slope with the same error.
     """
     density, yield_count = columns["stand.density"], columns["stand.yield_count"]
     is_known = (density > 0) & (yield_count > 0)
@@ -43,11 +43,11 @@ def thinning(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 def species_area(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Returns how kinds in squares grow with area at the last measurement: S = c A^z.
+    """Returns the species-area relation S = c A^z at the last measurement, for kinds of plants in squares.
 
-    z is the slope of the line of log kinds over log area (Arrhenius, "Species and area", Journal of Ecology 9, 1921).
-    `placed_z` is the slope for random placement, and `crowding` how many times fewer kinds a smallest square holds than
-    by random placement.
+    `z` is the slope of the line of log kinds over log area (Arrhenius, "Species and area", Journal of Ecology 9, 1921),
+    `error` its standard error and `explained` the share of variance explained. `placed_z` is the slope for random
+    placement. `crowding` is the number of kinds in a smallest square for random placement divided by the actual number.
     """
     sides = sorted(int(name.partition(".")[2]) for name in columns if name.startswith("kinds.")) or [SMALLEST_SIDE]
     kinds, placed = (np.array([columns[f"{name}.{side}"][-1] for side in sides]) for name in ("kinds", "placed"))

@@ -1,4 +1,4 @@
-"""Plants as a whole: how dense and how heavy they stand, and how many kinds live in squares."""
+"""Measures of all plants of a world: density, mass and cover, and the number of kinds in squares."""
 
 from collections.abc import Iterator
 
@@ -10,21 +10,24 @@ from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.region import Region
 
 KIND_WIDTH = 42
-"""Plants are of one kind if all three markers lie in the same box of this width. Kinship is 0 for markers that differ
-by 128 in sum (`laws/sense.py`); within a box they differ by at most 3 * 41 = 123, so that all of a kind are kin."""
+"""Plants are of the same kind if each of their three marker genes is in the same interval (box) of this width. Kinship
+is 0 if the differences of the markers sum to 128 (`laws/sense.py`); within a box the sum is at most 3 * 41 = 123, so
+that the kinship of two plants of a kind is above 0."""
 GENE_OFFSET = 128
-"""Markers are int8: added, this makes them 0 to 255."""
+"""The offset that converts marker genes from int8 to the range 0 to 255."""
 BOXES = 8
-"""More than the boxes of one marker, 256 / KIND_WIDTH: the code of a kind has a digit to this base for each marker."""
+"""The base of the code of a kind, which has one digit for each marker: the index of its box. It is greater than the
+number of boxes, 256 / KIND_WIDTH."""
 SMALLEST_SIDE = 8
 
 
 def stand(world: WorldFile, region: Region) -> dict[str, float]:
-    """How plants stand: their number, their tissue, and the share of cells that they cover.
+    """Returns the number of plants, their tissue, and the share of cells that they cover.
 
-    A plant is what living stems join: what shares sugar and water is one individual. `density` is plants for each cell,
-    `mass_count` the mean tissue of a plant, `yield_count` the tissue for each cell, both in molecules. `sprouted` is
-    the share of plants that grew from seeds of this world, and were not sown as founders.
+    A plant is a set of modules that living stems connect, which share sugar and water. `density` is plants per cell,
+    `mass_count` the mean tissue of a plant and `yield_count` the tissue per cell, both in molecules. `cover` is the
+    share of cells with modules. `sprouted` is the number of first modules that grew from a seed of this world, rather
+    than being founders, divided by the number of plants.
     """
     plants, rows = region.tables["plants"], _modules(region)
     tissue, cells = plants["counts"][rows, TISSUE].astype(np.int64), region.torus.cells
@@ -43,10 +46,10 @@ def stand(world: WorldFile, region: Region) -> dict[str, float]:
 
 
 def first_modules(ids: np.ndarray, stem_ids: np.ndarray) -> np.ndarray:
-    """Returns the index of the first module of each module's plant, `int64[modules]`: the one without a living stem.
+    """Returns for each module the index of the first module of its plant, `int64[modules]`.
 
-    `ids` (`int64[modules]`) are the modules' ids, and `stem_ids` those of the modules that they budded from, some of
-    which are dead.
+    `ids` (`int64[modules]`) are the ids of the modules, and `stem_ids` the ids of the modules from which they budded,
+    some of which are dead. The first module of a plant is the one whose stem module is not among `ids`.
     """
     order = np.argsort(ids)
     places = np.searchsorted(ids[order], stem_ids)
@@ -60,11 +63,12 @@ def first_modules(ids: np.ndarray, stem_ids: np.ndarray) -> np.ndarray:
 
 
 def kinds(world: WorldFile, region: Region) -> dict[str, float]:
-    """Kinds of plants in squares: `kinds.SIDE` is the mean over all squares of that side that make up the world.
+    """Returns the mean number of kinds of plants in squares: `kinds.SIDE` for the squares with sides of SIDE cells.
 
-    Squares are nested. `placed.SIDE` is the number for random placement, where every module stands in any square with
-    the same probability: the sum over kinds of 1 - (1 - share of the world)^modules (Coleman, "On random placement and
-    species-area relations", Mathematical Biosciences 54, 1981). `KIND_WIDTH` tells kinds apart.
+    The squares of each size cover the world without overlap. `placed.SIDE` is the expected number for random placement,
+    where every module is in any square with the same probability: the sum over kinds of 1 - (1 - 1/squares)^modules
+    (Coleman, "On random placement and species-area relations", Mathematical Biosciences 54, 1981). `KIND_WIDTH` defines
+    kinds.
     """
     rows = _modules(region)
     markers = region.tables["plants"]["genome"][rows, P_MARKER_A : P_MARKER_C + 1].astype(np.int64) + GENE_OFFSET
@@ -81,7 +85,7 @@ def kinds(world: WorldFile, region: Region) -> dict[str, float]:
 
 
 def square_sides(height: int, width: int) -> Iterator[int]:
-    """Yields the sides of squares that fill a world exactly, each twice the one before, from SMALLEST_SIDE on."""
+    """Yields SMALLEST_SIDE, then twice that and so on, while squares with that side in cells fill the world exactly."""
     side = SMALLEST_SIDE
     while height % side == 0 and width % side == 0:
         yield side
@@ -89,5 +93,5 @@ def square_sides(height: int, width: int) -> Iterator[int]:
 
 
 def _modules(region: Region) -> np.ndarray:
-    """Returns the rows of all plant modules, `int64[modules]`."""
+    """Returns the rows of all plant modules (not seeds) of a region, `int64[modules]`."""
     return np.flatnonzero(region.owned_rows("plants") & (region.tables["plants"]["stage"] == MODULE))

@@ -1,4 +1,4 @@
-"""Mesa's AgentSet for plain models, with access by column: `agents["wealth"]` is an array, and a mask selects."""
+"""Mesa's AgentSet for plain models, extended by arrays of attributes and selection by mask."""
 
 from collections.abc import Iterable
 from random import Random
@@ -11,21 +11,22 @@ from umwelt.agents.species.entity import Being
 from umwelt.agents.species.mesa_types import MesaAgentSet
 
 NO_LIMIT = float("inf")
+"""The value of `at_most` that does not limit the number of agents."""
 
 
 class AgentSet(MesaAgentSet):
-    """An ordered set of agents: Mesa's AgentSet, and beside it access by column.
+    """An ordered set of agents: Mesa's AgentSet, extended by access to attributes as arrays.
 
         wealth = model.agents["wealth"]             # an array with one entry for each agent
         rich = model.agents.select(wealth > 10)     # by a mask, bool[agents]
 
-    `World.agents` is a BeingSet, which has the same methods, if the world comes from a file.
+    If the world comes from a file, `World.agents` is a BeingSet, a subclass with the same methods.
     """
 
     def __init__(self, agents: Iterable[Any] = (), random: Random | None = None) -> None:
         members = list(agents)
         super().__init__(members, random)
-        # Mesa's sets hold their agents weakly, and a handle that is not held vanishes although its being lives
+        # Mesa's sets have weak references to agents; without this list, handles of living beings would be deleted
         self._held = [agent for agent in members if isinstance(agent, Being)]
 
     @overload
@@ -54,11 +55,11 @@ class AgentSet(MesaAgentSet):
         inplace: bool = False,
         agent_type: type | None = None,
     ) -> "AgentSet":
-        """Returns some of the agents, in order.
+        """Returns the agents that satisfy all conditions, in order.
 
         `filter_func` is a mask (`bool[agents]`) or a function of one agent, `agent_type` a class, and `at_most` the
-        greatest number (int) or share (float up to 1.0) of agents. With `inplace` this set itself is reduced. Raises
-        ValueError for a mask of another length.
+        maximum number (int) or share (float up to 1.0) of agents. With `inplace`, removes the other agents from this
+        set and returns it. Raises ValueError for a mask of another length.
         """
         if isinstance(filter_func, np.ndarray | list):
             mask = check_mask(filter_func, len(self)).tolist()
@@ -68,20 +69,20 @@ class AgentSet(MesaAgentSet):
         return self._as_agent_set(super().select(filter_func, at_most, inplace, agent_type))
 
     def shuffle(self, inplace: bool = False) -> "AgentSet":
-        """Returns the agents in random order, drawn from the set's `random`."""
+        """Returns the agents in random order, determined by the set's `random`."""
         return self._as_agent_set(super().shuffle(inplace))
 
     def sort(self, key: Any, ascending: bool = False, inplace: bool = False) -> "AgentSet":
-        """Returns the agents by an attribute, or by what a function of one agent gives; the largest come first."""
+        """Returns the agents sorted by `key`, an attribute or a function of an agent; descending by default."""
         return self._as_agent_set(super().sort(key, ascending, inplace))
 
     def _as_agent_set(self, agents: Any) -> "AgentSet":
-        """Mesa gives sets of its own class, without access by column."""
+        """Converts a set of Mesa's own class, without access to arrays, to an AgentSet."""
         return agents if isinstance(agents, AgentSet) else AgentSet(agents, self.random)
 
 
 def check_mask(values: Any, count: int) -> NDArray[np.bool_]:
-    """Returns `values` as an array. Raises ValueError unless it is `bool[count]`."""
+    """Returns `values` as an array. Raises ValueError unless the array is `bool[count]`."""
     mask = np.asarray(values)
     if mask.dtype != bool or mask.shape != (count,):
         raise ValueError(f"a mask for {count} agents is bool[{count}], not {mask.dtype}{list(mask.shape)}")

@@ -1,7 +1,8 @@
-"""Mesa's AgentSet over rows of a world's tables.
+"""Mesa's AgentSet for the beings of a world from a file, stored as rows of tables.
 
-`agents["sugar_count"]` is an array, `agents.select(agents["sugar_count"] > 50)` takes a mask, and Mesa's calls work on
-whole columns where they can. Only what takes a function of one agent makes handles, one by one.
+`agents["sugar_count"]` is an array, and `agents.select(agents["sugar_count"] > 50)` takes a mask. Mesa's methods
+operate on columns where possible; only methods that call a function for each agent create a handle (a Python object)
+for each.
 """
 
 import contextlib
@@ -22,16 +23,18 @@ from umwelt.agents.species.entity import Being
 from umwelt.agents.species.mesa_types import MesaGroupBy
 
 HANDLES_AT_ONCE = 1024
+"""The number of handles that are created together when a method is called on each being."""
 NARROW_BYTES = 4
-"""Comparisons and sums of columns up to this width cannot overflow 64 bits."""
+"""The largest width, in bytes, of columns whose comparisons and sums cannot overflow 64 bits."""
 
 
 class BeingSet(AgentSet):
     """An ordered set of living beings of a world from a file, with the methods of Mesa's AgentSet.
 
-    `world.agents` and the sets of `world.agents_by_type` hold all beings of their kinds, are always up to date and
-    cannot be changed. What `select`, `sort` and `shuffle` return holds chosen beings in order, and loses those that
-    die. Beings come in order of birth unless they were sorted. Results that are not arrays hold Python numbers.
+    `world.agents` and the sets in `world.agents_by_type` always contain all beings of their kinds and cannot be
+    changed. `select`, `sort` and `shuffle` return a set of chosen beings in a fixed order, from which dead beings
+    disappear. Beings are in order of birth unless they were sorted or shuffled. Results that are not arrays contain
+    Python numbers.
     """
 
     def __init__(self, handles: Handles, random: Random, selection: KindRows | ChosenRows) -> None:
@@ -40,11 +43,11 @@ class BeingSet(AgentSet):
 
     @classmethod
     def of_kinds(cls, handles: Handles, random: Random, kinds: Sequence[Kind]) -> "BeingSet":
-        """Returns the set of all beings of some kinds."""
+        """Returns the set of all beings of the given kinds."""
         return cls(handles, random, KindRows(handles.index, kinds))
 
     def _choose(self, codes: np.ndarray, rows: np.ndarray, inplace: bool = False) -> "BeingSet":
-        """Returns a set of the given rows, or with `inplace` replaces those of this set."""
+        """Returns a set of the beings in `rows` of the tables `codes`; with `inplace`, makes this set contain them."""
         chosen = ChosenRows(self._index, codes, rows)
         if not inplace:
             return BeingSet(self._handles, self.random, chosen)
@@ -83,7 +86,7 @@ class BeingSet(AgentSet):
     def __getitem__(self, item: slice) -> list[Any]: ...
 
     def __getitem__(self, item: Any) -> Any:
-        """Returns an array of a column by name, a handle by number, a list of handles by slice, or a set by mask.
+        """Returns a column as an array, a handle by position, a list of handles by slice, or a set by mask.
 
         Raises KeyError if not all beings of the set have a column of that name.
         """
@@ -117,7 +120,7 @@ class BeingSet(AgentSet):
         self._choose(np.append(codes, np.int8(agent._code)), np.append(rows, row), inplace=True)
 
     def discard(self, agent: Any) -> None:
-        """Takes a being out of a set of chosen beings, if it is there; it stays in the world."""
+        """Removes a being from a set of chosen beings if the set contains it; the being stays in the world."""
         if agent not in self:
             return
         self._refuse_if_whole("taken from")
@@ -126,7 +129,7 @@ class BeingSet(AgentSet):
         self._choose(codes[kept], rows[kept], inplace=True)
 
     def remove(self, agent: Any) -> None:
-        """Takes a being out of a set of chosen beings; it stays in the world. Raises KeyError if it is not there."""
+        """Removes a being from a set of chosen beings; it stays in the world. Raises KeyError if not contained."""
         if agent not in self:
             raise KeyError(agent)
         self.discard(agent)
@@ -145,7 +148,7 @@ class BeingSet(AgentSet):
     def __reduce__(self) -> Any:
         raise TypeError("beings are views into their world and cannot be pickled: take their values with get(...)")
 
-    # --- Mesa's calls
+    # --- the methods of Mesa's AgentSet
 
     def select(
         self,
@@ -154,9 +157,10 @@ class BeingSet(AgentSet):
         inplace: bool = False,
         agent_type: type | None = None,
     ) -> "BeingSet":
-        """Returns some of the beings, in order; the arguments are those of `AgentSet.select`.
+        """Returns the beings that satisfy the conditions, in order; the arguments are those of `AgentSet.select`.
 
-        A function that only compares attributes, as `lambda a: a.sugar_count > 50`, is called once with whole columns.
+        A function that only compares attributes, such as `lambda a: a.sugar_count > 50`, is called a single time, with
+        columns in place of numbers.
         """
         codes, rows = self._selection.current()
         if isinstance(at_most, float) and at_most <= 1.0:
@@ -189,12 +193,12 @@ class BeingSet(AgentSet):
     def _filter(
         self, function: Callable[[Any], Any], codes: np.ndarray, rows: np.ndarray, at_most: float
     ) -> np.ndarray:
-        """Returns `bool[beings]`: for which beings a function gives true, of the first `at_most` such beings."""
+        """Returns `bool[beings]`: whether `function` is true for a being; only for the first `at_most` such beings."""
         names = compared_attributes(function)
         if names and len(rows) and all(self._index.have_scalars(name, codes, NARROW_BYTES) for name in names):
             columns = {name: self._index.gather(name, codes, rows).astype(np.int64) for name in names}
             answer = None
-            with contextlib.suppress(OverflowError):  # a constant beyond 64 bits, which Python's integers allow
+            with contextlib.suppress(OverflowError):  # the function contains a constant of more than 64 bits
                 answer = function(types.SimpleNamespace(**columns))
             if isinstance(answer, np.ndarray) and answer.shape == (len(rows),):
                 return answer.astype(bool)
@@ -208,15 +212,15 @@ class BeingSet(AgentSet):
         return result
 
     def shuffle(self, inplace: bool = False) -> "BeingSet":
-        """Returns the beings in random order, drawn from the set's `random`."""
+        """Returns the beings in random order, determined by the set's `random`."""
         codes, rows = self._selection.current()
         order = np.random.default_rng(self.random.getrandbits(64)).permutation(len(rows))
         return self._choose(codes[order], rows[order], inplace)
 
     def sort(self, key: Any, ascending: bool = False, inplace: bool = False) -> "BeingSet":
-        """Returns the beings by a column, or by what a function of one being gives; the largest come first.
+        """Returns the beings sorted by `key`, a column or a function of a being; in descending order by default.
 
-        Equal ones keep their order.
+        The sort is stable.
         """
         codes, rows = self._selection.current()
         if self._index.have_scalars(key, codes):
@@ -229,24 +233,30 @@ class BeingSet(AgentSet):
         return self._choose(codes[order], rows[order], inplace)
 
     def do(self, method: str | Callable[..., Any], *args: Any, **kwargs: Any) -> "BeingSet":
-        """Calls a method by name, or a function, on each being; skips those that die meanwhile. Returns this set."""
+        """Calls `method`, a function or the name of a method, on each being. Returns this set.
+
+        Beings that die because of earlier calls are skipped.
+        """
         self._call_each(method, args, kwargs)
         return self
 
     def shuffle_do(self, method: str | Callable[..., Any], *args: Any, **kwargs: Any) -> "BeingSet":
-        """Calls a method by name, or a function, on each being in random order. Returns this set."""
+        """Calls `method`, a function or the name of a method, on each being in random order. Returns this set."""
         self.shuffle()._call_each(method, args, kwargs)
         return self
 
     def map(self, method: str | Callable[..., Any], *args: Any, **kwargs: Any) -> list[Any]:
-        """Returns what a method, by name, or a function gives for each being."""
+        """Returns the results of `method`, a function or the name of a method, for each being.
+
+        Beings that die because of earlier calls are skipped.
+        """
         return self._call_each(method, args, kwargs)
 
     def _call_each(self, method: str | Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         codes, rows = self._selection.current()
         tables = self._index.tables
         epochs, results = [table.epoch for table in tables], []
-        # by id: what is called may kill beings, and then rows move
+        # by id: the called function can remove beings, which changes row numbers
         for being in self._by_id(codes, self._index.gather("id", codes, rows), rows):
             code = being._code
             if tables[code].epoch != epochs[code] and not being.alive:
@@ -258,7 +268,10 @@ class BeingSet(AgentSet):
         return results
 
     def _by_id(self, codes: np.ndarray, ids: np.ndarray, rows: np.ndarray) -> Iterator[Being]:
-        """Yields handles of beings that may die meanwhile: made some at a time, before the first of them is used."""
+        """Yields handles of beings that can die during the iteration; omits those that are dead when it reaches them.
+
+        Handles are created in groups of `HANDLES_AT_ONCE`, each before its first handle is yielded.
+        """
         stamp = self._index.stamp
         for first in range(0, len(rows), HANDLES_AT_ONCE):
             part = slice(first, first + HANDLES_AT_ONCE)
@@ -271,9 +284,10 @@ class BeingSet(AgentSet):
                 yield from list(self._handles.for_rows(np.full(len(living), code, np.int8), living))
 
     def get(self, attr_names: Any, handle_missing: Any = "error", default_value: Any = None) -> list[Any]:
-        """Returns an attribute of each being as a list of Python numbers, or several as a list of lists.
+        """Returns an attribute of each being as a list, or a list of the given attributes for each being.
 
-        `handle_missing` is "error" (raise AttributeError) or "default" (use `default_value`) for beings without it.
+        For beings without the attribute, `handle_missing` is "error" (raises AttributeError) or "default" (uses
+        `default_value`).
         """
         if handle_missing not in ("error", "default"):
             raise ValueError(f"Unknown handle_missing option: {handle_missing}, should be one of 'error' or 'default'")
@@ -292,7 +306,7 @@ class BeingSet(AgentSet):
         return [getattr(being, name, default) for being in self._handles.for_rows(codes, rows)]
 
     def set(self, attr_name: str, value: Any) -> "BeingSet":
-        """Sets an attribute of all the beings, to one value or (an array) to one for each. Returns this set."""
+        """Sets an attribute of all beings to `value`, a number or an array with one for each. Returns this set."""
         codes, rows = self._selection.current()
         if not self._index.have_all(attr_name, codes):
             for being in self._handles.for_rows(codes, rows):
@@ -305,7 +319,10 @@ class BeingSet(AgentSet):
         return self
 
     def agg(self, attribute: str, func: Any) -> Any:
-        """Returns one function of an attribute of all beings, as `agg("age_ticks", max)`; of several, a list."""
+        """Returns `func` of the list of all beings' values of `attribute`, as in `agg("age_ticks", max)`.
+
+        For several functions, returns a list of results.
+        """
         codes, rows = self._selection.current(ordered=False)
         functions = [func] if callable(func) else list(func)
         is_columnwise = all(is_reduction(function) for function in functions)
@@ -318,9 +335,9 @@ class BeingSet(AgentSet):
         return results[0] if callable(func) else results
 
     def groupby(self, by: Any, result_type: str = "agentset") -> MesaGroupBy:
-        """Returns the beings grouped by a column, or by what a function of one being gives.
+        """Returns the beings grouped by the value of `by`, a column or a function of a being.
 
-        Groups come in the order in which they are first met. With `result_type` "list" they are lists of handles.
+        Groups are in the order of their first beings. They are sets, or lists of handles with `result_type` "list".
         """
         codes, rows = self._selection.current()
         if len(rows) and self._index.have_scalars(by, codes):
@@ -344,8 +361,8 @@ class BeingSet(AgentSet):
 
 
 class BeingGroups(MesaGroupBy):
-    """Groups of beings, which `BeingSet.groupby` returns; aggregated by column."""
+    """The groups of beings that `BeingSet.groupby` returns, whose `agg` operates on columns."""
 
     def agg(self, attr_name: str, func: Callable[..., Any]) -> dict[Any, Any]:
-        """Returns a function of an attribute of each group, by the group's key."""
+        """Returns `func` of the values of an attribute in each group, by the group's key."""
         return {key: group.agg(attr_name, func) for key, group in self.groups.items()}

@@ -1,4 +1,4 @@
-"""Functions that Mesa's calls take, applied to whole columns where that gives the same result."""
+"""Application of functions of agents to columns, where that gives the same result as calling them for each agent."""
 
 import dis
 import types
@@ -10,6 +10,7 @@ import numpy as np
 from umwelt.agents.mesa.row_index import as_python
 
 REDUCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {sum: np.sum, min: np.min, max: np.max}
+"""The NumPy functions that replace Python's reductions of lists."""
 ARRAY_REDUCTIONS: set[Callable[..., Any]] = {
     np.sum,
     np.min,
@@ -21,7 +22,7 @@ ARRAY_REDUCTIONS: set[Callable[..., Any]] = {
     np.amin,
     np.amax,
 }
-"""Reductions that do not depend on order and take arrays as they are."""
+"""The NumPy reductions that are applied to columns unchanged; their results do not depend on the order of values."""
 
 SIMPLE_OPERATIONS = {
     "RESUME",
@@ -42,16 +43,16 @@ SIMPLE_OPERATIONS = {
 }
 SIMPLE_BINARY_OPERATORS = frozenset("+-&|^")
 SUM_SAFE_BYTES = 4
-"""Sums of columns up to this width fit into 64 bits."""
+"""The largest width, in bytes, of columns whose sums fit 64 bits."""
 
 
 def is_reduction(function: Any) -> bool:
-    """Whether `reduce_column` may be used for a function."""
+    """Returns whether `reduce_column` supports a function."""
     return function in REDUCTIONS or function in ARRAY_REDUCTIONS
 
 
 def reduce_column(values: np.ndarray, function: Callable[..., Any]) -> Any:
-    """Returns `function` of the values of a column, as it would be of a list of Python numbers."""
+    """Returns `function(values)` with the same result as for a list of Python numbers."""
     if function is sum and values.dtype.itemsize > SUM_SAFE_BYTES:
         return sum(values.tolist())  # a sum of ids needs more than 64 bits
     if function in REDUCTIONS:
@@ -61,10 +62,11 @@ def reduce_column(values: np.ndarray, function: Callable[..., Any]) -> Any:
 
 
 def compared_attributes(function: Any) -> list[str]:
-    """Returns the attributes that a function of one agent compares, if it does nothing else; otherwise an empty list.
+    """Returns the attributes that a function of one agent reads, if the function only compares them; else an empty
+    list.
 
-    Such a function may be called once with whole columns in place of an agent's attributes. It is recognised by its
-    byte code: comparisons, sums and bitwise operations of attributes and constant numbers; no calls and no jumps.
+    Such a function can be called a single time with columns in place of an agent's attributes. It is recognised by its
+    bytecode: comparisons, sums and bitwise operations of attributes and constant numbers, without calls or jumps.
     """
     code = getattr(function, "__code__", None)
     if not isinstance(function, types.FunctionType) or code is None or code.co_argcount != 1 or code.co_kwonlyargcount:

@@ -1,4 +1,7 @@
-"""Handles on the beings of a world: one object for each being, made when it is first asked for, and held weakly."""
+"""Handles: Python objects that stand for the beings of a world, as Mesa's agents.
+
+A handle is created when its being is first accessed, and deleted when no references to it remain.
+"""
 
 import weakref
 from collections.abc import Iterator
@@ -13,18 +16,18 @@ from umwelt.agents.world_file import WorldFile
 from umwelt.sandbox.units import SUBCELL_BITS
 
 HANDLE_CLASSES: dict[str, type[Being]] = {"plants": Plant, "monsters": Monster}
-"""The classes of handles by table; those of other tables are made when they are first needed."""
+"""The classes of handles by table; `handle_class` adds those of other tables."""
 
 
 class Kind(NamedTuple):
-    """Beings of one class: the code of their table, and the indices of their species, or None for all of the table."""
+    """A kind of being with a common class: the code of its table, and the indices of its species, or None for all."""
 
     code: int
     species: list[int] | None
 
 
 class LastValues(NamedTuple):
-    """What the beings of one table with handles were before a tick: their ids, and their columns by name."""
+    """The columns, by name, of those beings of a table that have handles, as they were before a tick."""
 
     code: int
     ids: np.ndarray
@@ -32,7 +35,7 @@ class LastValues(NamedTuple):
 
 
 def handle_class(table: str) -> type[Being]:
-    """Returns the class of a table's handles: `Sheep` for a table `sheep`."""
+    """Returns the class of a table's handles, which is created if needed: `Sheep` for a table `sheep`."""
     if table not in HANDLE_CLASSES:
         name = "".join(part.title() for part in table.split("_"))
         members = {"__doc__": f"A handle on a row of {table}.", "__module__": __name__}
@@ -41,9 +44,10 @@ def handle_class(table: str) -> type[Being]:
 
 
 class Handles:
-    """The handles on the beings of one world: owned by the World, and dropped with it.
+    """The handles of the beings of one World, which owns this object.
 
-    Handles are held weakly, except those that carry attributes of their own: these live as long as their being.
+    References to handles are weak, except to those with attributes that are not columns: these exist as long as their
+    beings live.
     """
 
     def __init__(self, world: Any, index: RowIndex, world_file: WorldFile):
@@ -51,7 +55,7 @@ class Handles:
         self.species: list[str] = list(world_file.laws.species(world_file)) if world_file.laws.species else []
         founders = getattr(world_file.settings, "founders", None) or []
         self.species_classes: dict[int, type] = {}
-        """The classes of species that are written in Python, by index of the species."""
+        """The Python classes of species, by index of the species; species with other behaviours are absent."""
         if "monsters" in index.names:
             self.species_classes = classes_for([getattr(founder, "behaviour", "net") for founder in founders])
         self._by_id: list[weakref.WeakValueDictionary[int, Being]]
@@ -61,7 +65,7 @@ class Handles:
     # --- making and finding
 
     def for_rows(self, codes: np.ndarray, rows: np.ndarray) -> Iterator[Being]:
-        """Yields a handle for each row, in order."""
+        """Yields the handle of each being in order; `codes[i]` is its table and `rows[i]` its row."""
         index = self.index
         for code, first, last in stretches(codes):
             table, by_id, stamp = index.tables[code], self._by_id[code], index.table_stamp(code)
@@ -80,7 +84,7 @@ class Handles:
                 yield being
 
     def row_of(self, being: Being) -> int:
-        """Returns the row of a being; -1 if it is dead."""
+        """Returns the present row of a being; -1 if the being is dead."""
         state = being.__dict__
         stamp = self.index.table_stamp(being._code)
         if state.get("_stamp") != stamp:
@@ -89,13 +93,13 @@ class Handles:
         return row
 
     def pin(self, being: Being) -> None:
-        """Keeps a handle for as long as its being lives, because it carries attributes that are not columns."""
+        """Keeps a handle for as long as its being lives, because the handle has attributes that are not columns."""
         self._pinned[being._code, being._id] = being
 
     # --- classes
 
     def kinds_by_class(self) -> dict[type, list[Kind]]:
-        """Returns the classes of the world's beings, with the tables and species that each stands for."""
+        """Returns the classes of the world's beings, each with the kinds of beings that it represents."""
         kinds: dict[type, list[Kind]] = {}
         for code, name in enumerate(self.index.names):
             classes = self.species_classes if name == "monsters" else {}
@@ -118,11 +122,14 @@ class Handles:
     # --- columns
 
     def has_column(self, being: Being, name: str) -> bool:
-        """Whether the table of a being has a column of that name."""
+        """Returns whether the table of a being has a column `name`."""
         return self.index.has(being._code, name)
 
     def read(self, being: Being, name: str) -> Any:
-        """Returns a column of one being; of a dead one, its last value."""
+        """Returns the value of a column for a being; for a dead one, the last value.
+
+        Raises AttributeError if there is no such column, or if the last value is not known.
+        """
         row = self.row_of(being)
         if row < 0:
             last = being.__dict__.get("_last")
@@ -136,7 +143,7 @@ class Handles:
         return as_python(self.index.read(being._code, name, row))
 
     def write(self, being: Being, name: str, value: Any) -> None:
-        """Sets a column of one being."""
+        """Sets the value of a column for a being. Raises AttributeError if the being is dead."""
         row = self.row_of(being)
         if row < 0:
             raise AttributeError(f"{being!r} is dead: its {name} can no longer be set")
@@ -145,7 +152,7 @@ class Handles:
     # --- death
 
     def last_values(self) -> list[LastValues]:
-        """Returns the present columns of the beings with handles, to be given to `keep_of_dead` after a tick."""
+        """Returns the present columns of the beings with handles: the argument of `keep_of_dead` after a tick."""
         kept = []
         for code, by_id in enumerate(self._by_id):
             if by_id:
@@ -157,7 +164,7 @@ class Handles:
         return kept
 
     def keep_of_dead(self, kept: list[LastValues]) -> None:
-        """Stores their last values in the handles of the beings that have died since, and unpins them."""
+        """Stores the values in `kept` in the handles of beings that have died since, and unpins these handles."""
         for code, ids, columns in kept:
             places = self.index.tables[code].schema.places
             for at in np.flatnonzero(self.index.rows_of(code, ids) < 0).tolist():
@@ -169,7 +176,7 @@ class Handles:
                 self._pinned.pop((code, int(ids[at])), None)
 
     def remove(self, being: Being) -> None:
-        """Takes a being out of the world and adds what its body holds to its cell; does nothing if it is dead."""
+        """Removes a being from the world and adds the molecules of its body to its cell. Does nothing if it is dead."""
         row = self.row_of(being)
         if row < 0:
             return

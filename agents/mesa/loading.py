@@ -1,4 +1,4 @@
-"""From the arguments of `World.load` to a region that can run: a world file or snapshot, overrides and species."""
+"""Loads a region from the arguments of `World.load`: a world file or snapshot, overrides and classes of species."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,17 +13,17 @@ from umwelt.sandbox.errors import SnapshotError, WorldFileError
 from umwelt.sandbox.region import Region
 from umwelt.sandbox.text import one_line, one_of
 
-# sandbox.snapshot is imported where it is needed: it imports Zarr, which takes long
+# sandbox.snapshot is imported inside functions, because it imports Zarr, which is slow
 
 
 def load_region(
     world: Any, overrides: Mapping[str, Any], species: Mapping[str, type] | None
 ) -> tuple[WorldFile, Region]:
-    """Returns the checked world file and a region of the whole world, ready to run.
+    """Returns the checked world file and a region that owns the whole torus, ready to run.
 
     `world` is a bundled name, the path of a .toml file or of a snapshot, or a WorldFile. `overrides` are values by key,
-    where two underscores may stand for a dot; `species` maps names of founders' species to classes. Raises
-    WorldFileError for anything that does not describe a world.
+    where two underscores can replace a dot; `species` maps names of founders' species to classes. Raises
+    WorldFileError if an argument is not valid, SnapshotError if the snapshot is damaged.
     """
     values = {key.replace("__", "."): as_toml(value) for key, value in overrides.items()}
     if not isinstance(world, str | Path | WorldFile):
@@ -38,7 +38,7 @@ def load_region(
 
 
 def as_toml(value: Any) -> Any:
-    """Converts NumPy's numbers and arrays to Python's, which TOML knows."""
+    """Converts NumPy's numbers and arrays to Python numbers and lists, which TOML supports."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
@@ -58,7 +58,7 @@ def check_classes(species: Any) -> Mapping[str, type]:
 def read_world_file(
     world: str | Path | WorldFile, overrides: Mapping[str, Any], species: Mapping[str, type]
 ) -> WorldFile:
-    """Returns the checked world file, with values overridden and classes put on its founders."""
+    """Returns the checked world file with `overrides`, and with the classes in `species` as behaviours of founders."""
 
     def read(values: Mapping[str, Any]) -> WorldFile:
         if isinstance(world, WorldFile):
@@ -72,7 +72,11 @@ def read_world_file(
 
 
 def founder_behaviours(world_file: WorldFile, species: Mapping[str, type]) -> dict[str, str]:
-    """Returns the overrides that put classes on founders: `founders.2.behaviour` and the reference of a class."""
+    """Returns the overrides that set classes as behaviours of founders.
+
+    They map keys such as `founders.2.behaviour` to the references of the classes. Raises WorldFileError if the world
+    has no founders, or none of a species' name.
+    """
     founders = getattr(world_file.settings, "founders", None)
     if not founders:
         raise WorldFileError(f"{world_file.source}: species: this world has no founders: leave species out")
@@ -86,7 +90,10 @@ def founder_behaviours(world_file: WorldFile, species: Mapping[str, type]) -> di
 
 
 def find_snapshot(world: str | Path | WorldFile) -> Path | None:
-    """Returns the folder of a snapshot if `world` is its path, else None; raises WorldFileError for another folder."""
+    """Returns the path of the snapshot if `world` is one, else None.
+
+    Raises WorldFileError if `world` is a folder that is neither a snapshot nor the name of a bundled world.
+    """
     from umwelt.sandbox.snapshot import MANIFEST
 
     if isinstance(world, WorldFile) or not str(world):
@@ -106,7 +113,7 @@ def find_snapshot(world: str | Path | WorldFile) -> Path | None:
 
 
 def load_snapshot(path: Path, overrides: Mapping[str, Any], species: Mapping[str, type]) -> tuple[WorldFile, Region]:
-    """Returns the world file and the region of a snapshot, ready to run on from its tick."""
+    """Returns the world file and the region of a snapshot, ready to continue from its tick."""
     from umwelt.sandbox.snapshot import load, read_manifest
 
     if overrides:
@@ -124,7 +131,7 @@ def load_snapshot(path: Path, overrides: Mapping[str, Any], species: Mapping[str
 
 
 def save_snapshot(path: Path, region: Region, world_file: WorldFile) -> None:
-    """Writes a snapshot into a folder that must not exist yet. Raises SnapshotError if that is not possible."""
+    """Writes a snapshot into the folder `path`. Raises SnapshotError if `path` exists or cannot be written."""
     from umwelt.sandbox.snapshot import save
 
     try:

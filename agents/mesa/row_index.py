@@ -1,7 +1,7 @@
-"""Rows of a world's tables by id, and their columns as Mesa's calls read and write them.
+"""Access to the rows of a region's tables by id, and to their columns by name, for Mesa's interface.
 
-Only the rows that a region owns are visible, so every being is there once. Rows move whenever the world advances; ids
-stay.
+Only rows that the region owns are visible, so every being occurs once. Row numbers change whenever the world advances;
+ids do not.
 """
 
 import itertools
@@ -18,20 +18,20 @@ from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import SUBCELL
 
 BIRTH_MASK = (1 << (TICK_BITS + PLACE_BITS)) - 1
-"""The bits of an id that hold when and where a being was born; founders come first in their order."""
+"""The bits of an id that contain the tick and place of birth: the sort key of the order of birth."""
 
 MAX_SCANS = 4
-"""So many searches for one id are cheaper than sorting all ids once."""
+"""The number of linear searches for an id after which the ids of a table are sorted instead."""
 
 COLUMN_OF = {"unique_id": "id"}
-"""Columns that Mesa knows by another name."""
+"""The columns that have another name in Mesa, by that name."""
 
 
 class RowIndex:
-    """The rows of one region's tables, by id and in order of birth; reads and writes their columns.
+    """The owned rows of a region's tables, by id and in order of birth, and access to their columns.
 
-    A table's *code* is its position among the region's tables, from 0. What was computed for a table is cached until
-    its rows move.
+    A table's *code* is its position among the region's tables, from 0. Sorted rows and ids of a table are cached until
+    its rows change.
     """
 
     def __init__(self, region: Region):
@@ -44,11 +44,11 @@ class RowIndex:
 
     @property
     def stamp(self) -> tuple[int, ...]:
-        """A value that changes whenever numbers of rows may refer to other beings."""
+        """A value that differs whenever row numbers of any table have become invalid: tick and epochs of the tables."""
         return (self.region.tick, *[table.epoch for table in self.tables])
 
     def table_stamp(self, code: int) -> tuple[int, int]:
-        """A value that changes whenever numbers of rows of one table may refer to other beings."""
+        """Returns a value that differs whenever row numbers of the table have become invalid: its tick and epoch."""
         return self.region.tick, self.tables[code].epoch
 
     def _cached(self, code: int) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class RowIndex:
         return cache
 
     def owned(self, code: int) -> np.ndarray:
-        """Returns the visible rows of a table, `int64[beings]`, in the order of the table."""
+        """Returns the row numbers of the owned beings of a table, `int64[beings]`, ascending."""
         cache = self._cached(code)
         if "owned" not in cache:
             cache["owned"] = np.flatnonzero(self.region.owned_rows(self.names[code]))
@@ -68,7 +68,7 @@ class RowIndex:
         return owned
 
     def in_order(self, code: int) -> np.ndarray:
-        """Returns the visible rows of a table in the order of birth, which does not depend on where rows lie."""
+        """Returns the row numbers of the owned beings of a table, `int64[beings]`, in order of birth."""
         cache = self._cached(code)
         if "in_order" not in cache:
             rows = self.owned(code)
@@ -78,7 +78,7 @@ class RowIndex:
         return ordered
 
     def rows_of(self, code: int, ids: np.ndarray) -> np.ndarray:
-        """Returns the rows of beings by id, `int64[ids]`; -1 for the dead."""
+        """Returns the row number of each being in `ids`, `int64[ids]`; -1 for a dead being."""
         cache = self._cached(code)
         if "sorted" not in cache:
             rows = self.owned(code)
@@ -92,7 +92,7 @@ class RowIndex:
         return np.where(known[places] == ids, rows[places], -1)
 
     def row_of(self, code: int, identity: int) -> int:
-        """Returns the row of one being by id; -1 if it is dead."""
+        """Returns the row number of the being with the id `identity`; -1 if it is dead."""
         cache = self._cached(code)
         if "sorted" in cache or cache["scans"] >= MAX_SCANS:
             return int(self.rows_of(code, np.array([identity]))[0])
@@ -104,27 +104,30 @@ class RowIndex:
     # --- columns
 
     def has(self, code: int, name: str) -> bool:
-        """Whether a table has a column of that name."""
+        """Returns whether a table has a column `name`."""
         return COLUMN_OF.get(name, name) in self.tables[code]
 
     def have_all(self, name: Any, codes: np.ndarray) -> bool:
-        """Whether all tables that occur in `codes` have a column of that name."""
+        """Returns whether all tables that occur in `codes` have a column `name`."""
         return isinstance(name, str) and all(self.has(code, name) for code in codes_in(codes))
 
     def have_scalars(self, name: Any, codes: np.ndarray, max_bytes: int = 8) -> bool:
-        """Whether all tables in `codes` have such a column, with one number of at most `max_bytes` for each row."""
+        """Returns whether all tables in `codes` have a column `name` with one number of at most `max_bytes` a row."""
         if not self.have_all(name, codes):
             return False
         samples = [self.tables[code][COLUMN_OF.get(name, name)][:0] for code in codes_in(codes)]
         return all(sample.ndim == 1 and sample.dtype.itemsize <= max_bytes for sample in samples)
 
     def read(self, code: int, name: str, rows: Any) -> np.ndarray:
-        """Returns a column of rows of one table; positions in the world's coordinates."""
+        """Returns the values of a column in the given rows of a table; positions are in the world's coordinates."""
         values: np.ndarray = read_column(self.region, self.tables[code], COLUMN_OF.get(name, name), rows)
         return values
 
     def gather(self, name: str, codes: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Returns a column of rows of several tables, in order: `codes` and `rows` tell table and row of each being."""
+        """Returns the values of a column for beings of several tables, in the order given.
+
+        `codes[i]` is the table and `rows[i]` the row number of a being.
+        """
         if int(np.count_nonzero(codes[1:] != codes[:-1])) < len(self.tables):
             parts = [self.read(code, name, rows[first:last]) for code, first, last in stretches(codes)]
             return parts[0] if len(parts) == 1 else concatenate(parts)
@@ -137,7 +140,7 @@ class RowIndex:
         return result
 
     def write(self, code: int, name: str, rows: Any, value: Any) -> None:
-        """Sets a column of rows of one table, to one value or to one for each row.
+        """Sets a column in the given rows of a table to `value`, a number or an array with an entry for each row.
 
         Raises AttributeError for a column that never changes after birth, TypeError or OverflowError for a value that
         the column cannot hold, and UmweltError for a negative count of molecules.
@@ -158,14 +161,17 @@ class RowIndex:
             self.region.reindex(self.names[code])
 
     def _axis(self, name: str) -> tuple[int, int, int]:
-        """Returns where the owned rectangle begins in world and window, and the size of the world, in 1/1024 cell."""
+        """Returns three lengths along the axis of a position column, in 1/1024 cell.
+
+        They are the start of the owned rectangle in the world, its start in the window, and the size of the world.
+        """
         owned, torus = self.region.owned, self.region.torus
         first, size = (owned.y, torus.height) if name == "y_fixed" else (owned.x, torus.width)
         return first * SUBCELL, self.region.halo_cells * SUBCELL, size * SUBCELL
 
 
 def stretches(codes: np.ndarray) -> list[tuple[int, int, int]]:
-    """Returns the stretches of equal codes, as `(code, first, last)` with `last` exclusive."""
+    """Returns the maximal stretches of equal codes, as `(code, first, last)` with `last` exclusive."""
     if not len(codes):
         return []
     cuts = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(codes)]
@@ -173,7 +179,7 @@ def stretches(codes: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def codes_in(codes: np.ndarray) -> list[int]:
-    """Returns the codes that occur, in ascending order."""
+    """Returns the distinct values in `codes`, in ascending order."""
     present: list[int] = np.flatnonzero(np.bincount(codes)).tolist()
     return present
 
@@ -188,7 +194,10 @@ def as_python(value: Any) -> Any:
 
 
 def as_integers(value: Any, dtype: np.dtype, name: str) -> np.ndarray:
-    """Converts whole numbers to `dtype`. Raises TypeError if they are not whole, OverflowError if they do not fit."""
+    """Converts whole numbers to `dtype`; `name` is the column, for error messages.
+
+    Raises TypeError if they are not whole, OverflowError if they do not fit.
+    """
     array = np.asarray(value)
     if array.dtype.kind == "f" and (array == np.trunc(array)).all():
         array = array.astype(np.int64)
@@ -201,5 +210,5 @@ def as_integers(value: Any, dtype: np.dtype, name: str) -> np.ndarray:
 
 
 def concatenate(parts: Sequence[np.ndarray], dtype: DTypeLike = "int64") -> np.ndarray:
-    """Concatenates arrays; of none, the result is an empty array of `dtype`."""
+    """Returns the concatenation of arrays; an empty array of `dtype` if `parts` is empty."""
     return np.concatenate(parts) if parts else np.empty(0, dtype)

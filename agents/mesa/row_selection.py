@@ -1,4 +1,4 @@
-"""Which beings an agent set holds: all of some kinds, always up to date, or chosen ones in an order of their own."""
+"""The two kinds of contents of a BeingSet: all living beings of some kinds, or chosen beings in a fixed order."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from umwelt.agents.mesa.row_index import RowIndex, codes_in, concatenate
 
 
 class KindRows:
-    """All living beings of some kinds: up to date whenever it is asked."""
+    """All living beings of the given kinds, determined at each access."""
 
     is_whole = True
 
@@ -29,12 +29,12 @@ class KindRows:
         return rows[np.isin(self.index.tables[kind.code]["species"][rows], kind.species)]
 
     def possible_codes(self) -> list[int]:
-        """Returns the codes of the tables that its beings may come from."""
+        """Returns the codes of the tables that the beings can belong to."""
         return [kind.code for kind in self.kinds]
 
 
 class ChosenRows:
-    """Chosen beings in an order of their own; those that die drop out."""
+    """Chosen beings in a fixed order; dead beings are removed at the next access."""
 
     is_whole = False
 
@@ -44,7 +44,10 @@ class ChosenRows:
         self._ids = index.gather("id", codes, rows)
 
     def current(self, ordered: bool = True) -> tuple[np.ndarray, np.ndarray]:
-        """Returns table codes (`int8[beings]`) and rows (`int64[beings]`) of those that live, always in order."""
+        """Returns table codes (`int8[beings]`) and rows (`int64[beings]`) of the living ones, in order.
+
+        `ordered` is ignored; it exists for compatibility with `KindRows`.
+        """
         if self._stamp != self.index.stamp:
             rows = np.empty(len(self._ids), np.int64)
             for code in codes_in(self._codes):
@@ -56,5 +59,5 @@ class ChosenRows:
         return self._codes, self._rows
 
     def possible_codes(self) -> list[int]:
-        """Returns the codes of the tables that its beings may come from."""
+        """Returns the codes of the tables that the beings can belong to."""
         return list(range(len(self.index.tables)))

@@ -1,4 +1,4 @@
-"""A world as a Mesa model: `World.load("meadow", seed=7)`, `step()`, `agents`; without a world file, a plain model.
+"""The class `World`: a world as a Mesa model.
 
 world = World.load("meadow", seed=7, width=128, height=128)
 world.step()
@@ -31,7 +31,7 @@ from umwelt.sandbox.text import one_of
 
 
 class World(MesaModel):
-    """A world that advances by its laws, as a Mesa model; without a world file, a plain Mesa model.
+    """A world that its laws advance, as a Mesa model.
 
         world = World.load("meadow", seed=7, width=128, height=128)
         world.step()
@@ -41,17 +41,17 @@ class World(MesaModel):
     Arguments:
 
     - `world`: a bundled name ("meadow"), the path of a .toml file or of a snapshot that `save` wrote, or a WorldFile.
-    - `seed`: an int from 0 to 2^63 - 1; the file's own by default. The same seed gives the same world, bit for bit.
+    - `seed`: an int from 0 to 2^63 - 1; by default that of the world file. Equal seeds give equal worlds, bit for bit.
     - `species`: classes (subclasses of Monster) by the name of the founders' species, `{"grazer": Shy}`.
-    - `check`: tests in each tick that such a species answers by stimuli, columns and dice alone (slow).
-    - other keywords override values of the file; two underscores may stand for a dot: `climate__light=0.5`.
+    - `check`: tests in each tick that the drives of these species depend only on stimuli, columns and dice (slow).
+    - other keywords override values of the world file; two underscores can replace a dot: `climate__light=0.5`.
 
-    Raises WorldFileError if there is no such world, or a value is not valid; `step` raises SpeciesError if a species
+    Raises WorldFileError if the world does not exist or a value is not valid; `step` raises SpeciesError if a species
     fails. Both are UmweltErrors, whose text is one line.
 
-    `region`, `laws` and `world_file` are what the world runs on, and `datacollector` (a mesa.DataCollector) counts the
-    living, the births and the deaths of each tick until a model puts its own in its place. `World()` is a plain model
-    for agents of the class `Agent`; it has none of these.
+    `region` holds the state of the world, which `laws` advance, and `world_file` describes it. `datacollector` (a
+    mesa.DataCollector) records the numbers of living beings, births and deaths in each tick; a model can replace it.
+    `World()`, without a world file, is a plain Mesa model for agents of the class `Agent`, without these attributes.
     """
 
     region: Region
@@ -83,7 +83,7 @@ class World(MesaModel):
         self._enter(region, check)
 
     def _enter(self, region: Region, check: bool) -> None:
-        """Takes a region that is ready to run as the world's own."""
+        """Initialises the world with `region`, which is ready to run; `check` is the argument of the class."""
         self.region, self.laws = region, self.world_file.laws
         handles = self._handles = Handles(self, RowIndex(region), self.world_file)
         kinds = [Kind(code, None) for code in range(len(handles.index.tables))]
@@ -105,11 +105,11 @@ class World(MesaModel):
         check: bool = False,
         **overrides: Any,
     ) -> Self:
-        """Returns a world from a file or a snapshot, ready to run; the arguments are those of the class."""
+        """Returns a world from a world file or a snapshot, ready to run; the arguments are those of the class."""
         return cls(world, seed=seed, species=species, check=check, **overrides)
 
     def step(self) -> None:
-        """Advances the world by one tick; does nothing in a plain model, which overrides it."""
+        """Advances the world by one tick. Does nothing in a plain model, which overrides this method."""
         if self._handles is None:
             return
         kept = self._handles.last_values()
@@ -119,18 +119,18 @@ class World(MesaModel):
             self.datacollector.collect(self)
 
     def save(self, path: str | Path) -> None:
-        """Writes a snapshot of the world as it is now into a folder that must not exist yet; `load` opens it again.
+        """Writes a snapshot of the present world to the folder `path`, which must not exist; `load` can open it.
 
-        The state of the laws is complete; the state of Mesa's `random` and `rng` is not part of it. Raises
-        SnapshotError if the folder exists or cannot be written.
+        It contains the complete state of the laws, but not that of Mesa's `random` and `rng`. Raises SnapshotError if
+        the folder exists or cannot be written.
         """
         self._require_file("saved")
         save_snapshot(Path(path), self.region, self.world_file)
 
     def field(self, name: str) -> NDArray[Any]:
-        """Returns a field of the cells, or one part of it: a view of shape [height, width], or [part, height, width].
+        """Returns a view of a field, `[height, width]` or `[part, height, width]`, or of one part of a field.
 
-        `field("water")` is `int32[height, width]`, in molecules. Assigning into it changes the world. Raises
+        `field("water")` is `int32[height, width]`, in molecules. Writing to the view changes the world. Raises
         WorldFileError for an unknown name.
         """
         self._require_file("asked for fields")
@@ -138,14 +138,14 @@ class World(MesaModel):
         return self.region.owned_view(name)
 
     def digest(self) -> int:
-        """Returns the 64-bit digest of the world's state; two worlds are the same if their digests are."""
+        """Returns the 64-bit digest of the world's state; equal digests mean equal states."""
         self._require_file("digested")
         return audit.world_digest(self.region)
 
     def elements(self) -> dict[str, int]:
-        """Returns the atoms of each chemical element, and the charge if there is any; laws never change them.
+        """Returns the total atoms of each chemical element, and the total charge; laws never change them.
 
-        Empty for a world without a chemistry.
+        The charge is included if the world defines charges. The result is empty for a world without a chemistry.
         """
         self._require_file("weighed")
         chemistry = self.world_file.chemistry
@@ -157,17 +157,17 @@ class World(MesaModel):
         if self._handles is None:
             raise WorldFileError(f"a plain model cannot be {what}: load a world from a file, with World.load")
 
-    # --- what Mesa asks of a model
+    # --- the interface of mesa.Model
 
     if TYPE_CHECKING:
 
         @property
         def agents(self) -> AgentSet:
-            """All agents, in order of birth: a BeingSet if the world comes from a file."""
+            """All agents, in order of birth; a BeingSet if the world comes from a file."""
 
     @property
     def agents_by_type(self) -> dict[type, AgentSet]:
-        """The agents of each class: Plant, Monster, and the classes of species that are written in Python."""
+        """The agents of each class. In a world from a file: Plant, Monster, and the Python classes of species."""
         if self._handles is None:
             return self._agents_by_type
         kinds_by_class = self._handles.kinds_by_class()
@@ -182,7 +182,7 @@ class World(MesaModel):
         return list(self.agents_by_type)
 
     def register_agent(self, agent: Any) -> None:
-        """Adds an agent to a plain model; does nothing if it is there already. Raises TypeError in other worlds."""
+        """Adds an agent to a plain model, unless the model contains it. Raises TypeError in a world from a file."""
         if self._handles is not None:
             raise TypeError(
                 f"{type(agent).__name__}: a world from a file is inhabited by beings of its laws; "
@@ -193,14 +193,14 @@ class World(MesaModel):
             super().register_agent(agent)
 
     def deregister_agent(self, agent: Any) -> None:
-        """Removes an agent of a plain model, or takes a being out of the world."""
+        """Removes an agent from a plain model, or a being from the world."""
         if self._handles is not None:
             self._handles.remove(agent)
         else:
             super().deregister_agent(agent)
 
     def remove_all_agents(self) -> None:
-        """Removes all agents."""
+        """Removes all agents from a plain model, or all beings from the world."""
         if self._handles is None:
             super().remove_all_agents()
         else:
@@ -208,10 +208,10 @@ class World(MesaModel):
 
 
 def _count_living(world: World, table: str) -> int:
-    """Returns how many beings of a table live."""
+    """Returns the number of living beings of a table."""
     return int(np.count_nonzero(world.region.owned_rows(table)))
 
 
 def _count_events(world: World, name: str) -> int:
-    """Returns how many births or deaths there were since the world was loaded."""
+    """Returns the number of events since the world was loaded; `name` is "births" or "deaths"."""
     return world.region.counts[name] - world._first_counts[name]

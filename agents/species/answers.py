@@ -1,7 +1,7 @@
-"""What the code of a species gives back, converted to the integers of the world, and its errors.
+"""Converts the return values and assigned columns of a species to the integers of the world, and creates its errors.
 
-Drives are rounded and clamped, values of columns are truncated and checked for their range. Every error is a
-SpeciesError of one line that begins with the name of the species.
+Drives are rounded and clamped; values of columns are truncated and checked against the range of the column. Every error
+is a SpeciesError with a message of one line that begins with the name of the species.
 """
 
 import traceback
@@ -20,8 +20,9 @@ from umwelt.sandbox.units import ONE
 def round_drive(values: Any, species: str, drive: int, being_count: int) -> NDArray[np.int16]:
     """Converts one drive of many beings to `int16[being_count]`, rounded to 1/1024 and clamped to -1 .. 1.
 
-    `values` holds one number for each being, or a single one for all of them (the result is then `int16[]`). Raises
-    SpeciesError for any other shape, for what is not a real number, and for NaN.
+    `values` holds one number for each being, or is a single number for all of them (the result then has shape `()`).
+    `drive` is the index of the drive, for error messages. Raises SpeciesError for any other shape, for values that are
+    not real numbers, and for NaN.
     """
     try:
         array = np.asarray(values)
@@ -40,9 +41,9 @@ def round_drive(values: Any, species: str, drive: int, being_count: int) -> NDAr
 
 
 def as_column_integers(value: Any, dtype: DTypeLike, species: str, column: str) -> np.ndarray:
-    """Converts a value that a species assigns to its column to an array of `dtype`; floats are truncated as by `int()`.
+    """Converts `value`, which a species assigns to a column, to an array of `dtype`; truncates floats as `int()` does.
 
-    Raises SpeciesError if it is not a number or does not fit the column.
+    Raises SpeciesError if `value` is not numeric or does not fit `dtype`.
     """
     limits = np.iinfo(dtype)  # type: ignore[arg-type]
     array = np.asarray(value)
@@ -50,7 +51,7 @@ def as_column_integers(value: Any, dtype: DTypeLike, species: str, column: str) 
         raise SpeciesError(f"species {species}: {column} is an integer column and cannot hold {one_line(repr(value))}")
     if array.dtype.kind == "f":
         array = np.trunc(array)
-    # written so that NaN fails too
+    # comparisons with NaN are false, so NaN is refused too
     if not ((array >= limits.min) & (array <= limits.max)).all():
         line = f"species {species}: {column} = {value!r}: use {limits.min} to {limits.max}"
         raise SpeciesError(one_line(line))
@@ -58,12 +59,12 @@ def as_column_integers(value: Any, dtype: DTypeLike, species: str, column: str) 
 
 
 def nan_drive_error(species: str, drive: int) -> SpeciesError:
-    """Returns the error of a species whose drive is NaN."""
+    """Returns the error for a species whose drive with index `drive` is NaN."""
     return SpeciesError(f"species {species}: its drive {DRIVES[drive]} is not a number: look for a division by 0")
 
 
 def undeclared_column_error(species: str, attribute: str) -> SpeciesError:
-    """Returns the error of a species that assigns to an attribute which is not one of its columns."""
+    """Returns the error for a species that assigns to an attribute that it does not declare as a column."""
     return SpeciesError(
         f"species {species}: sets {attribute} within a tick, which is not one of its columns and would be lost: "
         f'declare {attribute} = Column("int16") in the class'
@@ -71,7 +72,7 @@ def undeclared_column_error(species: str, attribute: str) -> SpeciesError:
 
 
 def response_error(species: str, error: BaseException) -> SpeciesError:
-    """Returns the error of a species whose own code raised `error`, with the line of `respond` where it happened."""
+    """Returns the error for a species whose code raised `error`, with the line in `respond` or `respond_all`."""
     own_folder = Path(__file__).parent
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent != own_folder]
     respond_frames = [frame for frame in frames if frame.name in ("respond", "respond_all")]

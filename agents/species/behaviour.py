@@ -1,7 +1,7 @@
-"""Behaviours: what turns the stimuli of a species' monsters into drives, and the check of their honesty.
+"""Behaviours: functions from the stimuli of a species' monsters to their drives, and a check that they are pure.
 
-A species behaves by the default net, by a HOCL program (`hocl_behaviour.py`), or by a class of its own
-(`python_behaviour.py`). `references.py` makes behaviours from what a world file names.
+The behaviour of a species is the default net, a HOCL program (`hocl_behaviour.py`), or a Python class
+(`python_behaviour.py`). `references.py` creates behaviours from the references in a world file.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,29 +14,29 @@ from umwelt.sandbox.errors import SpeciesError
 from umwelt.sandbox.region import Region
 
 BATCH_GROWTH = 8
-"""The check splits the rows into 2 batches, then into this many times more, and so on."""
+"""The factor between the batch counts that a `CheckedBehaviour` tries: 2, 16, 128 and so on."""
 
 
 class Behaviour(Protocol):
-    """Turns the stimuli of some monsters into drives, in place."""
+    """Interface of behaviours: `respond` computes drives from stimuli, in place in the table of monsters."""
 
     name: str
-    """The name of the species, for errors."""
+    """The name of the species, used in error messages."""
     columns: tuple[str, ...]
-    """The columns that it writes, beside `drives`."""
+    """The names of the columns that `respond` writes, apart from `drives`."""
     is_vectorised: bool
-    """Whether the species' own code receives all rows of a call at once, as arrays."""
+    """Whether the species' code is called once for all rows, with arrays, rather than once per row."""
 
     def respond(self, region: Region, rows: np.ndarray) -> None:
-        """Sets `drives` and the behaviour's own columns of the given rows (`int64[n]`) of the region's monsters."""
+        """Writes `drives` and the `columns` of the region's monsters at `rows` (`int64[n]`)."""
 
 
 @dataclass
 class Behaviours:
-    """The behaviours of a world's species.
+    """The behaviours of all species of a world.
 
-    `has_net` is `int8[species]`, 1 for a species that behaves by the default net; `own` maps the index of every other
-    species to its behaviour.
+    `has_net` is `int8[species]`: 1 for a species that uses the default net, otherwise 0. `own` maps the index of every
+    species that does not use the default net to its behaviour.
     """
 
     has_net: np.ndarray
@@ -44,10 +44,10 @@ class Behaviours:
 
 
 class CheckedBehaviour:
-    """Wraps a behaviour: asks it again, in another order and in ever smaller batches, and compares the answers.
+    """A behaviour that checks another: it repeats each call in other orders and batches and compares the results.
 
-    All this happens within one tick, so that a memory outside the columns that changes only from tick to tick is not
-    noticed. Such a memory shows when a run is resumed, or computed by several nodes.
+    All calls are made within one tick. State that is kept outside the columns and changes only between ticks is
+    therefore not detected; it causes different results when a run is resumed or computed by several nodes.
     """
 
     def __init__(self, behaviour: Behaviour):
@@ -55,7 +55,10 @@ class CheckedBehaviour:
         self.is_vectorised = behaviour.is_vectorised
 
     def respond(self, region: Region, rows: np.ndarray) -> None:
-        """Responds as the wrapped behaviour. Raises SpeciesError if its answers differ between equal questions."""
+        """Writes the drives and columns that the wrapped behaviour computes for `rows`.
+
+        Raises SpeciesError if repeated calls with the same stimuli and columns give different results.
+        """
         table = region.tables["monsters"]
         before = {name: table[name][rows] for name in self.columns}
 
@@ -83,12 +86,12 @@ class CheckedBehaviour:
             table[name][rows] = values
 
     def _variants(self, rows: np.ndarray, shuffled: np.ndarray) -> Iterator[tuple[list[np.ndarray], str]]:
-        """Yields ways to divide the rows into calls, and what a difference means."""
+        """Yields pairs: the batches of rows for one repetition, and the error text if its results differ."""
         yield [rows], "differ when asked again: keep state in columns, and take random numbers from dice alone"
         yield [shuffled], "differ in another order of beings: let an answer depend on its own being alone"
         advice = "differ {}: let an answer depend on its own being, not on the others of its batch"
         if self.is_vectorised:
-            # the same beings twice: finds a dependence on the batch even if there is only one being
+            # every being twice: detects a dependence on the batch even if there is only one being
             yield [np.concatenate([rows, rows])], advice.format("in a batch twice as large")
         batch_count = 2
         while batch_count < len(rows):
@@ -98,7 +101,7 @@ class CheckedBehaviour:
 
 
 def set_checking(region: Region, enabled: bool = True) -> None:
-    """Lets every answer of a region's species be checked from now on (slow), or no longer."""
+    """Wraps the non-net behaviours of `region` in `CheckedBehaviour` (slow), or unwraps them if not `enabled`."""
     behaviours = region.derived.get("behaviours")
     if not isinstance(behaviours, Behaviours):
         return

@@ -1,7 +1,7 @@
-"""What the code of a species may read and write: the columns of its own beings, of one row or of many.
+"""Access of species code to the columns of its beings: one row for `respond`, many rows for `respond_all`.
 
-Positions are given in the world's coordinates, whichever window a region computes. Columns that are derived within a
-tick cannot be read: they may hold numbers of rows, which differ from node to node.
+Positions are in world coordinates, whichever window the region computes. Derived columns, which laws compute again in
+each tick, are not readable: they may hold row numbers, which differ from node to node.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ POSITIONS = ("y_fixed", "x_fixed")
 
 
 class WindowBounds(NamedTuple):
-    """Where a region's window begins in the world, and the size of the world, in 1/1024 cell."""
+    """The corner (`y`, `x`) of a region's window and the size of the world, in 1/1024 cell."""
 
     y: int
     height: int
@@ -30,13 +30,13 @@ class WindowBounds(NamedTuple):
 
 
 def window_bounds(region: Region) -> WindowBounds:
-    """Returns where the region's window begins, and the size of its world."""
+    """Returns the corner of the region's window and the size of its world, in 1/1024 cell."""
     window, torus = region.window, region.torus
     return WindowBounds(window.y * SUBCELL, torus.height * SUBCELL, window.x * SUBCELL, torus.width * SUBCELL)
 
 
 def read_column(region: Region, table: Table, name: str, rows: Any) -> Any:
-    """Returns column `name` of `rows` (an index array or one row); positions in the world's coordinates."""
+    """Returns column `name` at `rows` (an index array or one row number), with positions in world coordinates."""
     values = table[name][rows]
     if name in POSITIONS:
         bounds = window_bounds(region)
@@ -46,15 +46,15 @@ def read_column(region: Region, table: Table, name: str, rows: Any) -> Any:
 
 
 def is_readable(table: Table, name: str) -> bool:
-    """Whether a being may read the column `name` of its own row: derived columns are not readable."""
+    """Returns whether species code can read the column `name`: it must exist and not be derived."""
     place = name if name not in table.schema.places else table.schema.places[name][0]
     return any(column.name == place and not column.derived for column in table.schema.columns)
 
 
 def scalar_place(schema: Schema, name: str) -> tuple[str, int | None] | None:
-    """Returns the column, and the part of it, that holds the single number `name` of a being.
+    """Returns where a being's number `name` is stored: the name of the column and the index of its entry.
 
-    The part is None if the column has no parts. Returns None if there is no such number that a being may read.
+    The index is None if the column holds a single number. Returns None if `name` is not a readable single number.
     """
     for column in schema.columns:
         if column.derived:
@@ -67,11 +67,12 @@ def scalar_place(schema: Schema, name: str) -> tuple[str, int | None] | None:
 
 
 class RowAccess:
-    """What `self` is in `respond`: reads and writes one row of the table of monsters within a tick.
+    """Base of `self` in `respond`: attributes are the columns of one row of the monsters table.
 
-    `bind_class` combines it with the class of the species, so that methods and constants of the species are there too.
-    One instance serves all rows of a call: the caller sets `_row`. It is bound to a row, not to an id, because a window
-    may hold several images of one being.
+    `bind_class` combines it with the class of the species, so that the methods and constants of the species are
+    available. One instance, created by `begin` in each call of `PlainBehaviour.respond`, serves all rows: the caller
+    sets `_row` before each call. It refers to a row, not to an id, because a window may hold several images of one
+    being.
     """
 
     _species_name: ClassVar[str]
@@ -84,7 +85,7 @@ class RowAccess:
 
     @classmethod
     def begin(cls, region: Region, table: Table, dice: Dice, own: Mapping[str, Column[Any]]) -> Any:
-        """Returns a `self` for the beings of one call; `own` holds the columns that the species may write."""
+        """Creates the instance for the beings of one call; `own` holds the columns that the species declares."""
         me = object.__new__(cls)
         me.__dict__.update(_region=region, _table=table, dice=dice, _own=own, _row=0, _arrays={})
         return me
@@ -129,33 +130,34 @@ class RowAccess:
 
     @property
     def unique_id(self) -> int:
-        """The id of the being."""
+        """The id of the being, unique in the world."""
         identity: int = self._read("id")
         return identity
 
     @property
     def model(self) -> Any:
-        """Raises SpeciesError: the world cannot be reached within a tick."""
+        """The `World` of a handle. Raises SpeciesError here, because the world is not accessible within a tick."""
         raise SpeciesError(
             f"species {self._species_name}: self.model is out of reach within a tick: "
             "an answer depends on stimuli, own columns and self.dice alone"
         )
 
-    random = rng = alive = species_name = remove = model  # all of these depend on more than the being
+    random = rng = alive = species_name = remove = model  # not computable from the columns of the being alone
 
 
 def bind_class(cls: type) -> Any:
-    """Returns the class of `self` in `respond` of a species: RowAccess, then the class of the species."""
+    """Creates the class of `self` in `respond`, a subclass of `RowAccess` and of the species class `cls`."""
     return type(cls.__name__, (RowAccess, cls), {"_species_name": cls.__name__, "__module__": cls.__module__})
 
 
 class BeingColumns:
-    """What `me` is in `respond_all`: the columns of many beings of a species, `int64[beings]` each, as attributes.
+    """Parameter `me` of `respond_all`: attributes are columns of many beings of a species, `int64[beings]`.
 
-    Columns that the species declares may be assigned, one number for all or an array with one for each; they are
-    written when `respond_all` has returned. Columns with several entries are `int64[beings, entries]`. The arrays are
-    read-only copies. `me.dice()` gives a random number for each being, and `len(me)` is the number of beings.
-    Raises SpeciesError for a name that is not a column, or that the species does not declare.
+    Columns with several entries are `int64[beings, entries]`. The arrays are read-only copies. Columns that the species
+    declares can be assigned, a number for all beings or an array with one number for each; they are written to the
+    table after `respond_all` returns. `me.dice()` returns a random number for each being, and `len(me)` is the number
+    of beings. Raises SpeciesError when a name is read that is not a readable column, or assigned that the species does
+    not declare.
     """
 
     def __init__(
@@ -202,8 +204,8 @@ class BeingColumns:
 class LazyStimuli:
     """The stimuli of many beings, a sequence of read-only `int64[beings]` arrays.
 
-    Most species use a few of the many stimuli, so an array is made when it is first asked for. `stimuli` is
-    `int16[rows, stimuli]`, `rows` an index array or a slice.
+    Each array is created on first access, because most species use only a few stimuli. `stimuli` is
+    `int16[rows, stimuli]`, the column of the monsters table; `rows` is an index array or a slice.
     """
 
     def __init__(self, stimuli: np.ndarray, rows: np.ndarray | slice):
@@ -215,7 +217,7 @@ class LazyStimuli:
 
     def __getitem__(self, index: int) -> np.ndarray:
         if index not in self._arrays:
-            if index >= len(self):  # ends iteration, so that NumPy takes it as a sequence
+            if index >= len(self):  # ends iteration; NumPy then accepts the object as a sequence
                 raise IndexError(index)
             self._arrays[index] = self._stimuli[self._rows, index].astype(np.int64)
             self._arrays[index].flags.writeable = False
@@ -223,7 +225,7 @@ class LazyStimuli:
 
 
 def as_slice(rows: np.ndarray) -> np.ndarray | slice:
-    """Returns ascending rows as a slice if they are consecutive, which is four times faster to gather, or unchanged."""
+    """Returns ascending `rows` as a slice if they are consecutive (indexing is four times faster), else unchanged."""
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and bool((np.diff(rows) == 1).all()):
         return slice(int(rows[0]), int(rows[-1]) + 1)
     return rows

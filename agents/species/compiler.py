@@ -1,8 +1,12 @@
-"""`@compiled`: turns the body of a `respond` into one compiled loop over many beings.
+"""Implements `@compiled`: rewrites the body of `respond` and compiles it with numba to one loop over many beings.
 
-The body is read as a syntax tree and rewritten: `self.fear` becomes an entry of a column, `see.touch` an entry of the
-stimuli, and `Drives(...)` a tuple; then numba compiles it. Therefore `self` and `see` may occur only as `self.name` and
-`see.name`. The names that begin with an underscore below are also names in the generated code.
+The syntax tree of the body is rewritten: `self.fear` becomes an array element of a column, `see.touch` an array element
+of the stimuli, and `Drives(...)` a tuple. Therefore the body can use `self` and `see` only as `self.name` and
+`see.name`. The generated code calls the functions `_drives`, `_drives_raw`, `_chance`, `_integer`, `_whole` and
+`_border` of this module.
+
+In this module, *body* means the function `respond` that is compiled. Compiled code cannot raise SpeciesError; it
+records errors in the array `trouble`, which the caller reads.
 """
 
 import ast
@@ -37,19 +41,22 @@ from umwelt.sandbox.units import ONE
 
 ROWS_A_PASS = 65_536
 BOUNDS_OF = {"y_fixed": ("y", "height"), "x_fixed": ("x", "width")}
-"""Positions are given in the world's coordinates: the fields of WindowBounds that a position needs."""
+"""The fields of `WindowBounds` (corner, size) that convert each position column to world coordinates."""
 
 DICE_SEED, DICE_TICK, DICE_BEING, DICE_PURPOSE, DICE_INDEX = range(5)
-"""Slots of a being's dice, `int64[5]`; the last one is the index of the next draw."""
+"""Slots of the array `dice: int64[5]`, the keys of a being's next random number."""
 UNFIT_COLUMN, NAN_DRIVE, BAD_LIMIT = range(3)
-"""Slots of `trouble`, `int64[3]`: what went wrong in a compiled loop, 0 if nothing did. The first two hold the number
-of the column or drive, counted from 1."""
+"""Slots of `trouble: int64[3]`, the errors of a compiled loop; 0 means no error. The first two hold the number of the
+column or drive concerned, counted from 1."""
 
 
 @numba.njit(nogil=True)
 def _whole(value, low, high, trouble, number):
-    """Truncates a value to an integer that fits its column; notes the number of the column if it does not fit."""
-    if not (low - 1 < value < high + 1):  # NaN fails too
+    """Truncates `value` to an integer from `low` to `high`.
+
+    If it is out of range, returns `low` and records the column's `number` in `trouble`.
+    """
+    if not (low - 1 < value < high + 1):  # true for NaN too
         trouble[UNFIT_COLUMN] = number
         return np.int64(low)
     return np.int64(value)
@@ -57,7 +64,7 @@ def _whole(value, low, high, trouble, number):
 
 @numba.njit(nogil=True)
 def _next(dice):
-    """Returns the next draw of a being."""
+    """Returns the next random number of a being, and increments the index in `dice`."""
     drawn = draw(dice[DICE_SEED], dice[DICE_TICK], dice[DICE_BEING], dice[DICE_PURPOSE], dice[DICE_INDEX])
     dice[DICE_INDEX] += 1
     return drawn
@@ -71,7 +78,10 @@ def _chance(dice):
 
 @numba.njit(nogil=True)
 def _integer(dice, limit, trouble):
-    """Returns a random integer below `limit`, as `self.dice.integer(limit)` does."""
+    """Returns a random integer from 0 to `limit` - 1, as `self.dice.integer(limit)` does.
+
+    If `limit` is not valid, returns 0 and records that in `trouble`.
+    """
     if not 1 <= limit <= MAX_DICE_SIDES:
         trouble[BAD_LIMIT] = 1
         return np.int64(0)
@@ -80,7 +90,10 @@ def _integer(dice, limit, trouble):
 
 @numba.njit(nogil=True)
 def _border(value, trouble, number):
-    """Rounds a drive to 1/1024 and clamps it to -1 .. 1; notes the number of the drive if it is NaN."""
+    """Converts a drive to units of 1/1024, clamped to -1 .. 1.
+
+    If `value` is NaN, returns 0 and records the drive's `number` in `trouble`.
+    """
     if np.isnan(value):
         trouble[NAN_DRIVE] = number
         return np.int64(0)
@@ -88,7 +101,7 @@ def _border(value, trouble, number):
 
 
 def _compile_source(source: str, name: str, names: dict[str, Any]) -> Any:
-    """Returns function `name` of a generated source text, compiled by numba; `names` are its globals."""
+    """Executes `source` with `names` as globals, and returns its function `name` compiled by numba."""
     exec(compile(source, f"<{name}>", "exec"), names)
     return numba.njit(nogil=True)(names[name])
 
@@ -102,10 +115,11 @@ _drives_raw = _compile_source(f"def drives_raw({_ARGUMENTS}):\n    return ({_SHA
 
 @dataclass
 class BodyRewriter(ast.NodeTransformer):
-    """Rewrites the syntax tree of a body for numba, and collects the columns that it reads or writes.
+    """Rewrites the syntax tree of `respond` for numba, and collects the columns that it reads or writes.
 
-    `own` holds the columns that the species declares, `names` what names outside the body stand for, and `me` and
-    `see` are the names of the two parameters.
+    `cls` is the species class, `schema` that of the monsters table and `own` the columns that the species declares.
+    `names` holds the values of the globals and closure variables of the body; `me` and `see` are the names of its two
+    parameters.
     """
 
     cls: type
@@ -115,20 +129,20 @@ class BodyRewriter(ast.NodeTransformer):
     me: str
     see: str
     columns: list[str] = field(default_factory=list)
-    """The columns that the loop takes as parameters, in order."""
+    """The names of the columns that the loop has as parameters, in order."""
     written: dict[int, str] = field(default_factory=dict)
-    """The columns that are assigned, by the number that `trouble` gives them."""
+    """The names of the assigned columns, by the number that `trouble` records for them."""
 
     def error(self, node: ast.AST, line: str) -> SpeciesError:
-        """Returns the error of a place in the body."""
+        """Returns an error with the message `line` and the line number of `node`."""
         return SpeciesError(f"species {self.cls.__name__}, line {getattr(node, 'lineno', 0)} of respond: {line}")
 
     def expression(self, source: str, node: ast.AST) -> ast.expr:
-        """Returns the syntax tree of an expression that takes the place of `node`."""
+        """Parses `source` as an expression, with the location of `node`, which it replaces."""
         return ast.copy_location(ast.parse(source, mode="eval").body, node)
 
     def outer_value(self, node: ast.AST) -> Any:
-        """Returns what a name or dotted name stands for outside the body, or None."""
+        """Returns the value of a name or dotted name that is defined outside the body, or None if there is none."""
         if isinstance(node, ast.Name):
             return self.names.get(node.id)
         if isinstance(node, ast.Attribute):
@@ -138,31 +152,31 @@ class BodyRewriter(ast.NodeTransformer):
         return None
 
     def is_me(self, node: ast.AST) -> bool:
-        """Whether this is the first parameter, `self`."""
+        """Returns whether `node` is the first parameter, `self`."""
         return isinstance(node, ast.Name) and node.id == self.me
 
     def is_see(self, node: ast.AST) -> bool:
-        """Whether this is the second parameter, `see`."""
+        """Returns whether `node` is the second parameter, `see`."""
         return isinstance(node, ast.Name) and node.id == self.see
 
     def is_dice(self, node: ast.AST) -> bool:
-        """Whether this is `self.dice`."""
+        """Returns whether `node` is `self.dice`."""
         return isinstance(node, ast.Attribute) and node.attr == "dice" and self.is_me(node.value)
 
     def stimulus_source(self, node: ast.Attribute) -> str:
-        """Returns the source text that reads a stimulus as an integer."""
+        """Returns source text that reads the stimulus `node.attr` as an integer in units of 1/1024."""
         if node.attr not in STIMULI:
             raise self.error(node, f'"{node.attr}" is not a stimulus that a compiled body can read')
         return f"np_int64(stimuli[row, {STIMULI.index(node.attr)}])"
 
     def column_parameter(self, name: str) -> str:
-        """Returns the parameter of a column, and notes that it is needed."""
+        """Returns the parameter name of the column `name`, and adds the column to `columns`."""
         if name not in self.columns:
             self.columns.append(name)
         return f"column_{name}"
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """Rewrites calls of dice, `see.dot`, `Drives` and `Drives.raw`."""
+        """Rewrites calls of `self.dice`, `self.dice.integer`, `see.dot`, `Drives` and `Drives.raw`."""
         called = node.func
         if self.is_dice(called):
             return self.expression("_chance(dice)", node)
@@ -181,7 +195,7 @@ class BodyRewriter(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def dot(self, node: ast.Call) -> ast.expr:
-        """Rewrites `see.dot(WEIGHTS)` as a sum of products."""
+        """Rewrites a call `see.dot(WEIGHTS)` as a sum of products."""
         weights = self.outer_value(node.args[0])
         if weights is None:
             raise self.error(node, "see.dot needs weights with a name: define them outside the body, or in the class")
@@ -199,7 +213,7 @@ class BodyRewriter(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def read_source(self, node: ast.Attribute) -> str:
-        """Returns the source text that reads a number of the being, or a constant of its class."""
+        """Returns source text for `self.name`: the value of a column of the being, or a constant of its class."""
         place = scalar_place(self.schema, node.attr)
         if place is not None:
             name, part = place
@@ -239,13 +253,13 @@ class BodyRewriter(ast.NodeTransformer):
         return self.visit(ast.copy_location(ast.Assign([node.target], result), node))
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
-        """Drops annotations, which mean nothing to numba."""
+        """Rewrites an annotated assignment without its annotation, which numba does not support."""
         if node.value is None:
             return node
         return self.visit(ast.copy_location(ast.Assign([node.target], node.value), node))
 
     def write_source(self, name: str) -> str:
-        """Returns the source text that assigns `_value` to a column of the being."""
+        """Returns source text that assigns `_value` to the column `name` of the being."""
         if name not in self.own:
             raise undeclared_column_error(self.cls.__name__, name)
         if self.own[name].width:
@@ -257,21 +271,21 @@ class BodyRewriter(ast.NodeTransformer):
         return f"{self.column_parameter(name)}[row] = _whole(_value, {limits.min}, {limits.max}, trouble, {number})"
 
     def visit_Return(self, node: ast.Return) -> ast.AST:
-        """Rewrites a bare `return` as one without any drive."""
+        """Rewrites `return` and `return None` as `return Drives()`, in which all drives are 0."""
         if node.value is None or (isinstance(node.value, ast.Constant) and node.value.value is None):
             node.value = self.expression("_drives()", node)
             return node
         return self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        """Refuses `self` and `see` by themselves: numba could not compile them."""
+        """Raises SpeciesError for `self` or `see` without an attribute, which numba could not compile."""
         if node.id in (self.me, self.see):
             raise self.error(node, f"a compiled body may use {node.id} only as {node.id}.name")
         return node
 
 
 def _parse_body(cls: type, function: Callable) -> tuple[ast.FunctionDef, dict[str, Any]]:
-    """Returns the syntax tree of a function, and what the names outside it stand for."""
+    """Returns the syntax tree of `function`, and the values of its globals and closure variables by name."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):
@@ -284,9 +298,9 @@ def _parse_body(cls: type, function: Callable) -> tuple[ast.FunctionDef, dict[st
 
 
 class CompiledLoop:
-    """The compiled loop of a species: `run` sets the drives of rows and writes the columns of the species.
+    """The compiled loop of a species: `run` writes the drives and the species-defined columns of some rows.
 
-    It is compiled at the first `run`, for tables of the given schema.
+    numba compiles it at the first `run`, for tables with the given `schema`.
     """
 
     def __init__(self, cls: type, function: Callable, schema: Schema, own: dict[str, Column]):
@@ -294,7 +308,7 @@ class CompiledLoop:
         tree, names = _parse_body(cls, function)
         me, see = (argument.arg for argument in tree.args.args)
         rewriter = BodyRewriter(cls, schema, own, names, me, see)
-        # statement by statement: a docstring and the annotations of parameters are of no use to numba
+        # visits the statements only: numba needs neither the decorators nor the annotations of the function
         statements = [part for statement in tree.body for part in _as_list(rewriter.visit(statement))]
         end = ast.parse("return _drives()").body
         self.columns, self.written = rewriter.columns, rewriter.written
@@ -324,9 +338,9 @@ class CompiledLoop:
         self._loop = _compile_source("\n".join(lines) + "\n", "loop", {"body": body, "_border": _border})
 
     def run(self, table: Any, rows: np.ndarray, key: tuple[int, int, int], bounds: WindowBounds) -> None:
-        """Responds for the rows of a table of monsters; `key` is seed, tick and the purpose of the dice.
+        """Writes drives and columns at `rows` of the monsters table; `key` is (seed, tick, purpose of the dice).
 
-        Raises SpeciesError if the body cannot be compiled, raises an error, or gives a value that is not valid.
+        Raises SpeciesError if the body cannot be compiled, raises an exception, or computes a value that is not valid.
         """
         arrays = [table[name] for name in self.columns]
         trouble = np.zeros(3, np.int64)
@@ -336,12 +350,12 @@ class CompiledLoop:
         def run_rows(some_rows: np.ndarray) -> None:
             dice = np.zeros(5, np.int64)
             dice[[DICE_SEED, DICE_TICK, DICE_PURPOSE]] = seed, tick, purpose
-            with np.errstate(over="ignore"):  # without compilation, dice warn of their overflow
+            with np.errstate(over="ignore"):  # dice overflow, which NumPy warns of if numba is disabled
                 self._loop(some_rows, table["id"], dice, table["stimuli"], table["drives"], edges, trouble, *arrays)
 
         try:
-            run_rows(rows[:0])  # compiles, if that has not been done
-        except Exception as error:  # numba fails in many ways
+            run_rows(rows[:0])  # no rows: compiles at the first call, does nothing later
+        except Exception as error:  # numba raises exceptions of many types
             line = " ".join(str(error).split())[:400]
             raise SpeciesError(f"species {self.name}: respond cannot be compiled: {line}") from None
         passes = [rows[first : first + ROWS_A_PASS] for first in range(0, len(rows), ROWS_A_PASS)]
@@ -352,7 +366,7 @@ class CompiledLoop:
         self._raise_trouble(trouble)
 
     def _raise_trouble(self, trouble: np.ndarray) -> None:
-        """Raises SpeciesError for what a loop has noted."""
+        """Raises SpeciesError if `trouble` records an error."""
         if trouble[UNFIT_COLUMN]:
             name = self.written[int(trouble[UNFIT_COLUMN])]
             raise SpeciesError(f"species {self.name}: {name} is set to a number that does not fit it")
@@ -371,5 +385,5 @@ def _names_in(statements: Sequence[ast.stmt]) -> set[str]:
 
 
 def _as_compilable(value: Any) -> Any:
-    """Returns functions that a body calls in compiled form, and other values unchanged."""
+    """Compiles `value` with numba if it is a Python function; returns other values unchanged."""
     return numba.njit(nogil=True)(value) if isinstance(value, types.FunctionType) else value

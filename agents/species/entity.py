@@ -1,8 +1,8 @@
-"""Beings as objects: `Plant`, `Monster` and other handles on rows of a table, and `Agent` for plain Mesa models.
+"""Beings as objects: `Plant`, `Monster` and other handles on table rows, and `Agent` for Mesa models without a world.
 
-A handle is made when it is first asked for, and a being has only one: `world.agents[0] is world.agents[0]`. Its
-attributes are the columns of its table. A handle refers to its being by id, because rows move from tick to tick. After
-the being's death its last values stay readable.
+A handle is created on first access, and each being has only one: `world.agents[0] is world.agents[0]`. The attributes
+of a handle are the columns of the being's table. A handle refers to its being by id, because rows move from tick to
+tick. After the being's death, the last values of its columns remain readable.
 """
 
 import itertools
@@ -17,24 +17,27 @@ if TYPE_CHECKING:
 
 
 class _IdCounters:
-    """Mesa's counters of ids, kept in each model; Mesa's own are kept in a class, and keep every model alive."""
+    """A mapping from model to id counter that stores each counter in its model.
+
+    It replaces Mesa's `Agent._ids`, a class-level dict that prevents models from being garbage-collected.
+    """
 
     def __getitem__(self, model: Any) -> Any:
         return vars(model).setdefault("_agent_ids", itertools.count(1))
 
 
 class Agent(MesaAgent):
-    """An agent of a plain Mesa model, with any attributes: `mesa.Agent`, whose model can be garbage-collected."""
+    """An agent of a Mesa model without a world: `mesa.Agent`, except that its model can be garbage-collected."""
 
     _ids = _IdCounters()
 
 
 class Being(Agent):
-    """A handle on a being of a world from a file; the columns of its table are its attributes.
+    """A handle on a being of a world; the columns of its table are its attributes.
 
     `being.sugar_count` is a Python int, and a column with several entries is a read-only array. Assigning to a column
-    writes into the world; any other attribute stays with the handle for as long as the being lives. Beings cannot be
-    created: they enter a world as its founders, by birth, or by a command.
+    writes into the world; any other attribute is kept by the handle for as long as the being lives. The constructor
+    raises TypeError: beings enter a world as its founders, by birth, or by a command.
 
     Raises AttributeError for an attribute that is not a column, for an assignment to a column that never changes after
     birth, and for an assignment to a dead being; TypeError or OverflowError for a value that its column cannot hold.
@@ -52,34 +55,34 @@ class Being(Agent):
 
     @property
     def model(self) -> Any:  # type: ignore[override]
-        """The World it lives in."""
+        """The `World` in which the being lives."""
         return self._handles.world
 
     @property
     def unique_id(self) -> int:  # type: ignore[override]
-        """Its id, 63 bits that are unique in the world; made from the place and tick of its birth."""
+        """The id of the being: 63 bits, unique in the world, derived from the place and tick of its birth."""
         return self._id
 
     @property
     def alive(self) -> bool:
-        """Whether it lives."""
+        """Whether the being is alive."""
         return bool(self._handles.row_of(self) >= 0)
 
     @property
     def species_name(self) -> str:
-        """The name of its species in the world file."""
+        """The name of the being's species in the world file."""
         name: str = self._handles.species_name(self)
         return name
 
     @property
     def position(self) -> tuple[float, float]:
-        """Where it is: x and y in cells."""
+        """The position (x, y) of the being, in cells."""
         return cells_from_fixed(self.x_fixed), cells_from_fixed(self.y_fixed)
 
     pos = position  # type: ignore[assignment]
 
     def remove(self) -> None:
-        """Takes it out of the world; what its body holds goes to its cell, so that matter is conserved."""
+        """Removes the being from the world and moves its body's matter to its cell, so that matter is conserved."""
         self._handles.remove(self)
 
     def _read(self, name: str) -> Any:
@@ -116,11 +119,11 @@ class Being(Agent):
 
 
 class Plant(Being):
-    """A module or a seed of a plant; `stage` tells which."""
+    """A handle on a module or a seed of a plant; the column `stage` distinguishes them."""
 
 
 class Monster(Being):
-    """A monster. A species of your own is a subclass with `respond`, or with `respond_all`:
+    """A handle on a monster, and the base class of species written in Python, which define `respond` or `respond_all`:
 
         class Shy(Monster):
             def respond(self, see):
@@ -128,22 +131,22 @@ class Monster(Being):
 
         world = World.load("meadow", species={"grazer": Shy})
 
-    `respond` is called for one being at a time; `see` holds its stimuli (Stimuli) and `self.dice` its random numbers.
-    Decorate it with `@compiled` and the same body is compiled. `respond_all` is a class method that answers for all
-    beings at once: `me` holds their columns (BeingColumns), `see` their stimuli as arrays (StimulusColumns). Both
-    return `Drives`, or None for no drive at all.
+    `respond` is called once per being: `see` holds its stimuli (`Stimuli`) and `self.dice` its random numbers (`Dice`).
+    The decorator `@compiled` compiles it. `respond_all` is a class method that is called once for all beings: `me`
+    holds their columns (`BeingColumns`), `see` their stimuli as arrays (`StimulusColumns`). Both return `Drives`, or
+    None if all drives are 0.
 
-    An answer may depend on the stimuli, the columns and the dice of its own being only, so that it comes out the same
-    on every node: `World.load(..., check=True)` tests that. `self.model` and other beings cannot be reached within a
-    tick. What a species remembers is a `Column`; assigning any other attribute raises SpeciesError.
+    The drives of a being must depend only on its own stimuli, columns and dice, so that every node computes the same
+    result; `World.load(..., check=True)` checks this. `self.model` and other beings are not accessible within a tick.
+    State is kept in attributes declared as `Column`; assigning any other attribute raises SpeciesError.
     """
 
-    if TYPE_CHECKING:  # at run time a species has only one of them, and dice only within a tick
+    if TYPE_CHECKING:  # at run time a species has one of the two methods, and `dice` exists within a tick only
         dice: Dice
 
         def respond(self, see: Stimuli) -> Drives | None:
-            """Returns what one being does about its stimuli."""
+            """Returns the drives of one being for its stimuli `see`."""
 
         @classmethod
         def respond_all(cls, me: BeingColumns, see: StimulusColumns) -> Drives | None:
-            """Returns what many beings do about their stimuli."""
+            """Returns the drives of many beings for their stimuli `see`."""

@@ -1,13 +1,13 @@
-"""Behaviours that are HOCL programs: stimuli are added as molecules, and what is left at the end are the drives.
+"""Behaviours that are HOCL programs: stimuli are added to the solution as atoms, and drives are read from its result.
 
-A species behaves by a program if its founders say `behaviour = "snail.hocl"`: the path of a file, or a bundled program.
-In each tick and for each being the program starts again with the stimuli that its text names, as tuples `"hunger":n`.
-Tuples `"thrust":n` that are left when nothing reacts any more are drives; several of one name are summed. Numbers go
-from -128 to 127, and 128 would be 1.0. A program keeps nothing from tick to tick. A being whose program does not become
-inert within the limits does nothing in that tick.
+A species uses a program if its founders have `behaviour = "snail.hocl"`: the path of a file, or a bundled program. In
+each tick and for each being, the program starts from its initial solution, to which the stimuli that its text names are
+added as tuples `"hunger":n`. Tuples `"thrust":n` in the solution when no rule can react any more are drives; the
+numbers of several tuples with the same name are summed. Numbers are in units of 1/128. A program keeps no state from
+tick to tick. If it does not become inert within the limits, all drives of the being are 0 in that tick.
 
-The integers in the program's rules are genes: founders have those of the text, in place of the first weights of a net,
-and they mutate as weights do.
+The integers in the program's rules are genes: founders have the integers of the program text, stored in place of the
+first weights of a net, and they mutate as weights do.
 """
 
 from collections import OrderedDict
@@ -30,9 +30,9 @@ from umwelt.sandbox.units import ONE
 
 SUFFIX = ".hocl"
 LIMITS = Limits(reactions=64, tries=4096)
-"""Limits of one being in one tick."""
+"""The limits for the program of one being in one tick."""
 SCALE_BITS = 3
-"""Stimuli and drives are in units of 1/1024, numbers in a program in units of 1/128."""
+"""Right shift that converts units of 1/1024 (stimuli, drives) to units of 1/128 (numbers in a program)."""
 MIN_GENE, MAX_GENE = -128, 127
 MAX_GENES = FIRST_ADDED - FIRST_WEIGHT
 MAX_CACHED_PROGRAMS = 4096
@@ -40,16 +40,16 @@ DRIVE_INDEX = {name: index for index, name in enumerate(DRIVES)}
 
 
 def is_hocl_behaviour(reference: str) -> bool:
-    """Whether a behaviour's reference names a HOCL program."""
+    """Returns whether the reference of a behaviour names a HOCL program."""
     return reference.endswith(SUFFIX)
 
 
 @cache
 def read_hocl_behaviour(reference: str, place: str) -> Program:
-    """Reads the program of a behaviour, by the path of a file or by bundled name.
+    """Reads the program of a behaviour; `reference` is the path of a file or the name of a bundled program.
 
-    Raises WorldFileError, which begins with `place`, if it cannot be read, or if the integers in its rules are too many
-    or too large to be genes.
+    Raises WorldFileError, whose message begins with `place`, if the program cannot be read, or if the integers in its
+    rules exceed `MAX_GENES` in number or do not fit a gene.
     """
     bundled = bundled_minds().get(Path(reference).stem)
     try:
@@ -69,7 +69,7 @@ def read_hocl_behaviour(reference: str, place: str) -> Program:
 
 
 def with_program_genes(genome: np.ndarray, program: Program) -> np.ndarray:
-    """Returns a copy of a genome (`int8[genes]`) with the integers of a program in place of the weights of a net."""
+    """Returns a copy of `genome` (`int8[genes]`) with the integers of `program` in place of the weights of the net."""
     result = genome.copy()
     result[FIRST_WEIGHT:FIRST_ADDED] = 0
     result[FIRST_WEIGHT : FIRST_WEIGHT + len(program.integers)] = program.integers
@@ -77,7 +77,7 @@ def with_program_genes(genome: np.ndarray, program: Program) -> np.ndarray:
 
 
 class HoclBehaviour:
-    """The behaviour of a species whose founders name a HOCL program; `name` is the reference, for errors."""
+    """The behaviour of a species whose founders name a HOCL program; `name` is that reference, for error messages."""
 
     columns: tuple[str, ...] = ()
     is_vectorised = False
@@ -90,7 +90,7 @@ class HoclBehaviour:
         self._cache: OrderedDict[bytes, Program] = OrderedDict()
 
     def respond(self, region: Region, rows: np.ndarray) -> None:
-        """Sets `drives` of the given rows (`int64[n]`) of the region's monsters."""
+        """Writes `drives` of the region's monsters at `rows` (`int64[n]`)."""
         table = region.tables["monsters"]
         genes = table["genome"][rows, FIRST_WEIGHT : FIRST_WEIGHT + self._gene_count]
         stimuli = (table["stimuli"][rows].astype(np.int64) >> SCALE_BITS).tolist()
@@ -101,7 +101,10 @@ class HoclBehaviour:
         table["drives"][rows] = np.clip(drives << SCALE_BITS, -ONE, ONE)
 
     def _run(self, program: Program, stimuli: list[int], dice: Dice, drives: np.ndarray) -> None:
-        """Runs the program of one being, and adds what is left to its drives."""
+        """Runs the program of one being and adds the resulting drives to `drives` (`int64[drives]`), in 1/128.
+
+        If the program fails or exceeds the limits, `drives` remains unchanged.
+        """
         machine = Machine(program, dice, LIMITS)
         for index, name in self.used_stimuli:
             machine.drop((name, stimuli[index]))
@@ -113,7 +116,10 @@ class HoclBehaviour:
             drives[drive] += value
 
     def _with_genes(self, genes: np.ndarray) -> Program:
-        """Returns the program with the integers of one being; kin often have the same, so programs are cached."""
+        """Returns the program with the integers `genes` (`int8[integers]`) of one being.
+
+        Related beings often have equal genes, therefore programs are cached.
+        """
         key = genes.tobytes()
         if key not in self._cache:
             if len(self._cache) >= MAX_CACHED_PROGRAMS:
@@ -124,7 +130,7 @@ class HoclBehaviour:
 
 
 def drives_in(atoms: Iterable[Atom]) -> Iterator[tuple[int, int]]:
-    """Yields the index and the value (clamped to -1024 .. 1024) of each tuple that names a drive."""
+    """Yields the drive's index and the number, clamped to -1024 .. 1024, of each tuple `"drive":n` among `atoms`."""
     for atom in atoms:
         if type(atom) is tuple and len(atom) == 2 and type(atom[0]) is str and type(atom[1]) is int:
             drive = DRIVE_INDEX.get(atom[0])
@@ -133,7 +139,7 @@ def drives_in(atoms: Iterable[Atom]) -> Iterator[tuple[int, int]]:
 
 
 def _texts(part: Part) -> Iterator[str]:
-    """Yields every text literal of a program."""
+    """Yields every string literal in `part`."""
     if isinstance(part, Literal) and isinstance(part.value, str):
         yield part.value
     for inner in part.inner():

@@ -1,7 +1,7 @@
 """Mesa's base classes, with the types that Mesa 3 does not declare itself.
 
-At run time these are Mesa's own classes. A type checker sees the declarations below: Mesa comes without `py.typed`, so
-its classes would be `Any`, and so would everything that is derived from them.
+At run time these names are Mesa's own classes. Type checkers use the declarations below: Mesa has no `py.typed`, so its
+classes and their subclasses would otherwise have the type `Any`.
 """
 
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     class MesaModel:
-        """`mesa.Model`: a model that is advanced by `step`."""
+        """Declaration of `mesa.Model`, a model that `step` advances."""
 
         running: bool
         steps: int
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         def remove_all_agents(self) -> None: ...
 
     class MesaAgent:
-        """`mesa.Agent`: an agent of a model."""
+        """Declaration of `mesa.Agent`, an agent of a model."""
 
         model: Any
         unique_id: int
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         def rng(self) -> np.random.Generator: ...
 
     class MesaGroupBy:
-        """`mesa.agent.GroupBy`: the groups that `AgentSet.groupby` gives."""
+        """Declaration of `mesa.agent.GroupBy`, the result of `AgentSet.groupby`."""
 
         groups: dict[Any, Any]
 
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
         def agg(self, attr_name: str, func: Callable[..., Any]) -> dict[Any, Any]: ...
 
     class MesaAgentSet:
-        """`mesa.agent.AgentSet`: an ordered set of agents."""
+        """Declaration of `mesa.agent.AgentSet`, an ordered set of agents."""
 
         random: Random
         _agents: Any

@@ -1,7 +1,7 @@
-"""Behaviours of species that are written in Python, at three speeds.
+"""Behaviours of species that are written in Python, in three forms.
 
-`respond` in plain Python answers for one being at a time, `@compiled respond` is the same body compiled, and
-`respond_all` takes and gives columns of all beings. All three give the same world for the same rule.
+`respond` in plain Python is called once per being, `@compiled respond` is compiled to a loop over the beings, and
+`respond_all` is called once with arrays for all beings. For the same rule, all three forms give the same world.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from umwelt.sandbox.region import Region
 
 
 class _PythonBehaviour:
-    """What the three speeds share: the class, the columns that it declares, and the purpose of its dice."""
+    """Base of the three forms: holds the class of the species, its declared columns and the purpose of its dice."""
 
     is_vectorised = False
 
@@ -31,14 +31,14 @@ class _PythonBehaviour:
 
 
 class PlainBehaviour(_PythonBehaviour):
-    """Calls `respond` for one being after another."""
+    """A behaviour that calls the plain Python method `respond` once per being."""
 
     def __init__(self, cls: Any, own: Mapping[str, Column[Any]]):
         super().__init__(cls, own)
         self.bound_class = bind_class(cls)
 
     def respond(self, region: Region, rows: np.ndarray) -> None:
-        """Sets drives and own columns of the rows."""
+        """Writes `drives` and the species-defined columns of the monsters at `rows`."""
         table = region.tables["monsters"]
         dice = Dice(region.seed, region.tick, self.purpose)
         me, see = self.bound_class.begin(region, table, dice, self.own), Stimuli()
@@ -66,14 +66,14 @@ class PlainBehaviour(_PythonBehaviour):
 
 
 class CompiledBehaviour(_PythonBehaviour):
-    """Runs the body of `respond` as a compiled loop; one loop is compiled for each layout of the table."""
+    """A behaviour that runs `respond` as a compiled loop, compiled once for each layout of the monsters table."""
 
     def __init__(self, cls: Any, own: Mapping[str, Column[Any]]):
         super().__init__(cls, own)
         self._loops: dict[Any, CompiledLoop] = {}
 
     def respond(self, region: Region, rows: np.ndarray) -> None:
-        """Sets drives and own columns of the rows."""
+        """Writes `drives` and the species-defined columns of the monsters at `rows`."""
         table = region.tables["monsters"]
         layout = table.schema.columns
         if layout not in self._loops:
@@ -82,12 +82,12 @@ class CompiledBehaviour(_PythonBehaviour):
 
 
 class ColumnBehaviour(_PythonBehaviour):
-    """Calls `respond_all` for all beings at once."""
+    """A behaviour that calls `respond_all` once for all beings."""
 
     is_vectorised = True
 
     def respond(self, region: Region, rows: np.ndarray) -> None:
-        """Sets drives and own columns of the rows."""
+        """Writes `drives` and the species-defined columns of the monsters at `rows`."""
         if not len(rows):
             return
         table = region.tables["monsters"]
@@ -120,4 +120,4 @@ BEHAVIOUR_CLASSES: dict[str, Callable[[type, Mapping[str, Column[Any]]], Behavio
     "compiled": CompiledBehaviour,
     "columns": ColumnBehaviour,
 }
-"""The class of a behaviour by the form in which its species responds."""
+"""The behaviour class for each form that `references.respond_form` returns."""

@@ -1,8 +1,10 @@
-"""From the references of a world file (`behaviour = "..."` of founders) to classes, programs, columns and behaviours.
+"""Resolves references of a world file (`behaviour = "..."` of founders) to classes, programs, columns and behaviours.
 
 A reference is "net" for the default net, the name or path of a HOCL program, or `"package.module:Class"` for a subclass
-of `Monster`. A class that was handed over in Python (`World.load(..., species=...)`) is registered here under a
-reference of its own. Errors name the founders: `founders[2].behaviour`.
+of `Monster`. A class that is passed in Python (`World.load(..., species=...)`) is registered here under a generated
+reference. Error messages begin with the key of the founders in the world file, such as `founders[2].behaviour`.
+
+In all functions, `references` holds the reference of each species, by index of the species.
 """
 
 import weakref
@@ -24,11 +26,11 @@ from umwelt.sandbox.text import load_object, one_line
 NET = "net"
 
 _registered: "weakref.WeakValueDictionary[str, type]" = weakref.WeakValueDictionary()
-"""Classes that were handed over in Python, by reference."""
+"""The classes passed to `register_class`, by reference."""
 
 
 def behaviours_for(references: Sequence[str]) -> Behaviours:
-    """Returns the behaviours of a world's species; `references` holds one for each species, by index."""
+    """Creates the behaviours of all species of a world."""
     behaviours = Behaviours(np.array([reference == NET for reference in references] or [True], np.int8))
     for species, program in programs_for(references).items():
         behaviours.own[species] = HoclBehaviour(program, references[species])
@@ -39,10 +41,10 @@ def behaviours_for(references: Sequence[str]) -> Behaviours:
 
 
 def columns_for(references: Sequence[str]) -> tuple[Column, ...]:
-    """Returns the columns that the classes of a world's species declare.
+    """Returns the columns that the Python species of a world declare, to be added to the monsters table.
 
-    Species may share a column if they declare it alike. Raises WorldFileError if they do not, or if every monster has a
-    column of that name.
+    Several species share a column if their declarations are equal. Raises WorldFileError if declarations of the same
+    name differ, or if the monsters table already has a column of that name.
     """
     columns: dict[str, tuple[Column, str]] = {}
     for species, cls in _classes(references):
@@ -59,7 +61,7 @@ def columns_for(references: Sequence[str]) -> tuple[Column, ...]:
 
 
 def programs_for(references: Sequence[str]) -> dict[int, Program]:
-    """Returns the HOCL programs among the references, by index of the species."""
+    """Returns the HOCL programs that `references` name, by index of the species."""
     return {
         species: read_hocl_behaviour(reference, _place(species))
         for species, reference in enumerate(references)
@@ -68,12 +70,12 @@ def programs_for(references: Sequence[str]) -> dict[int, Program]:
 
 
 def classes_for(references: Sequence[str]) -> dict[int, type]:
-    """Returns the classes among the references, by index of the species."""
+    """Returns the classes that `references` name, by index of the species."""
     return dict(_classes(references))
 
 
 def register_class(cls: type) -> str:
-    """Returns a reference for a class: `"module:Class"`, with a number behind it if another class has that already."""
+    """Registers a class and returns its reference: `"module:Class"`, or `"module:Class#2"` if that is another class."""
     reference = f"{cls.__module__}:{cls.__qualname__}"
     number = 1
     while (known := _registered.get(reference)) is not None and known is not cls:
@@ -94,10 +96,10 @@ def _classes(references: Sequence[str]) -> Iterator[tuple[int, type]]:
 
 
 def load_species_class(reference: str, place: str) -> type:
-    """Returns the class that a reference names.
+    """Returns the class that `reference` names, registered or imported.
 
-    Raises WorldFileError, which begins with `place`, if there is no such class, if it is not a Monster, or if it does
-    not respond in exactly one form.
+    Raises WorldFileError, whose message begins with `place`, if it cannot be imported, is not a subclass of `Monster`,
+    or has no valid `respond` or `respond_all`.
     """
     from umwelt.agents.species.entity import Monster  # imports Mesa: only worlds with Python species need it
 
@@ -118,10 +120,11 @@ def load_species_class(reference: str, place: str) -> type:
 
 
 def respond_form(cls: type, place: str) -> str:
-    """Returns in which form a species responds: "plain", "compiled" or "columns".
+    """Returns the form of a species class: "plain" (`respond`), "compiled" or "columns" (`respond_all`).
 
-    The form that is written in the class itself counts, or else that of its nearest base class. Raises WorldFileError,
-    which begins with `place`, if there is none or if one class has two.
+    The first class in the method resolution order that defines `respond` or `respond_all` decides. Raises
+    WorldFileError, whose message begins with `place`, if no class defines either or that class defines both, or if
+    `respond_all` is not a class method.
     """
     for base in cls.__mro__:
         forms = [name for name in ("respond", "respond_all") if name in vars(base)]

@@ -1,4 +1,4 @@
-"""What a species is written with: `Drives`, `Column`, `compiled`, `dot`, and the stimuli and dice that it is given.
+"""The API for species written in Python: `Drives`, `Column`, `compiled`, `dot`, stimuli and dice.
 
     class Shy(Monster):
         fear = Column("int16", inherited=True)
@@ -8,9 +8,9 @@
             return Drives(turn=-see.other_bearing, thrust=0.8)
 
 `see.other_bearing` is a float from -1 to 1, and `see.raw.other_bearing` the integer behind it, in units of 1/1024.
-`see.dot(weights)` is an exact sum of products of integers. `self` reads the columns of its being and writes those that
-its class declares. `self.dice()` is a random float in [0, 1) and `self.dice.integer(6)` a random integer in 0 .. 5;
-both come out the same on every node that computes this being.
+`see.dot(weights)` is an exact sum of products of integers. Attributes of `self` are the columns of the being; those
+that the class declares can be assigned. `self.dice()` is a random float in [0, 1) and `self.dice.integer(6)` a random
+integer in 0 .. 5; both have the same value on every node that computes this being.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,13 +31,13 @@ COLUMN_DTYPES = ("int8", "int16", "int32")
 MAX_COLUMN_WIDTH = 1 << 16
 FLOAT_BITS = 53
 CHANCE_SHIFT = DRAW_BITS - FLOAT_BITS
-"""A draw has more bits than a float's mantissa: so many are dropped, so that the result is never rounded up to 1."""
+"""The number of low bits dropped from a random integer, so that a float holds the others exactly and is below 1."""
 CHANCE_UNIT = 2.0**-FLOAT_BITS
 MAX_DICE_SIDES = 1 << 31
 
 IntegerArray = NDArray[np.integer[Any]]
 DriveValue = float | NDArray[Any]
-"""One number, or one for each being of a call of `respond_all`."""
+"""A drive: one number, or (from `respond_all`) an array with one number for each being."""
 Value = TypeVar("Value")
 Float = TypeVar("Float")
 Integer = TypeVar("Integer")
@@ -45,7 +45,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Column(Generic[Value]):
-    """An integer that every being of a species carries; declared in the body of the class.
+    """A species-defined column: an integer, or an array of integers, that every being of a species stores.
+
+    It is declared in the body of the class of the species:
 
         class Shy(Monster):
             fear = Column("int16", inherited=True)      # self.fear is an int
@@ -53,11 +55,11 @@ class Column(Generic[Value]):
 
     `dtype` is "int8", "int16" or "int32". With `width` 0 (the default) the column holds one number, otherwise an array
     of `width` numbers. A founder begins with `default`; a newborn begins with the value of its parent if the column is
-    `inherited`, otherwise with `default`. `unit` is text for people. Columns are part of halo messages, snapshots and
-    digests: nothing else that a species assigns within a tick is kept.
+    `inherited`, otherwise with `default`. `unit` is descriptive text. Columns are part of halo messages, snapshots and
+    digests; a species can keep no other state from tick to tick.
 
-    Floats that are assigned are truncated. Raises SpeciesError if an argument is not valid, and at an assignment whose
-    value does not fit the dtype.
+    Assigned floats are truncated. Raises SpeciesError if an argument is not valid, and on assignment of a value that
+    does not fit the dtype.
     """
 
     @overload
@@ -116,7 +118,7 @@ class Column(Generic[Value]):
         being._write(self.name, value)
 
     def table_column(self) -> columns.Column:
-        """Returns the declaration as a column of the table of monsters."""
+        """Converts the declaration to a column of the monsters table."""
         return columns.Column(
             self.name, self.dtype, unit=self.unit, width=self.width, default=self.default, inherited=self.inherited
         )
@@ -151,20 +153,20 @@ class _RawDrives(TypedDict, total=False):
 
 
 class Drives(_Drives):
-    """What a being does in this tick: the answer of `respond` and `respond_all`.
+    """The drives of one being or of many in one tick; the return value of `respond` and `respond_all`.
 
         Drives(turn=-see.other_bearing, thrust=0.8)
 
-    Each drive is a number from -1 to 1, or (from `respond_all`) an array `float[beings]`; drives that are not named are
-    0. They are rounded to 1/1024 and clamped. `turn` is 1 for an eighth turn to the right and negative to the left; a
-    negative value of any other drive counts as 0.
+    Each drive is a number from -1 to 1, or (from `respond_all`) an array `float[beings]`; omitted drives are 0. Values
+    are rounded to 1/1024 and clamped. `turn` is 1 for an eighth turn to the right and negative to the left; a negative
+    value of any other drive counts as 0.
     """
 
     __slots__ = ()
 
     @classmethod
     def raw(cls, **drives: Unpack[_RawDrives]) -> "Drives":
-        """Returns drives given as integers in units of 1/1024: `Drives.raw(thrust=512)` is `Drives(thrust=0.5)`."""
+        """Creates drives from integers in units of 1/1024: `Drives.raw(thrust=512)` is `Drives(thrust=0.5)`."""
         return cls(**{name: value / ONE for name, value in drives.items()})  # type: ignore[operator]
 
 
@@ -172,7 +174,7 @@ assert Drives._fields == DRIVES, "the drives of a species and those of the laws 
 
 
 def compiled(function: Function) -> Function:
-    """Decorator for `respond`: the same body, compiled by numba and some hundred times faster.
+    """Marks a `respond` method to be compiled by numba, which makes it about a hundred times faster; a decorator.
 
         @compiled
         def respond(self, see):
@@ -190,19 +192,19 @@ def compiled(function: Function) -> Function:
 
 @overload
 def dot(weights: Sequence[int], values: Sequence[int]) -> int:
-    """Of one being: an int."""
+    """Returns the dot product of two one-dimensional sequences of integers."""
 
 
 @overload
 def dot(weights: ArrayLike, values: ArrayLike) -> Any:
-    """Of arrays: an int, or an int64 array for several beings."""
+    """Returns an int for one-dimensional arguments, otherwise an `int64` array of dot products along the last axis."""
 
 
 def dot(weights: Any, values: Any) -> Any:
-    """Returns the exact dot product of integers along the last axis, an `int` or an `int64` array.
+    """Returns the exact dot product of integers along the last axis: an `int` or an `int64` array.
 
-    Unlike a product of floats it does not depend on how many beings are computed together. Raises SpeciesError for
-    floats.
+    Unlike a dot product of floats, the result does not depend on the order of summation, and therefore not on how many
+    beings are computed in one call. Raises SpeciesError for floats.
     """
     first, second = np.asarray(weights), np.asarray(values)
     for operand in (first, second):
@@ -213,10 +215,11 @@ def dot(weights: Any, values: Any) -> Any:
 
 
 def nonzero_weights(weights: Mapping[str, int] | Sequence[int]) -> list[tuple[int, int]]:
-    """Returns the weights that are not 0 as pairs of a stimulus' index and its weight.
+    """Returns the nonzero weights as pairs (index of the stimulus in `STIMULI`, weight).
 
-    `weights` maps names of stimuli to whole numbers, or holds one for each stimulus in order. Raises SpeciesError for
-    unknown names, another number of weights, and weights that are not whole.
+    `weights` maps names of stimuli to whole numbers, or is a sequence with one whole number for each stimulus in the
+    order of `STIMULI`. Raises SpeciesError for an unknown name, a sequence of another length, or a weight that is not
+    whole.
     """
     if isinstance(weights, Mapping):
         unknown = sorted(set(weights) - set(STIMULI))
@@ -233,13 +236,13 @@ def nonzero_weights(weights: Mapping[str, int] | Sequence[int]) -> list[tuple[in
 
 
 def unknown_stimulus_error(name: str) -> SpeciesError:
-    """Returns the error of a species that reads a stimulus which does not exist, with the nearest name."""
+    """Returns the error for a stimulus `name` that does not exist; its message suggests the most similar name."""
     hint = suggest(name, STIMULI, f"use one of {', '.join(STIMULI)}")
     return SpeciesError(f'"{name}" is not a stimulus: {hint}')
 
 
 class StimulusValues(Generic[Value]):
-    """One value for each stimulus, as an attribute of its name; `STIMULI` of `body/interface.py` describes them."""
+    """Attributes with the value of each stimulus; `STIMULI` in `body/interface.py` describes the stimuli."""
 
     __slots__ = ()
 
@@ -285,36 +288,36 @@ class StimulusValues(Generic[Value]):
     age: Value
     one: Value
 
-    if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    if not TYPE_CHECKING:  # type checkers report unknown names without it
 
         def __getattr__(self, name: str) -> Any:
             raise unknown_stimulus_error(name)
 
 
 class RawStimuli(StimulusValues[Integer]):
-    """Stimuli as integers in units of 1/1024: `int` for one being, `int64[beings]` for many."""
+    """Stimuli as integers in units of 1/1024: each is an `int` for one being, `int64[beings]` for many."""
 
     __slots__ = ("values",)
 
     values: Any
-    """Numbers or arrays in the order of STIMULI."""
+    """The numbers or arrays of all stimuli, in the order of `STIMULI`."""
 
     def __init__(self) -> None:
         self.values = None
 
     @property
     def all(self) -> NDArray[np.int64]:
-        """All stimuli in the order of STIMULI: `int64[stimuli]` for one being, `int64[beings, stimuli]` for many."""
+        """All stimuli in the order of `STIMULI`: `int64[stimuli]` for one being, `int64[beings, stimuli]` for many."""
         return np.array(self.values, np.int64).T
 
     def __call__(self, name: str) -> Integer:
-        """Returns the stimulus of that name."""
+        """Returns the stimulus called `name`, in units of 1/1024."""
         value: Integer = getattr(self, name)
         return value
 
 
 class _AnyStimuli(StimulusValues[Float], Generic[Float, Integer]):
-    """Stimuli as floats from -1 to 1; `raw` has them as integers."""
+    """Stimuli as floats from -1 to 1; `raw` holds the same stimuli as integers in units of 1/1024."""
 
     __slots__ = ("raw",)
 
@@ -324,20 +327,24 @@ class _AnyStimuli(StimulusValues[Float], Generic[Float, Integer]):
         self.raw = RawStimuli()
 
     def dot(self, weights: Mapping[str, int] | Sequence[int]) -> Integer:
-        """Returns the exact sum of whole weights times the raw stimuli; weights by name, or one for each stimulus."""
+        """Returns the exact sum of `weights` times raw stimuli (integers in units of 1/1024).
+
+        `weights` maps names of stimuli to whole numbers, or holds one whole number for each stimulus in the order of
+        `STIMULI`. Raises SpeciesError if it is not valid.
+        """
         pairs, values = nonzero_weights(weights), self.raw.values
-        zero = values[0] * 0  # a number or an array, as the stimuli are
+        zero = values[0] * 0  # an int or an array of the stimuli's shape
         return sum((weight * values[index] for index, weight in pairs), zero)
 
 
 class Stimuli(_AnyStimuli[float, int]):
-    """What one being senses, the argument `see` of `respond`: `see.hunger` is a float, `see.raw.hunger` an int."""
+    """The stimuli of one being, parameter `see` of `respond`: `see.hunger` is a float, `see.raw.hunger` an int."""
 
     __slots__ = ()
 
 
 class StimulusColumns(_AnyStimuli[NDArray[np.float64], NDArray[np.int64]]):
-    """What many beings sense, the argument `see` of `respond_all`: `see.hunger` is `float64[beings]`.
+    """The stimuli of many beings, parameter `see` of `respond_all`: `see.hunger` is `float64[beings]`.
 
     `see.raw.hunger` is `int64[beings]`. The arrays are read-only.
     """
@@ -352,18 +359,21 @@ for _index, _name in enumerate(STIMULI):
 
 @kernel
 def draw_rows(ids, seed, tick, what, index, result):
-    """One draw for each being."""
+    """Fills `result: int64[beings]` with the random number of each being for purpose `what` and `index`."""
     for row in range(len(ids)):
         result[row] = draw(seed, tick, ids[row], what, index)
 
 
 def dice_purpose(cls: type) -> int:
-    """Returns the purpose of a species' dice, from the name of its class; seed, tick and being are the other keys."""
+    """Returns the purpose, an int derived from the name of `cls`, that keys the random numbers of this species."""
     return purpose(f"species.{cls.__name__}")
 
 
 class _AnyDice(Generic[Float, Integer]):
-    """Random numbers keyed by seed, tick, being and species, and by how many were drawn before in this tick."""
+    """Random numbers keyed by seed, tick, being, purpose and `index`.
+
+    `index` is the number of calls since `reset`.
+    """
 
     __slots__ = ("ids", "index", "purpose", "seed", "tick")
 
@@ -373,7 +383,7 @@ class _AnyDice(Generic[Float, Integer]):
         self.index = 0
 
     def reset(self, ids: Any) -> None:
-        """Starts again at the first draw, for one being (`int`) or many (`int64[beings]`)."""
+        """Sets `index` to 0, for the being or beings whose ids are `ids`: an `int` or `int64[beings]`."""
         self.ids, self.index = ids, 0
 
     def _draw(self) -> Any:
@@ -386,12 +396,15 @@ class _AnyDice(Generic[Float, Integer]):
         return result
 
     def __call__(self) -> Float:
-        """Returns a random float in [0, 1)."""
+        """Returns a random float in [0, 1), or an array with one for each being."""
         value: Float = (self._draw() >> CHANCE_SHIFT) * CHANCE_UNIT
         return value
 
     def integer(self, limit: int) -> Integer:
-        """Returns a random integer from 0 to `limit` - 1. Raises SpeciesError unless `limit` is 1 to 2^31."""
+        """Returns a random integer from 0 to `limit` - 1, or an array with one for each being.
+
+        Raises SpeciesError unless `limit` is 1 to 2^31.
+        """
         if not 1 <= limit <= MAX_DICE_SIDES:
             raise SpeciesError(f"dice.integer({limit}): use 1 to 2^31")
         value: Integer = below(self._draw(), limit)
@@ -399,19 +412,19 @@ class _AnyDice(Generic[Float, Integer]):
 
 
 class Dice(_AnyDice[float, int]):
-    """The random numbers of one being in one tick, `self.dice` in `respond`."""
+    """Random numbers of one being in one tick; `self.dice` in `respond`."""
 
     __slots__ = ()
 
 
 class DiceColumns(_AnyDice[NDArray[np.float64], NDArray[np.int64]]):
-    """The random numbers of many beings in one tick, `me.dice` in `respond_all`: arrays with one number for each."""
+    """Random numbers of many beings in one tick, arrays with one number for each being; `me.dice` in `respond_all`."""
 
     __slots__ = ()
 
 
 def declared_columns(cls: type) -> dict[str, Column[Any]]:
-    """Returns the columns that a species and its base classes declare, by name."""
+    """Returns the `Column` declarations of a species class and its base classes, by name."""
     declared: dict[str, Column[Any]] = {}
     for base in reversed(cls.__mro__):
         declared.update({name: value for name, value in vars(base).items() if isinstance(value, Column)})

@@ -1,7 +1,7 @@
-"""umwelt ask: sends a query, a task or a chemical workflow to a running world, and prints the answer.
+"""The command `umwelt ask`: sends a query, a task or a chemical workflow to a running world, and prints the answer.
 
-Arguments follow the name: values, or NAME=VALUE. A value is JSON where it can be read as such, else a text; numbers
-with commas between them, as in `y,x,height,width`, are a list.
+Arguments follow the name of the query or task, as VALUE or NAME=VALUE. A value is parsed as JSON, and is taken as text
+if it is not valid JSON. Numbers separated by commas, such as `2,3,16,16`, are a list.
 """
 
 import json as writer
@@ -23,7 +23,7 @@ from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.text import one_line
 
 QUERY_S = 60.0
-"""Time limit of a query if none is given; with the first one, each node starts a process."""
+"""Default time limit of a query; the first query includes the start of a process on each node."""
 SHADES = " .:-=+*#%@"
 MAX_CHARACTERS_SHOWN = 80
 NUMBERS = re.compile(r"-?\d+(\.\d+)?(,-?\d+(\.\d+)?)+")
@@ -33,7 +33,11 @@ NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 def ask_world(
     address: str, what: str, given: Sequence[str], keys: Path | None, workflow: Path | None, within_s: float, json: bool
 ) -> None:
-    """Sends a query, task or workflow to a running world, and prints the answer for people or as JSON."""
+    """Sends a query, task or workflow to a running world, and prints the answer as text or as JSON.
+
+    `what` names a query or a task and `given` are its arguments; or `workflow` is a HOCL file, and both are empty.
+    `within_s` 0 is the default time limit.
+    """
     if bool(what) == (workflow is not None):
         raise RunError(f"ask: name one of {', '.join(QUERIES)}, a task, or --workflow FILE")
     values, named = read_arguments(given)
@@ -64,7 +68,10 @@ def ask_world(
 
 
 def read_arguments(given: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
-    """Reads the arguments of a query or task: values by position, then values by name."""
+    """Parses the arguments of a query or task; returns the positional values and the named ones.
+
+    Raises RunError if a positional value follows a named one.
+    """
     values: list[Any] = []
     named: dict[str, Any] = {}
     for text in given:
@@ -86,7 +93,7 @@ def _read_value(text: str) -> Any:
 
 
 def _plain(answer: Any) -> Any:
-    """The same with lists instead of arrays, for JSON."""
+    """Returns `answer` with lists in place of arrays and tuples, for JSON."""
     if isinstance(answer, dict):
         return {str(name): _plain(value) for name, value in answer.items()}
     if isinstance(answer, list | tuple):
@@ -94,7 +101,7 @@ def _plain(answer: Any) -> Any:
     return answer.tolist() if isinstance(answer, np.ndarray | np.generic) else answer
 
 
-# --- for people
+# --- text
 
 
 def _print_census(census: Census, console: Console) -> None:
@@ -125,7 +132,7 @@ def _print_heatmap(heatmap: Heatmap, console: Console) -> None:
     highest = int(values.max(initial=0))
     scale = max(1, highest)
     steps = len(SHADES) - 1
-    # what is not 0 is never blank, however little it is
+    # a value above 0 is never blank
     shades = values * steps // scale + (values > 0) * (values * steps < scale)
     for row in shades.tolist():
         console.print(Text("".join(SHADES[shade] * 2 for shade in row)), soft_wrap=True)

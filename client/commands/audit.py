@@ -1,4 +1,4 @@
-"""umwelt audit: whether a run lost or gained atoms, and how long matter stays in each of its pools."""
+"""The command `umwelt audit`: checks that a run lost and gained no atoms, and measures its cycles of matter."""
 
 import json
 import sys
@@ -16,15 +16,21 @@ from umwelt.sandbox.chemistry import CHARGE
 from umwelt.sandbox.kernel import cached
 
 NOT_SHOWN = ("hydrogen", "oxygen")
-"""Elements whose cycles are left out of the table: those of water and oxygen gas say more. The JSON object has them."""
+"""Elements whose cycles the printed table omits, since those of water and oxygen gas are more informative.
+
+The JSON object includes them.
+"""
 WIDTH_COLUMNS = 120
-"""Width of the table where it is not printed on a terminal."""
+"""Width of the table if output is not a terminal, in characters."""
 FULL_FROM = 100
-"""Numbers from here on are printed without decimals."""
+"""Numbers from this value on are printed without decimals."""
 
 
 def audit_run(run: Path, ticks: int | None, as_json: bool) -> int:
-    """Audits a run with progress bars, prints the result, and returns the exit code: 0 if no atom is missing."""
+    """Audits a run, prints the result, and returns the exit code: 0 if no atom is missing or in excess.
+
+    `ticks` is the length of the measurement of cycles; None is one day of the world's climate.
+    """
     store = open_store(run)
     world = read_run_world(store)
     if world.chemistry is None:
@@ -50,7 +56,7 @@ def audit_run(run: Path, ticks: int | None, as_json: bool) -> int:
 
 
 def _result_as_plain(run: Path, closure: ClosureResult, cycles: CycleResult) -> dict[str, Any]:
-    """Everything as one object, for JSON."""
+    """Returns the complete result as an object for JSON."""
     return {
         "run": str(run),
         "matter": True,
@@ -127,7 +133,7 @@ def _accounted(closure: ClosureResult) -> str:
 
 
 def _cycles_table(cycles: CycleResult) -> Table:
-    """Every pool of every cycle that is shown: mean stock, gross flows, residence time."""
+    """Returns a table with a row for each pool of each cycle: mean stock, inflow, outflow, residence time."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("pool")
     for head in ("stock", "in", "out", "ticks", "days"):
@@ -146,7 +152,10 @@ def _cycles_table(cycles: CycleResult) -> Table:
 
 
 def _format_residence(turnover: Turnover, cycles: CycleResult) -> tuple[str, str]:
-    """Formats how long matter stays, in ticks and in days."""
+    """Formats the residence time of matter in a pool, in ticks and in days.
+
+    If nothing flowed out, it is "more than" the length of the measurement; for an empty pool both texts are empty.
+    """
     if turnover.residence_ticks is not None:
         days = _days(turnover.residence_ticks, cycles)
         return _format_number(turnover.residence_ticks), "" if days is None else _format_number(days)
@@ -157,5 +166,5 @@ def _format_residence(turnover: Turnover, cycles: CycleResult) -> tuple[str, str
 
 
 def _format_number(value: float) -> str:
-    """Formats a number with about three digits, without an exponent."""
+    """Formats a number with three significant digits, or as a whole number from `FULL_FROM` on."""
     return f"{value:,.0f}" if value >= FULL_FROM else f"{value:.3g}"

@@ -1,4 +1,7 @@
-"""The `umwelt` command: options and help texts. A subcommand imports what it needs only when it runs: help is fast."""
+"""The command line `umwelt`: the subcommands with their options and help texts.
+
+Each subcommand imports the modules it needs when it runs, so that --help starts fast.
+"""
 
 import os
 import sys
@@ -9,7 +12,7 @@ import typer
 
 from umwelt.sandbox.errors import UmweltError, WorldFileError
 
-UsageError: Any = typer.BadParameter.__bases__[0]  # click's; newer releases of typer carry their own copy of click
+UsageError: Any = typer.BadParameter.__bases__[0]  # click.UsageError; newer releases of typer bundle a copy of click
 
 INTERRUPTED = 130
 EXIT_ERROR = 2
@@ -561,7 +564,10 @@ def stop(address: Address = None, keys: KeysFolder = None) -> None:
 
 
 def _read_pair(text: str, separator: str, option: str, example: str) -> tuple[int, int]:
-    """Reads two whole numbers, such as "1280x720". Raises UmweltError with an example otherwise."""
+    """Parses two whole numbers with `separator` between them, such as "1280x720".
+
+    Raises UmweltError if `text` has another form; `option` and `example` are for its message.
+    """
     first, _, second = (part.strip() for part in text.lower().partition(separator))
     if not all(part.isascii() and part.isdecimal() and len(part) <= MAX_NUMBER_DIGITS for part in (first, second)):
         raise UmweltError(f"{option} {text}: write it as in {option} {example}")
@@ -569,7 +575,10 @@ def _read_pair(text: str, separator: str, option: str, example: str) -> tuple[in
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Runs the command and exits. A user's mistake prints one line with its code (docs/errors.md) and exits with 2."""
+    """Runs the command line and exits the process; `arguments` defaults to `sys.argv[1:]`.
+
+    An error of the user is printed as one line with its code (see docs/errors.md), and the exit code is 2.
+    """
     sys.path.append(os.getcwd())  # a user's own species, laws and tasks are imported from the working directory
     given = sys.argv[1:] if arguments is None else arguments
     try:
@@ -586,7 +595,7 @@ def main(arguments: list[str] | None = None) -> Any:
         code = INTERRUPTED
     except BrokenPipeError:
         sys.exit(1)
-    if code == INTERRUPTED:  # typer returns the code of a Ctrl-C where it caught one
+    if code == INTERRUPTED:  # typer returns this code if it has caught Ctrl-C
         print("umwelt: stopped at once; what was saved before is complete", file=sys.stderr)
     sys.exit(code or 0)
 

@@ -1,7 +1,7 @@
-"""The terminal view of a running world: time, speed, populations, matter, nodes, and a map in colour.
+"""The terminal view of a running world: tick, speed, populations, matter, nodes, and a map in colour.
 
-`Dashboard` draws on a terminal with rich; where there is none, `StatusLines` prints a plain line every few seconds.
-Both show the status of the coordinator, and print events as soon as they are known.
+`Dashboard` draws the full screen of a terminal with rich. `StatusLines` prints plain lines where output is not a
+terminal. Both show the coordinator's status, and events as soon as they arrive.
 """
 
 import math
@@ -29,7 +29,7 @@ FRAMES_PER_S = 5
 LINE_EVERY_S = 5.0
 MAX_HISTORY = 600
 MAX_SPEED_MARKS = 20
-"""The speed shown is that of so many statuses."""
+"""The speed is averaged over this many statuses."""
 SPARKS = "▁▂▃▄▅▆▇█"
 SPARKLINE_COLUMNS = 14
 TINTS = ("#7fd28f", "#4fb3a0", "#c6d36a", "#6f9cf0", "#f0705f", "#d58ae6", "#f2b35e", "#8fd6e8")
@@ -37,18 +37,21 @@ DIM, BRIGHT, ALARM, FRAME = "#6b7a86", "#dfe8ea", "#f2b35e", "#2b3a42"
 BACKGROUND = (14, 20, 24)
 SIDE_COLUMNS = 36
 NEWS_S = 20.0
-"""So long the latest event stands in the last line."""
+"""Time for which the latest event stays in the last line of the screen, in seconds."""
 DEFAULT_LINES = 16
 BAR_COLUMNS = 8
 COLOUR_MASK = 0xF8
-"""Colours that differ in lower bits look the same; without these, styles are found in rich's cache."""
+"""Mask for each byte of a colour. Dropping the low bits is invisible, and lets rich reuse its cached styles."""
 
 Pixels = Callable[[int, int], np.ndarray | None]
-"""Draws the world in so many rows and columns, `uint8[rows, columns, 3]`; None as long as there is nothing to draw."""
+"""A function of `rows, columns` that returns a picture of the world, `uint8[rows, columns, 3]`.
+
+Returns None until the first picture is available.
+"""
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """Draws values as a row of small bars, from 0 to their maximum."""
+    """Returns a bar chart of at most `width` characters, scaled from 0 to the maximum of `values`."""
     if not values or width < 1:
         return ""
     width = min(width, len(values))
@@ -58,7 +61,7 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 
 def format_short(number: float) -> str:
-    """Formats a number in at most five characters: 950, 12.3k, 4.56M."""
+    """Formats a number in at most five characters, such as 950, 12.3k or 4.56M."""
     for limit, divisor, unit in ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
         if abs(number) >= limit:
             scaled = number / divisor
@@ -67,22 +70,22 @@ def format_short(number: float) -> str:
 
 
 def species_tints(metrics: Metrics) -> dict[str, str]:
-    """Returns the colour of each species, by table and name, for lists and for the map."""
+    """Returns the colour ("#rrggbb") of each species, keyed by "table/species"."""
     names = [f"{table}/{species}" for table, counts in metrics.populations.items() for species in counts]
     return {name: TINTS[number % len(TINTS)] for number, name in enumerate(names)}
 
 
 def colour_parts(tint: str) -> np.ndarray:
-    """Returns red, green and blue of a colour, `float32[3]` from 0 to 1."""
+    """Returns red, green and blue of a colour "#rrggbb", as `float32[3]` from 0 to 1."""
     return np.array([int(tint[start : start + 2], 16) for start in (1, 3, 5)], np.float32) / 255
 
 
 class Trend:
-    """What both views show: the latest status, populations over time, speed, and events not yet shown."""
+    """The data of both views: latest status, population history, speed, and events that were not shown yet."""
 
     def __init__(self, first_metrics: Metrics) -> None:
         self.populations: dict[str, deque[int]] = {}
-        """By table and species; every other old value is dropped where there are too many."""
+        """Counts over time, keyed by "table/species". Beyond `MAX_HISTORY` values, every second one is dropped."""
         self.latest = first_metrics
         self.tick = first_metrics.tick
         self.status: Mapping[str, Any] = {}
@@ -92,7 +95,10 @@ class Trend:
         self._add_metrics(first_metrics)
 
     def note(self, status: Mapping[str, Any], messages: Sequence[str] = ()) -> list[str]:
-        """Takes in a status, and all messages of the engine so far; returns a line for each event that is new."""
+        """Updates the data with a status, and returns the lines of new events and messages.
+
+        `messages` are all messages of the engine so far.
+        """
         lines = list(messages[self._shown_messages :])
         self._shown_messages = len(messages)
         if not status or status is self.status:
@@ -104,7 +110,7 @@ class Trend:
         metrics = status["metrics"]
         if metrics is not None and metrics["tick"] != self.latest.tick:
             past, present = self.latest.populations, metrics["populations"]
-            # an extinct species is no longer in the status: it stays with 0
+            # an extinct species is missing from the status: its count is 0
             populations = {
                 table: {**dict.fromkeys(past.get(table, ()), 0), **present.get(table, {})}
                 for table in {**past, **present}
@@ -114,7 +120,10 @@ class Trend:
         return [event["line"] for event in self._new_events(status["events"])] + lines
 
     def _new_events(self, events: list[Any]) -> list[Any]:
-        """Returns the events that the status before did not have; the coordinator drops the oldest now and then."""
+        """Returns those of `events` that were not in the previous status.
+
+        The coordinator drops old events, so the list can also get shorter at its beginning.
+        """
         past, self._events = self._events, events
         for fresh_count in range(len(events) + 1):
             known_count = len(events) - fresh_count
@@ -132,21 +141,21 @@ class Trend:
                     self.populations[f"{table}/{species}"] = deque(list(history)[::2])
 
     def ticks_per_s(self) -> float:
-        """Returns the speed over the last statuses."""
+        """Returns the mean speed over the last `MAX_SPEED_MARKS` statuses."""
         if len(self._marks) < 2:
             return 0.0
         (first_s, first_tick), (last_s, last_tick) = self._marks[0], self._marks[-1]
         return max(0.0, (last_tick - first_tick) / (last_s - first_s)) if last_s > first_s else 0.0
 
     def living_count(self) -> int:
-        """Returns the number of beings of all tables."""
+        """Returns the number of living beings: modules of plants and monsters."""
         return sum(sum(counts.values()) for counts in self.latest.populations.values())
 
 
 class HalfBlocks:
-    """A picture in the terminal, two pixels a character, as large as the room allows.
+    """A rich renderable that shows a picture of the world with two pixels per character, scaled to the available space.
 
-    As long as there are no pixels of the world, the rectangles of its nodes are drawn, busier ones brighter.
+    While `pixels` returns None, it shows the nodes' rectangles, brighter where a node has more beings.
     """
 
     def __init__(self, shape: tuple[int, int], pixels: Pixels, nodes: Sequence[Mapping[str, Any]]):
@@ -180,7 +189,11 @@ class HalfBlocks:
 def draw_rectangles(
     shape: tuple[int, int], nodes: Sequence[Mapping[str, Any]], rows: int, columns: int
 ) -> tuple[np.ndarray, dict[tuple[int, int], str]]:
-    """Draws the nodes' rectangles, `uint8[rows, columns, 3]`; with the letters of their names by line and column."""
+    """Draws the nodes' rectangles; returns the picture and the characters of the nodes' names.
+
+    The picture is `uint8[rows, columns, 3]`; the characters are keyed by (line, column) in the terminal, where a line
+    is two rows.
+    """
     drawing = np.zeros((rows, columns, 3), np.uint8) + np.array(BACKGROUND, np.uint8)
     letters: dict[tuple[int, int], str] = {}
     owners = [node for node in nodes if node["rectangle"]]
@@ -205,7 +218,7 @@ def _pixel_style(upper: tuple[int, ...], lower: tuple[int, ...], is_letter: bool
 
 
 class Dashboard:
-    """Draws a run on a terminal for the time of the context; call `show` with each status."""
+    """A context manager that shows a run on the full screen of a terminal; its owner calls `show` with each status."""
 
     def __init__(
         self,
@@ -231,7 +244,10 @@ class Dashboard:
         self._live.__exit__(None, None, None)
 
     def show(self, status: Mapping[str, Any], messages: Sequence[str] = (), note: str = "") -> None:
-        """Takes in a status, the engine's messages so far and a note for the last line; draws if it is time to."""
+        """Updates the data, and redraws the screen at most `FRAMES_PER_S` times per second, or if `note` has changed.
+
+        `messages` are all messages of the engine so far; `note` is shown in the last line.
+        """
         lines = self.trend.note(status, messages)
         if lines:
             self._news = (time.monotonic(), lines[-1])
@@ -242,7 +258,7 @@ class Dashboard:
         self._drawn_s = time.monotonic()
 
     def layout(self) -> Layout:
-        """Returns the whole screen."""
+        """Returns the layout of the full screen."""
         metrics, nodes = self.trend.latest, sort_nodes(self.trend.status.get("nodes", []))
         side = Layout(name="side", size=min(SIDE_COLUMNS, self.console.width // 2 + 4))
         species_count = sum(len(counts) for counts in metrics.populations.values())
@@ -320,7 +336,7 @@ def _panel(content: RenderableType, title: str) -> Panel:
 
 
 def _matter(metrics: Metrics) -> Table:
-    """Substances by amount, with bars on a logarithmic scale."""
+    """Returns a table of substances, most abundant first, with bars on a logarithmic scale."""
     grid = Table.grid(expand=True, padding=(0, 1))
     grid.add_column(no_wrap=True)
     grid.add_column(ratio=1, no_wrap=True)
@@ -335,12 +351,17 @@ def _matter(metrics: Metrics) -> Table:
 
 
 NODE_COLUMNS = {"node": 0, "rectangle": 64, "holds": 36, "ticks/s": 0, "waits": 30, "memory": 42, "state": 54}
-"""What is shown of a node, each with the least width of the room that it is shown from. A node also holds beings of its
-halo."""
+"""The columns of the table of nodes, each with the minimum width of the table (in characters) at which it is shown.
+
+"holds" counts a node's beings including those of its halo.
+"""
 
 
 def _nodes(nodes: Sequence[Mapping[str, Any]], more_count: int, room_columns: int) -> Table:
-    """A row a node; in a narrow room only the most important columns."""
+    """Returns a table with a row for each node, and a last row for `more_count` nodes that are left out.
+
+    `room_columns` is the available width in characters; it selects the columns (see `NODE_COLUMNS`).
+    """
     grid = Table.grid(expand=True, padding=(0, 1))
     names = [name for name, min_columns in NODE_COLUMNS.items() if room_columns >= min_columns]
     for name in names:
@@ -363,7 +384,7 @@ def _nodes(nodes: Sequence[Mapping[str, Any]], more_count: int, room_columns: in
 
 
 def describe_node(node: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the texts of a node's columns."""
+    """Returns the formatted values of a node, keyed by `NODE_COLUMNS`."""
     y, x, height, width = node["rectangle"] or (0, 0, 0, 0)
     return {
         "node": node["name"],
@@ -377,12 +398,12 @@ def describe_node(node: Mapping[str, Any]) -> dict[str, str]:
 
 
 def sort_nodes(nodes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Returns nodes in the order of their names, node-2 before node-10."""
+    """Returns `nodes` sorted by name, node-2 before node-10."""
     return sorted(nodes, key=lambda node: (len(node["name"]), node["name"]))
 
 
 class StatusLines:
-    """Prints a line every few seconds, and one for each event at once, where there is no terminal to draw on."""
+    """A context manager that prints the status as a line every `LINE_EVERY_S` seconds, and each event as it arrives."""
 
     def __init__(self, first_metrics: Metrics, console: Console):
         self.console, self.trend, self.note = console, Trend(first_metrics), ""
@@ -396,7 +417,10 @@ class StatusLines:
         pass
 
     def show(self, status: Mapping[str, Any], messages: Sequence[str] = (), note: str = "") -> None:
-        """Prints what is new, and the state of the run if the last such line is long enough ago."""
+        """Prints new events, `note` if it has changed, and a line of status if one is due.
+
+        `messages` are all messages of the engine so far.
+        """
         for line in self.trend.note(status, messages):
             self._print(line)
         if note != self.note:

@@ -1,4 +1,4 @@
-"""umwelt duel: founders against descendants in new worlds, with progress, a table, a Parquet file and a picture."""
+"""The command `umwelt duel`: lets founders and descendants of a run compete in new worlds, and prints the results."""
 
 import json
 import os
@@ -35,7 +35,7 @@ from umwelt.sandbox.kernel import cached
 from umwelt.sandbox.region import Region
 
 ROWS_A_DUEL = 100
-"""How often a duel is measured, so that its picture shows a line."""
+"""Number of measurements in a duel; they are the points of a line in its picture."""
 COLOURS = ("#8a6d3b", "#1f7a8c")
 MAX_TICK_DIGITS = 9
 
@@ -61,12 +61,16 @@ class DuelResult(TypedDict):
     species: str
     seed: int
     more_offspring: str | None
-    """The side that left more offspring; None if both left as many."""
+    """The name of the side with more offspring; None if both have the same number."""
     sides: dict[str, Outcome]
 
 
 class Verdict(TypedDict):
-    """The result for one species: in how many worlds either side left more offspring, and how probable that is."""
+    """The result of all duels of one species.
+
+    `worlds` is the number of duels, `more_offspring` the number that each side won, and `chance` the p-value of a sign
+    test.
+    """
 
     species: str
     worlds: int
@@ -75,7 +79,10 @@ class Verdict(TypedDict):
 
 
 def duel_run(options: DuelOptions, to: Path | None, as_json: bool) -> None:
-    """Runs the duels, prints which side left more offspring, and writes a table and a picture if asked to."""
+    """Runs the duels and prints which side had more offspring; writes a table and a picture into `to` unless None.
+
+    With `as_json`, also prints the results as a JSON object.
+    """
     if to is not None and (to.is_file() or not os.access(_nearest_existing(to), os.W_OK)):
         raise RunError(f"{to}: no folder can be written there: choose another with --to")
     moment = load_moment(options.run, options.tick, f"--tick {options.tick}")
@@ -103,7 +110,11 @@ def duel_run(options: DuelOptions, to: Path | None, as_json: bool) -> None:
 
 
 def plan_duels(options: DuelOptions, moment: Moment, rival: Moment | None) -> list[Duel]:
-    """Returns the worlds of the duels, one for each species and seed; the seeds of the runs themselves are skipped."""
+    """Returns the duels, one for each species and seed.
+
+    `moment` is the world from which descendants are taken; `rival` the one whose beings they compete with, None for the
+    founders. The seeds of these worlds are not used. Raises RunError if a species has too few beings.
+    """
     world, region = moment
     names = [options.species] if options.species is not None else find_duelling_species(world, region)
     if not names:
@@ -136,7 +147,7 @@ def _sample(run: Path, moment: Moment, species: str, each: int, seed: int) -> li
 
 
 def _load_rival(text: str) -> Moment:
-    """The run of `--against`, at the tick after its colon if there is one."""
+    """Loads the world that the option --against names: "RUN" (its newest snapshot) or "RUN:TICK"."""
     folder, colon, tick = text.rpartition(":")
     is_tick = tick.isascii() and tick.isdecimal() and len(tick) <= MAX_TICK_DIGITS
     if colon and is_tick and not Path(text).exists():
@@ -145,7 +156,7 @@ def _load_rival(text: str) -> Moment:
 
 
 def _nearest_existing(path: Path) -> Path:
-    """The path itself, or the nearest folder above it that exists."""
+    """Returns `path` if it exists, else its nearest parent folder that does."""
     return next((folder for folder in (path, *path.absolute().parents) if folder.exists()), Path("/"))
 
 
@@ -192,7 +203,7 @@ def _count_wins(duels: Sequence[Duel], results: Sequence[DuelResult]) -> list[Ve
 
 
 def _print_tables(console: Console, results: Sequence[DuelResult], verdicts: Sequence[Verdict]) -> None:
-    """Prints a table of all duels of a species, and a line with its verdict."""
+    """Prints, for each species, a table of its duels and a line with its verdict."""
     for verdict in verdicts:
         species, sides = verdict["species"], list(verdict["more_offspring"])
         labels = [side.removeprefix(f"{species} ") for side in sides]
@@ -225,7 +236,8 @@ def _print_tables(console: Console, results: Sequence[DuelResult], verdicts: Seq
 def _write_files(to: Path, duels: Sequence[Duel], rows_by_duel: Sequence[Sequence[Row]]) -> list[Path]:
     """Writes `duel.parquet` and `duel.png`; returns their paths.
 
-    duel.parquet: species, seed, tick, group, side (whether the group is one of the two), living, births, generation.
+    The columns of duel.parquet are species, seed, tick, group, side (whether the group is one of the two competing
+    sides), living, births, generation.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -249,7 +261,7 @@ def _write_files(to: Path, duels: Sequence[Duel], rows_by_duel: Sequence[Sequenc
     paths = [to / "duel.parquet", to / "duel.png"]
     with report_disk_errors(to, "--to"):
         to.mkdir(parents=True, exist_ok=True)
-        # both files are complete before one of them replaces an older one
+        # older files are replaced only after both new files are complete
         with ExitStack() as replacing:
             unfinished = [replacing.enter_context(replace_file(path)) for path in paths]
             table = pa.Table.from_pylist(rows, schema=pa.schema(columns))
@@ -259,7 +271,7 @@ def _write_files(to: Path, duels: Sequence[Duel], rows_by_duel: Sequence[Sequenc
 
 
 def _draw(path: Path, duels: Sequence[Duel], rows_by_duel: Sequence[Sequence[Row]]) -> None:
-    """Draws the living of both sides over time: a panel for each species, a line for each side and seed."""
+    """Plots the number of living beings over time: a panel for each species, a line for each side and seed."""
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(duel.species for duel in duels))

@@ -1,8 +1,14 @@
-"""umwelt experiment: runs the trials that are left, with progress bars, and writes tables, plots and the verdict.
+"""The command `umwelt experiment`: runs the unfinished trials of an experiment; writes tables, plots and a verdict.
 
-The folder of an experiment holds `runs/`, a Parquet file for each finished run (measured columns; figures, the digest
-at its end and the key of the trial are in its metadata), `under_way/` with checkpoints, and what is made of all runs:
-`results.parquet`, `outcomes.parquet`, `NAME.png`, `verdict.md`.
+The folder of an experiment contains:
+
+    runs/               a Parquet file for each finished trial: measured columns; in its metadata the trial's key, its
+                        figures, and the digest at its end
+    under_way/          checkpoints of unfinished trials
+    results.parquet     the measured columns of all trials
+    outcomes.parquet    the outcomes of all trials
+    NAME.png            a page of plots
+    verdict.md          the expectations and whether they hold
 """
 
 import json
@@ -31,14 +37,18 @@ from umwelt.sandbox.kernel import cached
 
 ENGINES = ("local", "ray")
 METADATA_KEY = b"umwelt"
-"""Where the metadata of a Parquet file holds ours, as JSON."""
+"""The key in a Parquet file's metadata under which this module stores a JSON object."""
 
 Show = Callable[[str, int], None]
-"""Shows the progress of a run, by the number of its trial as a text and its tick."""
+"""A function that shows the progress of a trial, given its number (as text) and the tick it has reached."""
 
 
 def run_experiment(name: str, quick: bool, to: Path | None, engine: str, processes: int, as_json: bool) -> int:
-    """Runs what is left of an experiment, writes and prints its results, and returns the exit code."""
+    """Runs the unfinished trials of an experiment, writes and prints the results, and returns the exit code.
+
+    `processes` is the number of trials that run at the same time; 0 chooses it. The exit code is 0 if all expectations
+    hold.
+    """
     if engine not in ENGINES:
         raise RunError(f"--engine {engine}: use {' or '.join(ENGINES)}")
     experiment = read_experiment(name, quick)
@@ -91,7 +101,7 @@ def run_experiment(name: str, quick: bool, to: Path | None, engine: str, process
 def _run_trials(
     left: Sequence[Trial], folder: Path, engine: str, processes: int, keep: Callable[[Trial, Result], None]
 ) -> None:
-    """Runs trials at the same time; `keep` is called with the result of each as it ends."""
+    """Runs the trials `left` concurrently, and calls `keep` with each result as soon as the trial ends."""
     if not left:
         return
     if not cached():
@@ -116,7 +126,7 @@ def _worker_pool(left: Sequence[Trial], engine: str, processes: int, show: Show)
 
 @contextmanager
 def _show_progress(left: Sequence[Trial]) -> Iterator[Show]:
-    """Shows a bar for all trials and one for each that runs, where there is a terminal."""
+    """Shows a progress bar for all trials and one for each running trial, if stderr is a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -156,7 +166,10 @@ def _run_path(folder: Path, trial: Trial) -> Path:
 
 
 def _find_finished(folder: Path, trial: Trial) -> Path | None:
-    """Returns the file with a trial's results, if there is one. Raises RunError if it is of another trial or laws."""
+    """Returns the file with a trial's result, or None if there is none.
+
+    Raises RunError if the file was made by another experiment or with other laws.
+    """
     path = _run_path(folder, trial)
     if not path.exists():
         return None
@@ -184,13 +197,13 @@ def _make_table(rows: Sequence[dict[str, Any]]) -> Any:
         values = [row.get(name) for row in rows]
         try:
             columns[name] = pa.array(values)
-        except pa.ArrowException:  # a key can be a word at one point and a number at another
+        except pa.ArrowException:  # a varied key can be text at one point and a number at another
             columns[name] = pa.array([None if value is None else str(value) for value in values])
     return pa.table(columns)
 
 
 def _write_run(path: Path, trial: Trial, result: Result) -> None:
-    """Writes the result of a run, as a whole or not at all."""
+    """Writes the result of a trial to a Parquet file, atomically: an interrupted write leaves no partial file."""
     from pyarrow import parquet
 
     metadata = {"key": trial.key, "figures": result.figures, "digest": f"{result.digest:016x}"}
@@ -213,7 +226,7 @@ def _read_run(path: Path, trial: Trial, analyses: Sequence[str]) -> Run:
 def _write_results(
     folder: Path, experiment: Experiment, runs: Sequence[Run], findings: Sequence[Finding]
 ) -> list[Path]:
-    """Writes tables, the page of plots and the verdict; returns their paths."""
+    """Writes two tables, the page of plots and the verdict into `folder`; returns the four paths."""
     from pyarrow import parquet
 
     rows = []
@@ -250,7 +263,7 @@ def _cells(finding: Finding) -> tuple[str, ...]:
 
 
 def _count_text(finding: Finding) -> str:
-    """In how many runs the expectation holds, and in how many it needs to where that is fewer than all."""
+    """Formats the number of trials in which an expectation holds, and the number required if that is not all."""
     run_count, needed_count = len(finding.values), finding.needed_count
     if not finding.runs and finding.values:
         return "all together"
@@ -259,13 +272,13 @@ def _count_text(finding: Finding) -> str:
 
 
 def _argument(experiment: Experiment) -> str:
-    """The argument that runs the experiment again: the name of a bundled one, or the path."""
+    """Returns the argument for `umwelt experiment`: the name if the experiment is bundled, else its file's path."""
     bundled = bundled_experiments().get(experiment.name)
     return experiment.name if str(bundled) == experiment.source else experiment.source
 
 
 def _verdict(experiment: Experiment, runs: Sequence[Run], findings: Sequence[Finding]) -> str:
-    """Returns the verdict as Markdown."""
+    """Returns the text of `verdict.md`: the experiment's summary and a table of expectations, as Markdown."""
     file = experiment.file
     lines = [f"# {experiment.name}", "", file.summary, ""]
     lines += [f"Source: {file.source}", ""] if file.source else []

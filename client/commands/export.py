@@ -1,4 +1,4 @@
-"""umwelt export: a run's journal as Parquet files: populations and matter over time, and births."""
+"""The command `umwelt export`: writes a run's journal to Parquet files."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -12,7 +12,7 @@ BATCH_ROWS = 100_000
 
 
 def export_run(folder: Path, to: Path) -> list[tuple[Path, int]]:
-    """Writes four Parquet files into the folder `to`; returns their paths and numbers of rows.
+    """Writes four Parquet files into the folder `to`; returns the path and the number of rows of each.
 
     populations.parquet  tick, kind, species, count
     matter.parquet       tick, substance, count (molecules)
@@ -40,7 +40,7 @@ def export_run(folder: Path, to: Path) -> list[tuple[Path, int]]:
         with report_disk_errors(to, "--to"):
             to.mkdir(parents=True, exist_ok=True)
             paths = {table: to / f"{table}.parquet" for table in rows}
-            # all files are complete before any of them replaces an older one
+            # older files are replaced only after all new files are complete
             with ExitStack() as replacing:
                 unfinished = {table: replacing.enter_context(replace_file(path)) for table, path in paths.items()}
                 counts = {
@@ -70,7 +70,10 @@ def _life_rows(journal: Journal) -> Iterator[tuple[Any, ...]]:
 
 
 def _write_rows(path: Path, columns: list[tuple[str, Any]], rows: Iterable[tuple[Any, ...]], source: Path) -> int:
-    """Writes rows batch by batch, so that memory does not grow with the run; returns their number."""
+    """Writes `rows` to a Parquet file and returns their number.
+
+    Writes `BATCH_ROWS` rows at a time, so that memory does not grow with the run. `source` is the journal, for errors.
+    """
     import pyarrow as pa
     from pyarrow import parquet
 

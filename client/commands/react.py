@@ -1,4 +1,4 @@
-"""umwelt react: runs a chemical program until it is inert, and prints what is left, or all that could be left."""
+"""The command `umwelt react`: runs a chemical program until no rule applies, and prints the resulting solution."""
 
 import json as writer
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from umwelt.sandbox.text import one_line
 
 MAX_CHARACTERS_SHOWN = 40
 TRIES_PER_REACTION = 20
-"""A limit of more reactions also allows trying more combinations."""
+"""The limit of tried combinations of atoms is at least this many times the limit of reactions."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,10 @@ class ReactOptions:
 
 
 def run_program(options: ReactOptions, json: bool) -> None:
-    """Runs a program and prints its outcome, or all its possible outcomes."""
+    """Runs a program and prints its outcome, or with `options.every` all possible outcomes.
+
+    Raises ProgramError if the program is invalid or exceeds its limits.
+    """
     if options.trace and options.every:
         raise ProgramError("--trace --all: all outcomes have no single order of reactions: leave one of them out")
     program = read_program(options.program)

@@ -1,4 +1,4 @@
-"""The command line and running worlds: finding them, printing their status, adding and removing nodes, stopping."""
+"""Subcommands that connect to a running world: status, drop, join, leave, stop."""
 
 import time
 from collections.abc import Iterator
@@ -18,29 +18,32 @@ from umwelt.sandbox.errors import RunError
 
 ANSWER_S = 10.0
 SAVE_S = 120.0
-"""How long saving the world, or removing a node, may take."""
+"""Time limit for saving the world and for removing a node."""
 POLL_S = 0.1
 MAX_EVENTS_SHOWN = 5
 DISCARD_PORT = 9
-"""Any port will do to learn the route to a host; nothing is sent."""
+"""UDP port for finding the route to a host; its number does not matter, since nothing is sent."""
 
 
 @contextmanager
 def connect_to(address: str | None, keys: Path | None) -> Iterator[Connection]:
-    """Connects to a running world for the time of the context; `address` as for `place_of`."""
+    """Connects to a running world for the time of the context.
+
+    `address` is a run's folder, a gateway's tcp:// address, or None for the only world that runs here.
+    """
     place = place_of(address)
     with connect(place, keys, ANSWER_S) as world:
         yield world
 
 
 def status(address: str | None, keys: Path | None) -> Status:
-    """Returns the state of a running world."""
+    """Connects to a running world and returns its status."""
     with connect_to(address, keys) as world:
         return world.status()
 
 
 def show_status(world_status: Status, console: Console) -> None:
-    """Prints the state of a world: a line, a table of its nodes, and the latest events."""
+    """Prints a world's status: a summary line, a table of its nodes, and its latest events."""
     metrics, nodes = world_status["metrics"], world_status["nodes"]
     populations = metrics["populations"] if metrics is not None else {}
     living_count = sum(sum(counts.values()) for counts in populations.values())
@@ -65,7 +68,7 @@ def show_status(world_status: Status, console: Console) -> None:
 
 
 def drop(count: int, substance: str, cell: tuple[int, int], address: str | None, keys: Path | None) -> str:
-    """Adds molecules to a cell (x, y); returns a line for the user."""
+    """Adds `count` molecules of a substance to `cell` (x, y); returns a message for the user."""
     x, y = cell
     with connect_to(address, keys) as world:
         tick = world.drop(y, x, substance, count)
@@ -73,7 +76,10 @@ def drop(count: int, substance: str, cell: tuple[int, int], address: str | None,
 
 
 def leave(node: str, address: str | None, keys: Path | None) -> str:
-    """Removes a node and waits until the others have taken over its cells; returns a line for the user."""
+    """Removes a node and waits until the other nodes have taken over its cells; returns a message for the user.
+
+    Raises RunError after `SAVE_S` seconds.
+    """
     with connect_to(address, keys) as world:
         world.leave(node)
         end_s = time.monotonic() + SAVE_S
@@ -88,7 +94,10 @@ def leave(node: str, address: str | None, keys: Path | None) -> str:
 
 
 def stop(address: str | None, keys: Path | None) -> str:
-    """Saves a world and stops it; returns a line for the user once it has stopped."""
+    """Saves a running world, stops it, and waits until it has stopped; returns a message for the user.
+
+    Raises RunError after `SAVE_S` seconds.
+    """
     place = place_of(address)
     with connect(place, keys, ANSWER_S) as world:
         name, world_status = world.name, world.status()
@@ -106,13 +115,16 @@ def stop(address: str | None, keys: Path | None) -> str:
 
 
 def _relative(folder: str) -> str:
-    """A folder's path relative to the working directory, if it lies below."""
+    """Returns `folder` relative to the working directory if it lies below it, else unchanged."""
     path = Path(folder)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else folder
 
 
 def coordinator_address(address: str, keys: Path | None) -> str:
-    """Returns where a node that wants to join reaches the coordinator of a running world."""
+    """Returns the address at which a joining node can reach the coordinator of a running world.
+
+    Raises RunError if no world runs there, or the role of `keys` does not permit nodes to join.
+    """
     place = place_of(address)
     if isinstance(place, Path):
         announcement = read_announcement(place / COORDINATOR_FILE)
@@ -126,7 +138,10 @@ def coordinator_address(address: str, keys: Path | None) -> str:
 
 
 def join(address: str, keys: Path | None, name: str, bind: str) -> int:
-    """Runs a node of a world in this process, until Ctrl-C or until the world stops; returns the exit code."""
+    """Joins a running world as a node, in this process, until Ctrl-C or the world stops; returns the exit code.
+
+    Without a `name`, the coordinator chooses one; without `bind`, the node listens as `_bind_beside` says.
+    """
     from umwelt.cluster import NodeProcess, NodeSettings
 
     def report(line: str) -> None:
@@ -140,7 +155,10 @@ def join(address: str, keys: Path | None, name: str, bind: str) -> int:
 
 
 def _bind_beside(coordinator: str) -> str:
-    """Returns where a node listens by default: beside the coordinator's socket, or on the way to its host."""
+    """Returns the default address at which a node listens.
+
+    This is an ipc socket in the folder of the coordinator's, or the local address that routes to its host, any port.
+    """
     if coordinator.startswith("ipc://"):
         return f"ipc://{Path(coordinator.removeprefix('ipc://')).parent}/*"
     host = coordinator.removeprefix("tcp://").partition("#")[0].rpartition(":")[0]
@@ -148,7 +166,10 @@ def _bind_beside(coordinator: str) -> str:
 
 
 def _own_address_to(host: str) -> str:
-    """Returns this machine's address on the way to a host."""
+    """Returns the IP address of this machine's interface that routes to `host`.
+
+    Raises RunError if there is no route.
+    """
     import socket
 
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET

@@ -1,4 +1,4 @@
-"""Runs a world from the command line: starts its processes, shows it, stops on request, prints the result."""
+"""The commands `umwelt launch` and `umwelt resume`: starting the processes of a run, showing it, stopping it."""
 
 import json
 import signal
@@ -25,14 +25,15 @@ from umwelt.sandbox.step import Law, step
 
 TURN_S = 0.05
 CLOSE_AT_ONCE_S = 0.3
-"""After a second Ctrl-C, how long processes have to end before they are killed."""
+"""Seconds after a second Ctrl-C until processes that still run are killed."""
 SAVING = "saving the world, then stopping · Ctrl-C again: stop at once"
 
 
 class StopRequest:
-    """Whether the user asked to stop: the first Ctrl-C saves the world, a second one ends the command at once.
+    """A signal handler that remembers whether the user asked to stop.
 
-    While a world is being made there is nothing to save (`immediate`): the first Ctrl-C then ends the command.
+    The first Ctrl-C sets `requested`, upon which the world is saved; a second one raises KeyboardInterrupt. While
+    `immediate` is true (there is nothing to save yet), the first one already raises it.
     """
 
     def __init__(self) -> None:
@@ -48,7 +49,7 @@ class StopRequest:
     @classmethod
     @contextmanager
     def listen(cls) -> Iterator["StopRequest"]:
-        """Handles Ctrl-C and SIGTERM within the context."""
+        """Installs a new `StopRequest` as handler of SIGINT and SIGTERM for the time of the context, and yields it."""
         request = cls()
         previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -60,7 +61,7 @@ class StopRequest:
 
 @contextmanager
 def show_spinner(text: str) -> Iterator[None]:
-    """Shows that something is going on that takes a while; nothing where there is no terminal."""
+    """Shows `text` with an animation for the time of the context, if stderr is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield
@@ -70,7 +71,7 @@ def show_spinner(text: str) -> Iterator[None]:
 
 
 def make_engine(kind: str, store: Store, plan: Plan) -> Engine:
-    """Returns the engine that starts a run's processes: on this machine ("local"), or by Ray."""
+    """Returns the engine that starts a run's processes: on this machine for `kind` "local", else by Ray."""
     if kind == "local":
         return Engine(store, plan)
     from umwelt.cluster import RayEngine
@@ -79,9 +80,9 @@ def make_engine(kind: str, store: Store, plan: Plan) -> Engine:
 
 
 def prepare(world: WorldFile, plan: Plan, kind: str = "local") -> None:
-    """Checks a world and a plan before anything is written, and compiles the laws if they are not compiled yet.
+    """Checks a world and a plan before any file is written, and compiles the laws if they are not cached.
 
-    The processes that run the world then only load the kernels that were compiled here.
+    The nodes then load the compiled kernels from the cache. Raises UmweltError if a check fails.
     """
     choose_node_count(world, plan)
     if kind not in ("local", "ray"):
@@ -95,12 +96,12 @@ def prepare(world: WorldFile, plan: Plan, kind: str = "local") -> None:
 
 
 def count_kernels() -> int:
-    """Returns how many kernels are compiled or loaded."""
+    """Returns the number of kernels that this process has compiled or loaded."""
     return sum(bool(getattr(kernel, "signatures", ())) for kernel in kernels)
 
 
 def compile_laws(world: WorldFile, console: Console) -> None:
-    """Runs a small world with the same laws for one tick, which compiles every kernel."""
+    """Compiles all kernels, by running a small world with the same laws for one tick; shows a progress bar."""
     laws = list(world.laws)
     columns = (
         SpinnerColumn(),
@@ -127,7 +128,7 @@ def compile_laws(world: WorldFile, console: Console) -> None:
 
 
 class Rates:
-    """How fast a world runs, by the status of its coordinator; loading and waiting for nodes do not count."""
+    """Measures the speed of a world from its coordinator's statuses, without loading and waiting for nodes."""
 
     def __init__(self) -> None:
         self.node_count = 0
@@ -136,7 +137,7 @@ class Rates:
         self._wall_s = 0.0
 
     def note(self, status: Mapping[str, Any]) -> None:
-        """Counts what has happened since the status before."""
+        """Adds the ticks and the time since the previous status."""
         now_s = time.monotonic()
         populations = (status["metrics"] or {}).get("populations", {})
         living_count = sum(sum(counts.values()) for counts in populations.values())
@@ -153,7 +154,10 @@ class Rates:
         self.node_count = len([node for node in status["nodes"] if node["rectangle"]]) or self.node_count
 
     def summarize(self, living_count: int) -> dict[str, float]:
-        """Returns ticks and entity-ticks a second; of a very short run, what its slowest node measured."""
+        """Returns ticks and entity-ticks (ticks times living beings) per second.
+
+        For a run too short to measure, the speed that its slowest node reported is used, with `living_count` beings.
+        """
         if self._wall_s:
             ticks_per_s, entity_ticks_per_s = self._ticks / self._wall_s, self._entity_ticks / self._wall_s
         else:
@@ -171,7 +175,11 @@ def run_world(
     stop_request: StopRequest,
     window: bool | None = None,
 ) -> None:
-    """Runs a world until the plan's last tick or until it is stopped; then prints the result and how to go on."""
+    """Runs a world until the plan's last tick or a stop request; then prints the tick and how to resume the run.
+
+    `kind` is "local" or "ray". `view` shows the world in the terminal; `window` opens a window (None: if there is a
+    display). With `as_json`, also prints the result of `summarize`.
+    """
     console = Console(stderr=as_json)
     first_metrics, _ = find_newest(store)
     engine, rates = make_engine(kind, store, plan), Rates()
@@ -230,9 +238,12 @@ def _poll_until_finished(
 
 
 def find_newest(store: Store) -> tuple[Metrics, int]:
-    """Returns the newest metrics that the journal or a snapshot holds, and the digest of their tick."""
+    """Returns the newest metrics in the journal or a snapshot, and the world's digest at their tick.
+
+    Metrics from a snapshot have no populations and no substances. Without either, returns zeros for tick 0.
+    """
     newest: tuple[Metrics, int] | None = None
-    if store.journal.is_file():  # a damaged journal is moved aside until the coordinator begins another
+    if store.journal.is_file():  # the coordinator moves a damaged journal aside before it begins another
         journal = Journal.reading(store.journal)
         try:
             last, digests = deque(journal.history.metrics(), maxlen=1), journal.history.digests()
@@ -248,7 +259,7 @@ def find_newest(store: Store) -> tuple[Metrics, int]:
 
 
 def summarize(world: WorldFile, store: Store, rates: Rates) -> dict[str, Any]:
-    """Returns what `--json` prints at the end of a run."""
+    """Returns the object that `--json` prints at the end of a run: state of the last tick, speed, nodes, epochs."""
     metrics, digest = find_newest(store)
     chemistry = world.chemistry
     totals = {table: sum(counts.values()) for table, counts in metrics.populations.items()}

@@ -1,4 +1,4 @@
-"""The world file that `umwelt new` writes: a complete world to start from, with a comment on each line."""
+"""The text of the world file that `umwelt new` writes: a complete world with comments on its keys."""
 
 WORLD = """\
 # {name}: a world for Umwelt.   umwelt check {file}   umwelt launch {file}
@@ -84,5 +84,5 @@ count = 30
 
 
 def world_text(name: str, file: str) -> str:
-    """Returns the text of a new world file."""
+    """Returns the text of a new world file; `name` is the world's name, `file` its path."""
     return WORLD.format(name=name, file=file)

@@ -1,4 +1,4 @@
-"""umwelt verify: checks a run's hash chain and replays its whole history, or compares it with that of another run."""
+"""The command `umwelt verify`: checks and replays the history of a run, or compares it with that of another run."""
 
 import json
 import sys
@@ -13,12 +13,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from umwelt.cluster import compare_runs, load_chain_public, verify_run
 
 EXIT_DIFFERENT = 1
-"""Exit code where nothing went wrong, but the result is not what it should be."""
+"""Exit code of a command that ran without an error, but found a difference or a violated expectation."""
 
 
 @contextmanager
 def show_replay(text: str) -> Iterator[Callable[[int, int], None]]:
-    """Shows a progress bar for a replay where there is a terminal. Yields a function of the tick and the last tick."""
+    """Shows a progress bar, labelled `text`, for the time of the context, if stderr is a terminal.
+
+    Yields a function that moves the bar; its arguments are the tick reached and the last tick of the replay.
+    """
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -34,7 +37,10 @@ def show_replay(text: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def show_verification(run: Path, nodes: int, keys: Path | None, as_json: bool) -> int:
-    """Verifies a run with a progress bar, prints the result, and returns the exit code."""
+    """Replays a run on `nodes` nodes, compares all digests, prints the result, and returns the exit code.
+
+    With `keys`, a folder with public keys, the journal's hash chain must be signed by the key in it.
+    """
     public = load_chain_public(keys) if keys is not None else None
     with show_replay(f"verifying {run}") as show:
         result = verify_run(run, nodes, show, public)
@@ -55,7 +61,10 @@ def show_verification(run: Path, nodes: int, keys: Path | None, as_json: bool) -
 
 
 def show_comparison(run: Path, other: Path, keys: Path | None, as_json: bool) -> int:
-    """Prints which part of their history two runs share, and returns the exit code: 0 if they share anything."""
+    """Prints up to which tick two runs have the same history, and returns the exit code.
+
+    The exit code is 1 if they share no history, or if a run does not match its hash chain; else 0.
+    """
     comparison, line = compare_runs(run, other, load_chain_public(keys) if keys is not None else None)
     shares_nothing = comparison.relation in ("nothing", "forged")
     if as_json:

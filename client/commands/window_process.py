@@ -1,4 +1,4 @@
-"""The window that `umwelt launch` opens beside the terminal: another process, so that the world outlives it."""
+"""Starts the window of `umwelt launch` as a process, so that a crash of the window does not stop the world."""
 
 import subprocess
 import sys
@@ -17,16 +17,22 @@ REQUIRED_PACKAGES = ("arcade", "imgui_bundle")
 
 
 class WindowProcess:
-    """Starts the window as soon as the run's gateway is there. `line` says why there is no window, or no more."""
+    """The process of a window on the run in `folder`; it is started once the run's gateway accepts connections.
+
+    `line` is the reason why the window ended with an error, empty if it did not.
+    """
 
     def __init__(self, folder: Path, keys: str):
         self._folder, self._keys = folder, keys
         self._process: subprocess.Popen[bytes] | None = None
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the window is)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
         self.line = ""
 
     def turn(self) -> None:
-        """Starts the process when it can be started, and notes how it ended. Called regularly."""
+        """Starts the process once the gateway is announced, and sets `line` if it ended with an error.
+
+        The owner calls this regularly.
+        """
         if self._process is None and not self.line and read_announcement(self._folder / GATEWAY_FILE) is not None:
             command = [sys.executable, "-m", "umwelt.client.commands.cli", "view", str(self._folder)]
             command += ["--keys", self._keys] if self._keys else []
@@ -35,7 +41,7 @@ class WindowProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
-                start_new_session=True,  # Ctrl-C in the terminal is meant for the world
+                start_new_session=True,  # Ctrl-C in the terminal must not reach the window
             )
         elif self._process is not None and not self.line and self._process.poll() not in (None, 0):
             self._errors.seek(0)
@@ -43,7 +49,7 @@ class WindowProcess:
             self.line = lines[-1] if lines else f"the window ended with code {self._process.returncode}"
 
     def close(self) -> None:
-        """Closes the window: the world has stopped."""
+        """Terminates the window's process if it still runs; kills it after `CLOSE_S` seconds."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -59,7 +65,10 @@ def _missing_packages() -> list[str]:
 
 
 def check_window(wanted: bool | None) -> None:
-    """Raises UmweltError if a window is wanted and none can be opened; called before a world is made."""
+    """Checks the option --window before a world is made.
+
+    Raises UmweltError if `wanted` is true, but packages or a display are missing.
+    """
     if wanted and (missing := _missing_packages()):
         raise UmweltError(f"--window: {missing[0]} is not installed: pip install 'umwelt[viewer]'")
     if wanted and not has_display():
@@ -68,9 +77,9 @@ def check_window(wanted: bool | None) -> None:
 
 @contextmanager
 def open_window(wanted: bool | None, folder: Path, keys: str, is_interactive: bool) -> Iterator[WindowProcess | None]:
-    """Opens a window on a run for the time of the context.
+    """Yields a `WindowProcess` for the run in `folder`, or None without a window; closes it at the end of the context.
 
-    `wanted` None opens one where a person works at a terminal and there is a display.
+    With `wanted` None, there is a window if `is_interactive` and both a display and the required packages are present.
     """
     check_window(wanted)
     if wanted is None:

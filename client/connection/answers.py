@@ -1,7 +1,7 @@
-"""The types of what a connection returns.
+"""The types of the values that a connection returns.
 
 Answers that arrive as JSON are dictionaries with known keys (`TypedDict`); beings by column are `Rows`. Every answer is
-checked against its type when it arrives: a gateway that sends something else is a `RunError`, never a wrong value.
+checked against its type when it arrives; a malformed answer raises `RunError`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,25 +14,24 @@ import numpy as np
 T = TypeVar("T")
 
 Cells = Sequence[int]
-"""A rectangle of cells: y, x, height, width. It may reach over the seams of the torus."""
+"""A rectangle of cells: y, x, height, width. It can extend across the edges of the torus."""
 
 Counts = dict[str, dict[str, int]]
-"""How many beings live: by table ("plants", "monsters"), then by species."""
+"""Numbers of living beings by table ("plants", "monsters"), then by species."""
 
 
 def check_shape(value: object, shape: type[T]) -> T:
-    """Returns `value` unchanged. Raises msgspec.ValidationError if it does not have this shape, mostly a TypedDict."""
+    """Returns `value` unchanged. Raises msgspec.ValidationError unless it is of the type `shape`, as a TypedDict."""
     msgspec.convert(value, shape, strict=True)
     return cast(T, value)
 
 
 @dataclass(frozen=True, eq=False)
 class Rows(Mapping[str, np.ndarray]):
-    """Beings as columns: `rows["sugar_count"]` is an array with one entry a being, in ascending order of `id`.
+    """Beings as a mapping of columns: `rows["sugar_count"]` is an array with one entry per being, ordered by `id`.
 
-    A mapping of column names to arrays, so `pandas.DataFrame(dict(rows))` works where no column has several entries a
-    being. `tick` is when the answer was true; `total` counts the beings that meet the conditions, which can be more
-    than the rows that were asked for.
+    `pandas.DataFrame(dict(rows))` works if no column has several entries per being. `tick` is the tick of the world
+    state; `total` is the number of beings that meet the conditions, which can exceed the number of rows returned.
     """
 
     tick: int
@@ -46,7 +45,7 @@ class Rows(Mapping[str, np.ndarray]):
         return iter(self.columns)
 
     def __len__(self) -> int:
-        """The number of columns; `count` is the number of rows."""
+        """Returns the number of columns; `count` is the number of rows."""
         return len(self.columns)
 
     @property
@@ -56,41 +55,41 @@ class Rows(Mapping[str, np.ndarray]):
 
 
 class FetchedBeing(TypedDict):
-    """All that the world holds of one being."""
+    """All data of one being at a tick."""
 
     kind: str
-    """The table that it is in: "plants", "monsters" or another of the world's."""
+    """Table that contains the being: "plants", "monsters" or another table of the world."""
     id: int
     tick: int
     y_fixed: int
-    """In 1/1024 of a cell, as `x_fixed`."""
+    """Position in 1/1024 of a cell, as is `x_fixed`."""
     x_fixed: int
     row: dict[str, int | list[int] | bytes]
-    """The columns that a copy needs, as the commands `spawn` and `move` take them."""
+    """The columns from which the commands `spawn` and `move` create a copy of the being."""
     columns: dict[str, int | list[int]]
-    """All columns that are carried from tick to tick, by name; a column of several parts under its parts' names."""
+    """All columns that persist from tick to tick, by name; the parts of a multi-part column have separate names."""
     held: list[int] | None
-    """The drives that a person has set for the body (`drive`); None for a body that acts by its own."""
+    """The drives set by the command `drive`; None if the being's behaviour acts."""
     species: NotRequired[str]
     stimuli: NotRequired[dict[str, int]]
-    """What it sensed in its last tick; 1024 is 1."""
+    """Stimuli of the last tick, in 1/1024."""
     drives: NotRequired[dict[str, int]]
-    """What it did in its last tick; 1024 is 1."""
+    """Drives of the last tick, in 1/1024."""
 
 
 class NodeStatus(TypedDict):
-    """One node of a running world."""
+    """The status of one node of a running world."""
 
     name: str
     pid: int
     host: str
     rectangle: list[int] | None
-    """The cells that it owns (y, x, height, width); None as long as it owns none."""
+    """The node's shard (y, x, height, width); None while it owns no cells."""
     tick: int
     entities: int
     ticks_per_s: float
     waiting_share: float
-    """The share of its time that it waits for neighbours, 0 to 1."""
+    """Share of time that the node spends waiting for neighbours, 0 to 1."""
     round_trip_s: float
     resident_bytes: int
     state: str
@@ -98,27 +97,27 @@ class NodeStatus(TypedDict):
 
 
 class MetricsStatus(TypedDict):
-    """The world's numbers at its last recorded tick."""
+    """The measurements of the world at its last recorded tick."""
 
     tick: int
     digest: str
     births: int
-    """Since tick 0, as `deaths`."""
+    """Total since tick 0, as is `deaths`."""
     deaths: int
     populations: Counts
     substances: dict[str, int]
-    """Molecules by substance."""
+    """Numbers of molecules by substance."""
 
 
 class Event(TypedDict):
-    """Something that happened to the cluster: a node that joined or left, a snapshot that failed."""
+    """An event of the cluster, such as a node that joined or left or a snapshot that failed; `line` describes it."""
 
     tick: int
     line: str
 
 
 class Status(TypedDict):
-    """The state of a running world; `umwelt status --json` prints the same."""
+    """The status of a running world; `umwelt status --json` prints the same content."""
 
     world: str
     run: str
@@ -126,13 +125,13 @@ class Status(TypedDict):
     phase: str
     tick: int
     granted: int
-    """The tick through which nodes may run."""
+    """The tick through which nodes are permitted to run."""
     epoch: int
-    """How often the map of nodes has changed."""
+    """Number of the present division of the world among the nodes."""
     ticks_per_exchange: int
     paused: bool
     speed: float
-    """The limit in ticks a second; 0 for none."""
+    """Speed limit in ticks per second; 0 for no limit."""
     snapshot_tick: int
     nodes: list[NodeStatus]
     metrics: MetricsStatus | None
@@ -144,25 +143,25 @@ class Snapshot(TypedDict):
 
     tick: int
     kept: bool
-    """True if it was asked for, and so is never removed."""
+    """Whether the snapshot was requested by `save`; such snapshots are never removed."""
 
 
 class Metrics(TypedDict):
-    """The journalled numbers of a run over time; all lists have an entry a tick of `ticks`."""
+    """Measurements of a run over time, from the journal; all lists have one entry per entry of `ticks`."""
 
     ticks: list[int]
     births: list[int]
-    """Since tick 0, as `deaths`."""
+    """Totals since tick 0, as are `deaths`."""
     deaths: list[int]
     populations: dict[str, dict[str, list[int]]]
-    """By table, then by species."""
+    """Numbers of living beings by table, then by species."""
     substances: dict[str, list[int]]
 
 
 class Births(TypedDict):
-    """A page of births, in order of their ticks; all arrays have an entry a birth.
+    """A page of births, ordered by tick; all arrays have one entry per birth.
 
-    `next` and `after` are the arguments `since` and `after` for the page that follows.
+    `next` and `after` are the arguments `since` and `after` for the next page.
     """
 
     id: np.ndarray
@@ -171,13 +170,13 @@ class Births(TypedDict):
     y: np.ndarray
     x: np.ndarray
     species: np.ndarray
-    """Index into `Connection.species`; -1 if it is unknown."""
+    """Index into `Connection.species`; -1 if unknown."""
     marker_a: np.ndarray
-    """Three genes that no law looks at, as `marker_b` and `marker_c`; 0 where genomes have none."""
+    """The first of three marker genes, which no law reads; 0 if the genome has no markers."""
     marker_b: np.ndarray
     marker_c: np.ndarray
     more: bool
-    """Whether births follow that the page had no room for."""
+    """Whether more births are available that exceed the size of this page."""
     next: int
     after: int
 
@@ -194,14 +193,14 @@ class Relative(TypedDict):
 
 
 class Family(TypedDict):
-    """The journalled relatives of a being: ancestors from its parent upwards, children from the eldest on."""
+    """The relatives of a being in the journal: ancestors, parent first, and children, eldest first."""
 
     ancestors: list[Relative]
     children: list[Relative]
 
 
 class SpeciesCensus(TypedDict):
-    """The living of one species: how many, and means of their columns."""
+    """The number of living beings of one species, and means of their columns."""
 
     table: str
     count: int
@@ -209,12 +208,12 @@ class SpeciesCensus(TypedDict):
 
 
 class Census(TypedDict):
-    """The living of all species at a tick."""
+    """Counts and means of the living beings of all species at a tick."""
 
     tick: int
     species: dict[str, SpeciesCensus]
     whole: bool
-    """False where a node holds more beings than it can count at once: counts and means are of a part of them then."""
+    """False if a node has more beings than one task can process; counts and means then cover only some of them."""
 
 
 class Heatmap(TypedDict):
@@ -222,17 +221,17 @@ class Heatmap(TypedDict):
 
     tick: int
     of: str
-    """A species, a table or a layer."""
+    """Name of the species, table or layer that was counted or summed."""
     cell: int
-    """The side of a square in cells."""
+    """Side length of a square in cells."""
     rectangle: list[int]
-    """y, x, height, width."""
+    """Mapped rectangle in cells: y, x, height, width."""
     values: np.ndarray
-    """`int64[rows, columns]`: beings counted, or a layer summed up."""
+    """Number of beings, or sum of the layer, in each square: `int64[rows, columns]`."""
 
 
 class NearestBeing(TypedDict):
-    """The being that `nearest` found; places and the distance `cells` in cells."""
+    """The result of `nearest`: a being's id, its position, and its distance `cells`; all in cells."""
 
     id: int
     y: float
@@ -241,7 +240,7 @@ class NearestBeing(TypedDict):
 
 
 class Nearest(TypedDict):
-    """The nearest being of a species at a tick; `being` is None if none lives."""
+    """The nearest being of a species at a tick; `being` is None if the species has no living beings."""
 
     tick: int
     species: str
@@ -249,13 +248,13 @@ class Nearest(TypedDict):
 
 
 class LivingRelative(Relative):
-    """An ancestor or a child, and whether it lives."""
+    """The birth of an ancestor or a child, and whether that being is alive."""
 
     lives: bool
 
 
 class Lineage(TypedDict):
-    """The relatives of a being, and which of them live at a tick."""
+    """The relatives of a being, and which of them are alive at `tick`; `lives` is whether the being itself is."""
 
     tick: int
     being: int

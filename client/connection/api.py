@@ -1,4 +1,4 @@
-"""A running world in Python: watch it, query it, change it, from a script, a notebook or an asynchronous program.
+"""Connections to a running world: to watch, query and change it from a script, a notebook or an asyncio program.
 
     from umwelt import connect
 
@@ -8,12 +8,13 @@
         for view in world.watch((0, 0, 128, 128), layers=["water"]):
             ...
 
-`Connection` waits for each answer. `AsyncConnection`, made by `connect_async`, has the same methods as coroutines;
-`promises.py` has them with answers to collect later, for programs with a main loop of their own. All three are lists of
-methods that are made of the functions in `requests.py` and `workflows.py`, where their documentation is.
+The methods of `Connection` block until the answer arrives. `AsyncConnection`, returned by `connect_async`, has the same
+methods as coroutines; `PromisedConnection` in `promises.py` has methods that return promises, for programs with their
+own main loop. Most methods of all three are generated from the functions in `requests.py` and `workflows.py`, which
+document them.
 
-Every command returns the tick at which it takes effect. A gateway that is lost is found again; what was requested in
-between is sent again, and done once. Errors are `RunError` or `CommandError` (see `docs/errors.md`).
+Every command returns the tick at which it takes effect. If the gateway is lost, the connection finds it again and
+resends unanswered requests; each is executed once. Errors are `RunError` or `CommandError` (see `docs/errors.md`).
 """
 
 import asyncio
@@ -39,7 +40,7 @@ from umwelt.sandbox.region import Torus
 
 TIMEOUT_S = 30.0
 CANCEL_WITHIN_S = 1.0
-"""After Ctrl-C a workflow has so long to cancel its tasks."""
+"""Seconds that a workflow has to cancel its tasks after Ctrl-C."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,12 +52,12 @@ def connect(
     timeout_s: float = TIMEOUT_S,
     bytes_per_s: float | None = None,
 ) -> "Connection":
-    """Connects to a running world.
+    """Connects to a running world and returns the connection.
 
     `address` is the folder of a run on this machine, or the gateway's address, as in "tcp://HOST:PORT". `keys` is a
-    folder with keys, if the world asks for them. An answer that takes longer than `timeout_s` is an error. Tiles that
-    are watched arrive at `bytes_per_s` on average at most: fewer of them, but always the newest; None sets no limit.
-    Raises RunError if no gateway answers in time.
+    folder with keys, if the world requires them. Requests that take longer than `timeout_s` raise RunError.
+    `bytes_per_s` limits the average rate of watched tiles: fewer views arrive, but always the newest; None means no
+    limit. Raises RunError if no gateway answers within `timeout_s`.
     """
     return Connection(open_link(address, keys, bytes_per_s), timeout_s)
 
@@ -67,20 +68,23 @@ async def connect_async(
     timeout_s: float = TIMEOUT_S,
     bytes_per_s: float | None = None,
 ) -> "AsyncConnection":
-    """Connects to a running world as `connect` does; the connection's methods are coroutines."""
+    """Connects to a running world as `connect` does; returns a connection whose methods are coroutines."""
     link = open_link(address, keys, bytes_per_s)
     return await asyncio.to_thread(AsyncConnection, link, timeout_s)
 
 
 def open_link(address: str | Path, keys: str | Path | Keys | None, bytes_per_s: float | None) -> GatewayLink:
-    """Returns the link for a connection, which opens it; arguments as for `connect`."""
+    """Returns a link that is not yet open; arguments as for `connect`. The connection's constructor opens it."""
     if isinstance(keys, str | Path):
         keys = Keys.load(Path(keys), best_role(Path(keys)))
     return GatewayLink(address, keys, bytes_per_s)
 
 
 class Place:
-    """What all connections and moments have in common: the link, and what the gateway announced of the world."""
+    """Base of all connections and moments: holds the link to the gateway and the announced properties of the world.
+
+    `shown` is `LIVE` for the running world, or the past tick that the gateway shows.
+    """
 
     def __init__(self, link: GatewayLink, shown: int, timeout_s: float):
         self.link, self.timeout_s = link, timeout_s
@@ -97,22 +101,22 @@ class Place:
 
     @property
     def species(self) -> list[str]:
-        """The names of species by their index."""
+        """The names of the species; the position is the index used in `species` columns."""
         return self.link.known.species
 
     @property
     def layers(self) -> list[str]:
-        """The layers that `watch` and `field` show."""
+        """The names of the layers that `watch` and `field` accept."""
         return self.link.known.layers[1:]
 
     @property
     def columns(self) -> dict[str, list[str]]:
-        """The columns that `query` takes, by table."""
+        """The names of the columns that `query` accepts, by table."""
         return self.link.known.columns
 
 
 class RunningWorld(Place):
-    """What connections of all kinds know of the running world itself."""
+    """Base of all connections to a running world: opens the link and holds the properties that a moment lacks."""
 
     def __init__(self, link: GatewayLink, timeout_s: float = TIMEOUT_S):
         super().__init__(link, LIVE, timeout_s)
@@ -120,12 +124,12 @@ class RunningWorld(Place):
 
     @property
     def role(self) -> str:
-        """What the gateway lets this connection do: "keeper" (everything), "spectator" (watch and query), ..."""
+        """The connection's role, which determines its permissions, as "keeper" (all) or "spectator" (read only)."""
         return self.link.known.role
 
     @property
     def coordinator_address(self) -> str:
-        """Where nodes join; empty for spectators."""
+        """The coordinator's address, to which nodes connect; empty for spectators."""
         return self.link.known.directory
 
     @property
@@ -135,7 +139,7 @@ class RunningWorld(Place):
 
     @property
     def bytes_per_s(self) -> float | None:
-        """The limit of bytes of tiles a second, on average; None for no limit. Can be set at any time."""
+        """Limit of the average rate of tiles, in bytes per second; None for no limit. Can be set at any time."""
         return self.link.bytes_per_s
 
     @bytes_per_s.setter
@@ -164,7 +168,7 @@ def _no_answer(link: GatewayLink, request: Request[Any], timeout_s: float) -> Ru
 
 
 class AsyncPlace(Place):
-    """What can be asked of a world or of a moment, as coroutines."""
+    """Base of the classes whose methods are coroutines: sends requests, watches views and runs workflows."""
 
     async def _answer(self, request: Request[T]) -> T:
         timeout_s = self.timeout_s if request.timeout_s is None else request.timeout_s
@@ -175,7 +179,10 @@ class AsyncPlace(Place):
             raise _no_answer(self.link, request, timeout_s) from None
 
     async def _wait_in_thread(self, wait: Callable[[Callable[[], bool]], T]) -> T:
-        """Waits in a thread, which ends when this is cancelled: `wait` is given a function that tells so."""
+        """Runs `wait` in a thread and returns its result.
+
+        `wait` is called with a function that returns true once this coroutine is cancelled; it must then return.
+        """
         cancelled = threading.Event()
         try:
             return await asyncio.to_thread(wait, cancelled.is_set)
@@ -191,7 +198,7 @@ class AsyncPlace(Place):
         beings: bool = True,
         timeout_s: float | None = None,
     ) -> AsyncIterator[View]:
-        """Yields views of a rectangle, for `async for`; see `Connection.watch`."""
+        """Yields views of a rectangle (for `async for`); see `Connection.watch`."""
         watcher = Watcher(self.link, self._shown, rectangle, level, layers, beings)
         try:
             while True:
@@ -207,13 +214,13 @@ class AsyncPlace(Place):
         within_s: float = WORKFLOW_WITHIN_S,
         **named: Any,
     ) -> T:
-        """Awaits a workflow; see `Connection.workflow`."""
+        """Runs a workflow and returns its result; see `Connection.workflow`."""
         return await run_world_workflow(self.link, self._shown, function, arguments, named, max_tasks, within_s)
 
     async def task(
         self, name: str, *arguments: Any, near: Sequence[int] = (), within_s: float = 0.0, **named: Any
     ) -> Any:
-        """Has one task done; see `Connection.task`."""
+        """Runs one task on a node or worker and returns its result; see `Connection.task`."""
 
         async def one_task(flow: WorldFlow) -> Any:
             return await flow.run(name, *arguments, near=near, within_s=within_s, **named)
@@ -224,7 +231,7 @@ class AsyncPlace(Place):
 def _async_request(
     build: Callable[Concatenate[Target, P], Request[T]],
 ) -> Callable[Concatenate[AsyncPlace, P], Coroutine[Any, Any, T]]:
-    """Returns a method that sends a request and awaits its answer."""
+    """Returns a coroutine method that sends the request that `build` returns, and awaits its answer."""
 
     @functools.wraps(build)
     async def method(self: AsyncPlace, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -236,7 +243,7 @@ def _async_request(
 def _async_query(
     function: Callable[Concatenate[WorldFlow, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[AsyncPlace, P], Coroutine[Any, Any, T]]:
-    """Returns a method that awaits a workflow of ours."""
+    """Returns a coroutine method that runs the workflow `function` of `workflows.py`."""
 
     @functools.wraps(function)
     async def method(self: AsyncPlace, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -246,7 +253,7 @@ def _async_query(
 
 
 class AsyncQuestions(AsyncPlace):
-    """The questions of `Questions`, as coroutines."""
+    """The methods of `Questions`, as coroutines."""
 
     query = _async_request(requests.query)
     count = _async_request(requests.count)
@@ -259,7 +266,10 @@ class AsyncQuestions(AsyncPlace):
 
 
 class AsyncConnection(RunningWorld, AsyncQuestions):
-    """A connection to a running world whose methods are coroutines; `connect_async` makes one. An `async` context."""
+    """A connection to a running world with coroutine methods, returned by `connect_async`.
+
+    As an async context manager, it disconnects on exit.
+    """
 
     async def __aenter__(self) -> "AsyncConnection":
         return self
@@ -268,21 +278,21 @@ class AsyncConnection(RunningWorld, AsyncQuestions):
         await self.close()
 
     async def close(self) -> None:
-        """Disconnects; the world runs on."""
+        """Disconnects; the world keeps running."""
         await asyncio.to_thread(self.link.close)
 
     async def status(self) -> Status:
-        """Returns the state of the world; see `Connection.status`."""
+        """Returns the status of the world; see `Connection.status`."""
         wait = functools.partial(self.link.wait_for_status, bool, self.timeout_s)
         return _read_status(self.link, await self._wait_in_thread(wait))
 
     async def wait(self, tick: int, timeout_s: float | None = None) -> int:
-        """Waits until the world has reached a tick; see `Connection.wait`."""
+        """Waits until the world has reached `tick`; see `Connection.wait`."""
         wait = functools.partial(self.link.wait_for_status, _has_reached(tick), timeout_s)
         return _read_status(self.link, await self._wait_in_thread(wait))["tick"]
 
     async def show(self, tick: int) -> "AsyncMoment":
-        """Returns a moment of the past; see `Connection.show`."""
+        """Returns the past tick `tick`, for watching and querying; see `Connection.show`."""
         return AsyncMoment(self.link, await self._answer(requests.show(self._target, tick)), self.timeout_s)
 
     command = _async_request(requests.command)
@@ -314,7 +324,7 @@ class AsyncConnection(RunningWorld, AsyncQuestions):
 
 
 class AsyncMoment(AsyncQuestions):
-    """A tick of the past whose methods are coroutines; `AsyncConnection.show` makes one."""
+    """A past tick of a run, with coroutine methods; returned by `AsyncConnection.show`."""
 
     def __init__(self, link: GatewayLink, tick: int, timeout_s: float):
         super().__init__(link, tick, timeout_s)
@@ -328,7 +338,7 @@ class AsyncMoment(AsyncQuestions):
 
 
 class WaitingPlace(Place):
-    """What can be asked of a world or of a moment, by methods that wait for the answer."""
+    """Base of the classes whose methods block for the answer: sends requests, watches views and runs workflows."""
 
     def _answer(self, request: Request[T]) -> T:
         timeout_s = self.timeout_s if request.timeout_s is None else request.timeout_s
@@ -348,11 +358,12 @@ class WaitingPlace(Place):
         beings: bool = True,
         timeout_s: float | None = None,
     ) -> Iterator[View]:
-        """Yields views of a rectangle (y, x, height, width), the newest whenever something of it has changed.
+        """Returns an iterator over views of `rectangle` (y, x, height, width; None: the full world).
 
-        A slow reader misses views, never the newest. `level` is "bodies" (all that shows), "dots" (place, species and
-        size) or "densities" (counts over bins of 8 x 8 cells). `layers` are names from `layers`. Raises RunError after
-        `timeout_s` without a change.
+        Each step waits for a change in the rectangle and yields the newest view; a slow reader skips older views.
+        `level` is "bodies" (all visible columns of beings), "dots" (place, species and size) or "densities" (counts
+        over bins of 8 x 8 cells). `layers` are names from the property `layers`; if `beings` is false, views contain
+        layers only. Raises RunError after `timeout_s` without a change.
         """
         watcher = Watcher(self.link, self._shown, rectangle, level, layers, beings)
 
@@ -373,19 +384,21 @@ class WaitingPlace(Place):
         within_s: float = WORKFLOW_WITHIN_S,
         **named: Any,
     ) -> T:
-        """Runs a workflow to its end: a coroutine function, which is given a `WorldFlow` and then these arguments.
+        """Runs a workflow to its end and returns its result.
 
-        `docs/workflows.md` tells how to write one. Raises RunError if it requests more than `max_tasks` tasks or takes
-        longer than `within_s`.
+        `function` is a coroutine function, called with a `WorldFlow` and then `arguments` and `named`. See
+        `docs/workflows.md`. Raises RunError if the workflow requests more than `max_tasks` tasks or takes longer than
+        `within_s` seconds.
         """
         return _run_in_thread(
             lambda: run_world_workflow(self.link, self._shown, function, arguments, named, max_tasks, within_s)
         )
 
     def task(self, name: str, *arguments: Any, near: Sequence[int] = (), within_s: float = 0.0, **named: Any) -> Any:
-        """Has one task done and returns its result.
+        """Runs the task called `name` and returns its result.
 
-        It runs at the node that owns the cell `near` (y, x), or at an idle one, for `within_s` at most (0: 10 s).
+        The task runs on the node that owns the cell `near` (y, x), or on an idle node if `near` is empty, for at most
+        `within_s` seconds (0: 10 s).
         """
 
         async def one_task(flow: WorldFlow) -> Any:
@@ -397,7 +410,7 @@ class WaitingPlace(Place):
 def _request(
     build: Callable[Concatenate[Target, P], Request[T]],
 ) -> Callable[Concatenate[WaitingPlace, P], T]:
-    """Returns a method that sends a request and waits for its answer."""
+    """Returns a method that sends the request that `build` returns, and blocks for its answer."""
 
     @functools.wraps(build)
     def method(self: WaitingPlace, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -409,7 +422,7 @@ def _request(
 def _query(
     function: Callable[Concatenate[WorldFlow, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[WaitingPlace, P], T]:
-    """Returns a method that runs a workflow of ours."""
+    """Returns a blocking method that runs the workflow `function` of `workflows.py`."""
 
     @functools.wraps(function)
     def method(self: WaitingPlace, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -419,7 +432,7 @@ def _query(
 
 
 class Questions(WaitingPlace):
-    """The questions that a running world and a moment of its past answer alike."""
+    """The questions that both a running world and a past tick of it can answer, as blocking methods."""
 
     query = _request(requests.query)
     count = _request(requests.count)
@@ -432,7 +445,7 @@ class Questions(WaitingPlace):
 
 
 class Connection(RunningWorld, Questions):
-    """A connection to a running world; `connect` makes one. A context: leaving it disconnects."""
+    """A connection to a running world, returned by `connect`. As a context manager, it disconnects on exit."""
 
     def __enter__(self) -> "Connection":
         return self
@@ -441,21 +454,21 @@ class Connection(RunningWorld, Questions):
         self.close()
 
     def close(self) -> None:
-        """Disconnects; the world runs on."""
+        """Disconnects; the world keeps running."""
         self.link.close()
 
     def status(self) -> Status:
-        """Returns the state of the world, a few tenths of a second old."""
+        """Returns the newest status of the world, typically a few tenths of a second old."""
         return _read_status(self.link, self.link.wait_for_status(bool, self.timeout_s))
 
     def wait(self, tick: int, timeout_s: float | None = None) -> int:
-        """Waits until the world has reached a tick; returns the tick it is at. Raises RunError after `timeout_s`."""
+        """Waits until the world has reached `tick`; returns its present tick. Raises RunError after `timeout_s`."""
         return _read_status(self.link, self.link.wait_for_status(_has_reached(tick), timeout_s))["tick"]
 
     def show(self, tick: int) -> "Moment":
-        """Returns a moment of the past, to be watched and queried while the world runs on.
+        """Returns the past tick `tick` of the run, which can be watched and queried while the world keeps running.
 
-        The gateway replays the run from the last snapshot before it, which can take minutes.
+        The gateway replays the run from the last snapshot before that tick, which can take minutes.
         """
         return Moment(self.link, self._answer(requests.show(self._target, tick)), self.timeout_s)
 
@@ -488,7 +501,7 @@ class Connection(RunningWorld, Questions):
 
 
 class Moment(Questions):
-    """A tick of the past; `Connection.show` makes one."""
+    """A past tick of a run, which can be watched and queried; returned by `Connection.show`."""
 
     def __init__(self, link: GatewayLink, tick: int, timeout_s: float):
         super().__init__(link, tick, timeout_s)
@@ -499,7 +512,10 @@ class Moment(Questions):
 
 
 def _run_in_thread(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Runs a coroutine in a thread of its own and waits for its result: notebooks run an event loop in this one."""
+    """Runs the coroutine that `begin` returns in a new thread and returns its result.
+
+    This works even if the calling thread already runs an event loop, as in a notebook. Ctrl-C cancels the coroutine.
+    """
     result: Future[T] = Future()
     running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
 

@@ -1,6 +1,7 @@
-"""The link to a gateway: one thread with one socket, which finds the gateway again when it is lost.
+"""The link to a gateway: one thread with one socket, which reconnects when the gateway is lost.
 
-The thread owns what `pending.py` and `subscriptions.py` keep; other threads reach it through `GatewayLink`.
+The thread owns the pending requests (`pending.py`) and the subscriptions (`subscriptions.py`); other threads access
+them through `GatewayLink`.
 """
 
 import queue
@@ -46,10 +47,11 @@ LIMITS = TransportLimits(message_bytes=64 << 20, queued=1000)
 
 
 class GatewayLink:
-    """A link to the gateway of a running world. Methods may be called from any thread.
+    """A link to the gateway of a running world. All public methods can be called from any thread.
 
     `place` is the gateway's address, or a run's folder, whose `gateway.json` is read again when the gateway is lost.
-    `open` starts the thread; `close` ends it. Tiles arrive at `bytes_per_s` on average at most (None: no limit).
+    `open` starts the link's thread; `close` ends it. `bytes_per_s` limits the average rate at which tiles arrive (None:
+    no limit).
     """
 
     def __init__(self, place: str | Path, keys: Keys | None = None, bytes_per_s: float | None = None):
@@ -60,11 +62,11 @@ class GatewayLink:
         self._transport: ZmqTransport | None = None
         self._welcome: viewer_protocol.Welcome | None = None
         self._refusal = ""
-        """Why the gateway cannot be used."""
+        """Error message if the gateway cannot be used; empty otherwise."""
         self._status: dict[str, Any] = {}
         self._changed = threading.Condition()
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        """What other threads want this one to do."""
+        """Functions that other threads submitted, to be called by the link's thread."""
         self._is_welcome = self._is_closing = False
         self._heard_s = self._hello_s = self._alive_s = NEVER_S
         self._requests = PendingRequests(self._send)
@@ -73,7 +75,7 @@ class GatewayLink:
         self._thread = threading.Thread(target=self._run, name="umwelt-viewer", daemon=True)
 
     def open(self, timeout_s: float) -> None:
-        """Connects. Raises RunError if no gateway answers in time, or one that this program cannot use."""
+        """Connects. Raises RunError if no gateway answers within `timeout_s`, or if the gateway cannot be used."""
         self._find()
         self._thread.start()
         with self._changed:
@@ -84,7 +86,7 @@ class GatewayLink:
             raise RunError(self._refusal or f"{self.address}: no gateway answers: {fix}")
 
     def close(self) -> None:
-        """Disconnects; requests without an answer fail with RunError."""
+        """Disconnects; requests that are not yet answered fail with RunError."""
         self._is_closing = True
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
@@ -92,13 +94,13 @@ class GatewayLink:
 
     @property
     def known(self) -> viewer_protocol.Welcome:
-        """What the gateway announced of the world: its size, species, layers, columns."""
+        """The gateway's announcement of the world: its size, species, layers, columns. Available once opened."""
         assert self._welcome is not None
         return self._welcome
 
     @property
     def bytes_per_s(self) -> float | None:
-        """The limit of bytes of tiles a second, on average; None for no limit. Can be set at any time."""
+        """Limit of the average rate of tiles, in bytes per second; None for no limit. Can be set at any time."""
         return self._tiles.limit.bytes_per_s
 
     @bytes_per_s.setter
@@ -113,13 +115,17 @@ class GatewayLink:
 
     @property
     def received_bytes(self) -> int:
-        """The size of all tiles that have arrived."""
+        """Total size of all tiles that have arrived, in bytes."""
         return self._tiles.received_bytes
 
     # --- requests
 
     def ask(self, compose: Callable[[str], viewer_protocol.Message], once: bool = False) -> "Future[Reply]":
-        """Sends the message that `compose` makes with a ticket until it is answered; with `once`, to one gateway."""
+        """Sends a request and returns the future of its answer.
+
+        `compose` is called with a new ticket and returns the message, which is resent until it is answered. With `once`
+        it is sent to one gateway only: the future fails if that gateway is lost.
+        """
         future: Future[Reply] = Future()
         ticket = secrets.token_hex(16)
         message = compose(ticket)
@@ -129,13 +135,13 @@ class GatewayLink:
         return future
 
     def do(self, task: viewer_protocol.Task) -> "Future[Reply]":
-        """Has a task done; it is sent as often as needed."""
+        """Sends a task, to be run by a node or worker, and returns the future of its answer; resent until answered."""
         future: Future[Reply] = Future()
 
         def begin() -> None:
             self._requests.add(task.ticket, task, future)
 
-        if len(self._requests):  # the next answer comes soon, and several tasks then travel together
+        if len(self._requests):  # the next answer wakes the thread soon, which then sends several tasks in one message
             self._jobs.put(begin)
         else:
             self._run_soon(begin)
@@ -144,7 +150,7 @@ class GatewayLink:
         return future
 
     def halt(self, tickets: Sequence[str]) -> None:
-        """Cancels tasks whose results are no longer needed."""
+        """Cancels the tasks with these tickets; their results are no longer needed."""
 
         def cancel() -> None:
             self._requests.discard(tickets)
@@ -155,15 +161,21 @@ class GatewayLink:
     # --- tiles
 
     def watch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Subscribes to tiles of the running world (`LIVE`) or of a shown tick. Each `watch` needs an `unwatch`."""
+        """Subscribes to tiles of the running world (`shown` is `LIVE`) or of a past tick.
+
+        Each call needs a call of `unwatch` with the same arguments.
+        """
         self._tiles.watch(shown, topics)
 
     def unwatch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Ends a subscription; tiles that no other subscription includes are dropped."""
+        """Ends a subscription; discards the tiles that no other subscription includes."""
         self._tiles.unwatch(shown, topics)
 
     def tile(self, shown: int, topic: Topic) -> tuple[int, list[bytes]] | None:
-        """Returns the newest pieces of a tile and the number of their arrival; None before the first arrival."""
+        """Returns the arrival number and the newest pieces of a tile; None before the first arrival.
+
+        Arrivals of tiles are numbered from 1 on; the pieces are encoded rectangles of the tile.
+        """
         return self._tiles.tile(shown, topic)
 
     def wait_for_tiles(
@@ -175,10 +187,10 @@ class GatewayLink:
         settle_s: float,
         is_cancelled: Callable[[], bool] = lambda: False,
     ) -> int:
-        """Waits until one of these tiles arrived after arrival number `after`, and `settle_s` more for the others.
+        """Waits for any of these tiles to arrive after arrival number `after`, then up to `settle_s` for the others.
 
         Returns the number of the last arrival. Raises RunError after `timeout_s`, when the link is closed, and when the
-        wait is cancelled (`is_cancelled` is asked after each `wake`).
+        wait is cancelled (`is_cancelled` is called after each `wake`).
         """
         return self._tiles.wait(shown, topics, after, timeout_s, settle_s, self.address, is_cancelled)
 
@@ -190,7 +202,7 @@ class GatewayLink:
         timeout_s: float | None,
         is_cancelled: Callable[[], bool] = lambda: False,
     ) -> dict[str, Any]:
-        """Returns the first status for which `wanted` is true. Raises RunError as `wait_for_tiles` does."""
+        """Waits for a status for which `wanted` is true and returns it. Raises RunError as `wait_for_tiles` does."""
 
         def is_over() -> bool:
             return self._is_closing or is_cancelled()
@@ -205,19 +217,19 @@ class GatewayLink:
             return self._status
 
     def latest(self) -> tuple[dict[str, Any], float]:
-        """Returns the newest status (empty before the first) and the seconds since the gateway was last heard."""
+        """Returns the newest status (empty before the first) and the seconds since the last message of the gateway."""
         with self._changed:
             return self._status, time.monotonic() - self._heard_s
 
     def wake(self) -> None:
-        """Has all waiting threads check again what they wait for."""
+        """Makes all waiting threads check their conditions again."""
         with self._changed:
             self._changed.notify_all()
 
     # --- the thread
 
     def _run_soon(self, job: Callable[[], None]) -> None:
-        """Has the thread do something in its next turn, which begins at once."""
+        """Queues `job` for the link's thread and wakes that thread."""
         self._jobs.put(job)
         if self._transport is not None:
             self._transport.wake()
@@ -268,13 +280,13 @@ class GatewayLink:
         self._hello_s = now_s
         with suppress(RunError):
             self._find()
-        if now_s - self._heard_s > LOST_AFTER_S:  # what is queued for the old gateway would arrive too late
+        if now_s - self._heard_s > LOST_AFTER_S:  # messages queued for the lost gateway would arrive too late
             transport.forget(self.address)
             self._heard_s = now_s
         self._send(viewer_protocol.Hello(viewer_protocol.PROTOCOL_VERSION))
 
     def _find(self) -> None:
-        """Reads the gateway's present address from the run's folder. Raises RunError if there is none."""
+        """Reads the gateway's current address from the run's folder. Raises RunError if there is none."""
         if _is_address(self._place):
             return
         path = Path(self._place)
@@ -290,7 +302,7 @@ class GatewayLink:
             self.address = announcement["address"]
 
     def _lose_gateway(self) -> None:
-        """The gateway is gone, or does not know this viewer any more: begin again with the next one."""
+        """Prepares for a new greeting, after the gateway fell silent or answered that it does not know this viewer."""
         self._is_welcome, self._hello_s = False, NEVER_S
         self._tiles.gateway_lost()
         self._requests.gateway_lost(self.address)
@@ -335,7 +347,10 @@ class GatewayLink:
 
 
 def welcome_problem(welcome: viewer_protocol.Welcome, known: viewer_protocol.Welcome | None = None) -> str:
-    """Returns what is wrong with an announcement: impossible, or not of the world `known`. Empty if it is right."""
+    """Returns what is wrong with an announcement, or "" if it is valid.
+
+    An announcement is invalid if its values are impossible, or if it does not describe the same world as `known`.
+    """
     height, width = welcome.height, welcome.width
     if not (min(height, width) >= 1 and max(height, width) <= MAX_SIDE_CELLS and height * width <= MAX_CELLS):
         return f"a world of {width} x {height} cells"
@@ -357,7 +372,7 @@ def _shape_of(welcome: viewer_protocol.Welcome) -> tuple[int, int, list[str], di
 
 
 def _check_limit(bytes_per_s: float | None) -> float | None:
-    if bytes_per_s is not None and not 0 < bytes_per_s < MAX_BYTES_PER_S:  # this refuses nan too
+    if bytes_per_s is not None and not 0 < bytes_per_s < MAX_BYTES_PER_S:  # false for nan, which is therefore refused
         raise RunError(f"bytes_per_s = {bytes_per_s}: give more than 0, or None for no limit")
     return bytes_per_s
 

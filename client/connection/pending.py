@@ -1,7 +1,7 @@
-"""Requests that wait for their answers: resent until the gateway answers, and to the next gateway if one is lost.
+"""Requests without an answer yet: resent until the gateway answers, and sent to the next gateway if it is lost.
 
-The gateway's own `Resender` serves single messages to a known receiver; here tasks travel in bundles, and all requests
-begin again with another gateway.
+The cluster's `Resender` is for single messages to a known receiver; here, tasks are sent in bundles, and all requests
+restart when the gateway changes.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,20 +15,24 @@ from umwelt.cluster import viewer_protocol
 from umwelt.sandbox.errors import RunError, UmweltError, error_for
 
 RESEND_S = 1.0
-"""After so long without an answer a message is sent again; the gateway does the same ticket once."""
+"""Seconds without an answer after which a message is resent; the gateway executes each ticket only once."""
 RESEND_UNSENT_S = 0.1
-"""Tasks that the transport did not take are tried again this soon."""
+"""Seconds after which tasks that the transport did not accept are sent again."""
 MAX_TASK_RESEND_S = 8.0
 IDLE_S = 2.0
-"""With nothing pending, the next look at what is due is this far off."""
+"""Seconds until the next check for due requests if there are none; `add` makes it immediate."""
 MAX_BUNDLED, MAX_BUNDLED_BYTES = 64, 512 << 10
-"""Tasks that travel in one message, and about how many bytes their arguments may have in all."""
+"""Maximum number of tasks in one message, and maximum size of all their arguments if there are several."""
 NEVER_S = -1e9
 
 
 @dataclass
 class Reply:
-    """A successful answer: the tick at which it takes effect or was true, its JSON content, its raw frame."""
+    """A successful answer.
+
+    `tick` is when a command takes effect, or the tick of the state that a question was answered from. `content` is the
+    decoded JSON; `raw` is the first binary frame, empty if there is none.
+    """
 
     tick: int
     content: dict[str, Any]
@@ -43,20 +47,20 @@ class _Pending:
     resend_s: float = RESEND_S
     sent_s: float = NEVER_S
     sent: bool = False
-    """Whether the transport took it at least once."""
+    """Whether the transport has accepted the message at least once."""
 
 
 class PendingRequests:
-    """The requests of one connection. It belongs to the thread of `connection.py`; only `len` is for other threads.
+    """The requests of one connection. Only the link's thread (`connection.py`) uses it, except for `len`.
 
-    `send` gives a message to the transport and returns whether the transport took it.
+    `send` passes a message to the transport and returns whether the transport accepted it.
     """
 
     def __init__(self, send: Callable[[viewer_protocol.Message], bool]):
         self._send = send
         self._pending: dict[str, _Pending] = {}
         self._due_s = 0.0
-        """No request is due before this time."""
+        """Time before which no request is due."""
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -68,16 +72,19 @@ class PendingRequests:
         future: "Future[Reply]",
         once: bool = False,
     ) -> None:
-        """Adds a request, to be sent at the next turn; its answer goes to `future`."""
+        """Adds a request, which the next call of `turn` sends; its answer completes `future`.
+
+        A request with `once` fails, instead of being resent, if its gateway is lost.
+        """
         self._pending[ticket], self._due_s = _Pending(message, future, once), 0.0
 
     def discard(self, tickets: Sequence[str]) -> None:
-        """Forgets requests whose answers are no longer needed."""
+        """Removes the requests with these tickets; their answers are no longer needed."""
         for ticket in tickets:
             self._pending.pop(ticket, None)
 
     def settle(self, answer: viewer_protocol.Answer, raw: Sequence[bytes], address: str) -> bool:
-        """Hands an answer to the future that waits for it; returns False if none does."""
+        """Completes the future of the request that `answer` belongs to; returns False if there is none."""
         pending = self._pending.pop(answer.ticket, None)
         if pending is None:
             return False
@@ -94,7 +101,7 @@ class PendingRequests:
         return True
 
     def gateway_lost(self, address: str) -> None:
-        """Prepares all requests for the next gateway; those that must not be sent twice fail with RunError."""
+        """Makes all requests due again, for the next gateway; sent requests with `once` fail with RunError."""
         self._due_s = 0.0
         for ticket, pending in list(self._pending.items()):
             pending.sent_s, pending.resend_s = NEVER_S, RESEND_S
@@ -104,13 +111,13 @@ class PendingRequests:
                 _fail(pending, RunError(line))
 
     def fail_all(self, error: RunError) -> None:
-        """Ends all requests with an error: the connection is closed."""
+        """Fails all requests with `error` and removes them; called when the connection is closed."""
         for pending in self._pending.values():
             _fail(pending, error)
         self._pending.clear()
 
     def turn(self, now_s: float) -> None:
-        """Sends what is due, tasks in bundles. Cancelled requests are dropped."""
+        """Sends the requests that are due, tasks in bundles, and removes cancelled requests."""
         if now_s < self._due_s:
             return
         tasks: list[_Pending] = []
@@ -128,7 +135,7 @@ class PendingRequests:
         self._due_s = min(due, default=now_s + IDLE_S)
 
     def _send_tasks(self, due: Sequence[_Pending], now_s: float) -> None:
-        """Sends tasks in bundles. Each is resent ever less often, because most are being worked on."""
+        """Sends tasks in bundles. The delay before a task is resent doubles each time, because most are in progress."""
         while due:
             bundle: list[viewer_protocol.Task] = []
             size = 0

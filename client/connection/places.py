@@ -1,4 +1,4 @@
-"""Finding the world that a user means: by its address, by the folder of its run, or as the only one that runs here."""
+"""Finds the running world that a user names: by address, by run folder, or as the only world on this machine."""
 
 import time
 from pathlib import Path
@@ -15,27 +15,27 @@ from umwelt.cluster import (
 from umwelt.sandbox.errors import RunError
 
 START_S = 20.0
-"""How long a run that is being started is waited for."""
+"""Maximum seconds to wait for a run that is starting."""
 POLL_S = 0.1
 
 
 def running_runs() -> list[Path]:
-    """Returns the runs under `runs/` that are running on this machine."""
+    """Returns the folders under `runs/` whose runs are running on this machine, in order of name."""
     folders = sorted(RUNS_FOLDER.iterdir()) if RUNS_FOLDER.is_dir() else []
     return [folder for folder in folders if _is_running(folder)]
 
 
 def _is_running(folder: Path) -> bool:
-    """Whether a run's coordinator, or the process that starts it, runs on this machine."""
+    """Returns whether a run's coordinator, or the process that starts it, runs on this machine."""
     return any(
         is_alive((read_announcement(folder / name) or {}).get("pid")) for name in (CLUSTER_FILE, COORDINATOR_FILE)
     )
 
 
 def place_of(address: str | None) -> str | Path:
-    """Returns where to connect: the address of a gateway, a run's folder, or without one the only run there is.
+    """Returns the place to connect to: the gateway address or run folder `address`, or by default the only running run.
 
-    Waits for a run that is just being started. Raises RunError if there is no such running world.
+    Waits for a run that is starting. Raises RunError if there is no such running world.
     """
     if address is not None and "://" in address:
         return address

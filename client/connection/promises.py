@@ -1,7 +1,7 @@
-"""A connection for programs with a main loop of their own, such as the window: methods return promises at once.
+"""A non-blocking connection for programs with their own main loop, such as the window: methods return promises.
 
-The request is sent when the method is called; between two frames the program asks the promise whether the answer has
-arrived. Such a program watches tiles itself, with the connection's `link`: `watch`, then `tile` in each frame.
+Calling a method sends the request; between two frames the program checks `Promise.done`. Such a program watches tiles
+through the connection's `link`: it calls `watch` once, then `tile` in each frame.
 """
 
 import functools
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Promise(Generic[T]):
-    """The answer to a request, which may not have arrived yet. Nothing here waits."""
+    """The future answer to a request. No method blocks."""
 
     def __init__(self, asked: "Future[Reply]", what: str, read: Callable[[Reply], T], timeout_s: float):
         self._asked, self.what, self._read = asked, what, read
@@ -30,16 +30,19 @@ class Promise(Generic[T]):
 
     @property
     def done(self) -> bool:
-        """Whether `result` can be called: an answer has arrived, or the time for it is over."""
+        """Whether `result` can be called: an answer has arrived, or the time limit has passed."""
         return self._asked.done() or time.monotonic() > self._end_s
 
     @property
     def answered(self) -> bool:
-        """Whether an answer has arrived, be it a refusal. Without one, the request may or may not have taken effect."""
+        """Whether an answer or a refusal has arrived. Until then it is unknown whether the request took effect."""
         return self._asked.done()
 
     def result(self) -> T:
-        """Returns the answer. Raises the error of a refused request, and RunError if no answer has arrived."""
+        """Returns the answer. Raises the error of a refused request, and RunError if no answer has arrived.
+
+        In the latter case the request is cancelled.
+        """
         if not self._asked.done():
             self._asked.cancel()
             raise RunError(f"{self.what}: no answer came: see whether the world still runs")
@@ -47,7 +50,7 @@ class Promise(Generic[T]):
 
 
 class PromisingPlace(Place):
-    """What can be asked of a world or of a moment, by methods that return promises."""
+    """Base of the classes whose methods return promises: sends requests to a running world or a past tick of it."""
 
     def _answer(self, request: Request[T]) -> Promise[T]:
         timeout_s = self.timeout_s if request.timeout_s is None else request.timeout_s
@@ -62,7 +65,7 @@ class PromisingPlace(Place):
 def _promise(
     build: Callable[Concatenate[Target, P], Request[T]],
 ) -> Callable[Concatenate[PromisingPlace, P], Promise[T]]:
-    """Returns a method that sends a request and returns a promise of its answer."""
+    """Returns a method that sends the request that `build` returns, and returns a promise of its answer."""
 
     @functools.wraps(build)
     def method(self: PromisingPlace, *args: P.args, **kwargs: P.kwargs) -> Promise[T]:
@@ -72,7 +75,7 @@ def _promise(
 
 
 class PromisedQuestions(PromisingPlace):
-    """The questions that a running world and a moment of its past answer alike."""
+    """The questions that both a running world and a past tick of it can answer, as methods that return promises."""
 
     query = _promise(requests.query)
     count = _promise(requests.count)
@@ -81,14 +84,17 @@ class PromisedQuestions(PromisingPlace):
 
 
 class PromisedConnection(RunningWorld, PromisedQuestions):
-    """A connection to a running world whose methods return promises. The link is opened when it is made."""
+    """A connection to a running world whose methods return promises. The constructor opens the link and blocks for it.
+
+    `close` ends it.
+    """
 
     def close(self) -> None:
-        """Disconnects; the world runs on."""
+        """Disconnects; the world keeps running."""
         self.link.close()
 
     def show(self, tick: int) -> Promise["PromisedMoment"]:
-        """Promises a moment of the past; see `Connection.show`."""
+        """Returns a promise of the past tick `tick`, shown by the gateway; see `Connection.show`."""
         request = requests.show(self._target, tick)
 
         def moment(reply: Reply) -> PromisedMoment:
@@ -126,7 +132,7 @@ class PromisedConnection(RunningWorld, PromisedQuestions):
 
 
 class PromisedMoment(PromisedQuestions):
-    """A tick of the past whose methods return promises; `PromisedConnection.show` makes one."""
+    """A past tick of a run, with methods that return promises; created by `PromisedConnection.show`."""
 
     def __init__(self, link: GatewayLink, tick: int, timeout_s: float):
         super().__init__(link, tick, timeout_s)

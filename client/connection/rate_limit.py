@@ -1,31 +1,34 @@
-"""Credit for tiles: how many a viewer lets the gateway send, without a limit or for so many bytes a second.
+"""Credit for tiles: the number of tiles that a viewer permits the gateway to send, with or without a rate limit.
 
-The gateway sends one tile for each credit and cannot know what the line carries. So a token bucket of bytes decides: it
-fills with time, up to half a second's worth; tiles that arrive are taken out of it; credit is granted for what is left,
-and a tile that is still to come counts as large as most have been lately. What arrives beyond that is a debt: no credit
-is granted until it is paid. On average the limit holds, whatever sizes tiles have.
+The gateway sends one tile per credit and does not know the capacity of the network. A rate limit in bytes per second is
+enforced by a token bucket: it fills with time, up to half a second's worth; the size of each tile that arrives is taken
+from it; credit is granted for the remaining bytes, on a cautious estimate of the size of future tiles. A negative
+balance is a debt: no credit is granted until it is repaid. So the limit holds on average for tiles of any sizes.
 """
 
 from umwelt.cluster import TokenBucket
 
 CREDIT = 128
-"""Tiles under way at once, at most."""
+"""Maximum number of outstanding tiles: permitted but not yet received."""
 BURST_S = 0.5
 GRANT_EVERY_S = 0.02
 UNDER_WAY_S = 0.1
-"""Credit or tiles of this time may still be under way when a new subscription restarts the count."""
+"""Age in seconds up to which credit and tiles can still be in transit when a new subscription restarts the count."""
 SILENT_S = 0.5
 FIRST_TILE_BYTES = 16_384.0
 TILES_AVERAGED = 32
 DEVIATIONS = 2
-"""A tile to come counts as the mean size plus so many mean deviations, because large ones come in rows. On slow lines
-less than the limit may arrive where sizes vary much."""
+"""Number of mean absolute deviations added to the mean size to estimate the size of a future tile, because large tiles
+come in series. On slow connections the rate can stay below the limit if sizes vary much."""
 BURST_TILES = 1.25
-"""The bucket holds at least so many tiles, however small the limit is."""
+"""Minimum capacity of the bucket, in tiles of the estimated size."""
 
 
 class CreditLimit:
-    """The credit of one connection. `bytes_per_s` None: no limit but `CREDIT` tiles at once. Times are monotonic."""
+    """The credit of one connection. With `bytes_per_s` None, only the number of outstanding tiles is limited.
+
+    All times `now_s` are monotonic, in seconds.
+    """
 
     def __init__(self, bytes_per_s: float | None, now_s: float = 0.0):
         self.bytes_per_s = bytes_per_s
@@ -36,16 +39,16 @@ class CreditLimit:
         self._outstanding_count = self._recent_count = 0
         self._recent_s = now_s
         self._is_certain = True
-        """Whether our count of outstanding tiles is the gateway's, but for what is under way."""
+        """Whether the count of outstanding tiles equals the gateway's, except for messages in transit."""
 
     @property
     def tile_bytes(self) -> float:
-        """The size that a tile to come counts as."""
+        """Estimated size of a future tile, in bytes."""
         return self._mean_bytes + DEVIATIONS * self._deviation_bytes
 
     @property
     def _burst_bytes(self) -> float:
-        """What the bucket holds when it is full."""
+        """Capacity of the bucket, in bytes."""
         return max(BURST_S * (self.bytes_per_s or 0.0), BURST_TILES * self.tile_bytes)
 
     def _fill(self, now_s: float) -> None:
@@ -55,7 +58,7 @@ class CreditLimit:
             self._recent_count, self._recent_s = 0, now_s
 
     def set_limit(self, bytes_per_s: float | None, now_s: float) -> None:
-        """Changes the limit from now on; what arrived beyond the old one stays a debt."""
+        """Changes the limit; a debt from the old limit remains."""
         self._fill(now_s)
         if self.bytes_per_s is None:
             self._bucket.tokens = 0.0
@@ -64,12 +67,12 @@ class CreditLimit:
         self._fill(now_s)
 
     def _affordable(self) -> int:
-        """How many tiles the bucket holds beyond those outstanding."""
+        """Returns the number of tiles for which the bucket has bytes, beyond those outstanding."""
         affordable = int(self._bucket.tokens // self.tile_bytes) - self._outstanding_count
         return max(0, min(affordable, CREDIT - self._outstanding_count))
 
     def restart(self, now_s: float) -> int:
-        """Returns the credit of a new subscription, which replaces what the gateway had left."""
+        """Returns the credit for a new subscription; it replaces the credit that the gateway has left."""
         self._granted_s = self._active_s = now_s
         if self.bytes_per_s is None:
             self._outstanding_count, self._is_certain = CREDIT, True
@@ -80,7 +83,7 @@ class CreditLimit:
         return self._granted(self._affordable())
 
     def grant(self, now_s: float) -> int:
-        """Returns the credit to send now; mostly 0."""
+        """Returns the credit to send now, often 0."""
         if self.bytes_per_s is None:
             missing = CREDIT - self._outstanding_count
             return self._granted(missing) if missing >= CREDIT // 4 else 0
@@ -100,7 +103,7 @@ class CreditLimit:
         self._outstanding_count = max(0, self._outstanding_count - tiles)
 
     def record_tile(self, size_bytes: int, now_s: float) -> None:
-        """Counts a tile that arrived."""
+        """Records the arrival of a tile of `size_bytes`."""
         self._active_s = now_s
         self._outstanding_count = max(0, self._outstanding_count - 1)
         self._recent_count += 1
@@ -112,5 +115,5 @@ class CreditLimit:
             self._bucket.spend(size_bytes)
 
     def is_doubtful(self, now_s: float) -> bool:
-        """Whether the subscription should be sent again: nothing arrives although credit seems outstanding."""
+        """Returns whether to resend a subscription, because nothing arrives although credit seems outstanding."""
         return self.bytes_per_s is not None and not self._is_certain and now_s - self._active_s > SILENT_S

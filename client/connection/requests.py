@@ -1,8 +1,9 @@
-"""Everything that can be requested of a world, as data: the message to send, and how its answer is read.
+"""All requests to a gateway, as data: the message to send, and the function that reads its answer.
 
-Each function takes the `Target` it is for, then the arguments of the method with its name, and returns a `Request`. No
-function does I/O: `api.py` and `promises.py` make a method of each, which awaits the answer, waits for it, or returns a
-promise. To add a request, write its function here and one line in each of those classes.
+Each public function takes a `Target`, then the arguments of the connection method of the same name, and returns a
+`Request`. No function does I/O: `api.py` and `promises.py` wrap each function as a method that blocks for the answer,
+awaits it, or returns a promise. The function's docstring is that method's docstring, so it describes the answer.
+To add a request, write its function here and add one line to each connection class.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -31,16 +32,19 @@ from umwelt.sandbox.errors import RunError
 T = TypeVar("T")
 
 REPLAY_TIMEOUT_S = 600.0
-"""For requests that replay a part of the run: they may take minutes."""
+"""Time limit of requests that replay a part of the run, in seconds."""
 MAX_BIRTHS = 20_000
 ERROR_CHARACTERS = 200
 
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
-"""What reading an answer of another shape than requested raises."""
+"""The exceptions that reading a malformed answer can raise."""
 
 
 class Target(NamedTuple):
-    """What a request is for: the running world (`shown` is `LIVE`), or a tick of its past that the gateway shows."""
+    """The world that a request addresses: its announced properties, and the tick.
+
+    `shown` is `LIVE` for the running world, or the past tick with which `show` was called.
+    """
 
     known: Welcome
     shown: int = LIVE
@@ -48,20 +52,20 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class Request(Generic[T]):
-    """A message that is answered once. `name` stands in error lines."""
+    """A message to the gateway and the reader of its single answer. `name` identifies it in error messages."""
 
     name: str
     compose: Callable[[str], ViewerMessage]
-    """Returns the message with a ticket."""
+    """Function from a ticket (the request's unique id, repeated in its answer) to the message."""
     interpret: Callable[[Reply], T]
-    """Returns the result that an answer holds."""
+    """Function from the answer to the result; raises any of `_MALFORMED` if the answer is malformed."""
     once: bool = False
-    """Whether it must not be sent to a second gateway, because it could then take effect twice."""
+    """Whether the request is not resent to a second gateway, because it could then take effect twice."""
     timeout_s: float | None = None
-    """None for the connection's own."""
+    """Time limit in seconds; None for the connection's `timeout_s`."""
 
     def read(self, reply: Reply) -> T:
-        """Returns the result that an answer holds. Raises RunError if the answer is malformed."""
+        """Returns the result that `reply` contains. Raises RunError if the answer is malformed."""
         try:
             return self.interpret(reply)
         except _MALFORMED as error:
@@ -73,7 +77,7 @@ class Request(Generic[T]):
 
 
 def _four(rectangle: Cells) -> tuple[int, int, int, int]:
-    """A rectangle as messages carry it."""
+    """Returns `rectangle` as a tuple of y, x, height, width, the form that messages need."""
     y, x, height, width = rectangle
     return y, x, height, width
 
@@ -98,11 +102,11 @@ def query(
     table: str = "monsters",
     max_rows: int = queries.MAX_ROWS,
 ) -> Request[Rows]:
-    """Returns beings of a table by column, `id` always among the columns.
+    """Returns the beings of `table` that meet all conditions, as arrays by column; at most `max_rows` beings.
 
-    `rectangle` is y, x, height, width in cells. `where` lists conditions that must all hold: a column, one of
-    == != < <= > >=, and a whole number, as in `[("sugar_count", ">", 50)]`; a species can be given by name. `columns`
-    are names from `Connection.columns[table]`.
+    `rectangle` limits the search to y, x, height, width in cells. `where` lists conditions that must all hold: a
+    column, one of == != < <= > >=, and an integer, as in `[("sugar_count", ">", 50)]`; a species can be given by name.
+    `columns` are names from `Connection.columns[table]`; the column `id` is always included.
     """
 
     def interpret(reply: Reply) -> Rows:
@@ -115,13 +119,13 @@ def query(
 
 
 def count(target: Target, rectangle: Cells | None = None) -> Request[Counts]:
-    """Returns how many beings of each species live, by table; everywhere, or in a rectangle."""
+    """Returns the number of living beings by table and species, in `rectangle` or in the full world."""
     area = None if rectangle is None else _four(rectangle)
     return _question(target, queries.Count(area), lambda reply: check_shape(reply.content["counts"], Counts))
 
 
 def fetch(target: Target, being: int) -> Request[FetchedBeing | None]:
-    """Returns everything about one being, by its id: columns, stimuli, drives. None if no such being lives."""
+    """Returns all data of the being with the id `being`: columns, stimuli, drives. None if no such being lives."""
 
     def interpret(reply: Reply) -> FetchedBeing | None:
         place_and_row = queries.read_being(reply.content)
@@ -133,7 +137,10 @@ def fetch(target: Target, being: int) -> Request[FetchedBeing | None]:
 
 
 def field(target: Target, name: str, rectangle: Cells | None = None) -> Request[np.ndarray]:
-    """Returns a layer cell by cell, exact: `int32[height, width]`, of a rectangle or of a small world as a whole."""
+    """Returns the exact values of the layer `name` as `int32[height, width]`, in `rectangle` or in the full world.
+
+    The gateway refuses areas of too many cells; for a large world, give a rectangle.
+    """
 
     def interpret(reply: Reply) -> np.ndarray:
         shape = reply.content["height"], reply.content["width"]
@@ -147,27 +154,27 @@ def field(target: Target, name: str, rectangle: Cells | None = None) -> Request[
 
 
 def command(target: Target, name: str, /, **fields: object) -> Request[int]:
-    """Carries out a command by its name, with its fields as arguments; returns the tick at which it takes effect.
+    """Executes the command called `name` with these fields; returns the tick at which it takes effect.
 
-    `command("drop", y=3, x=4, substance="water", count=500)` is `drop(3, 4, "water", 500)`. The gateway refuses unknown
-    commands and fields.
+    `command("drop", y=3, x=4, substance="water", count=500)` is the same as `drop(3, 4, "water", 500)`. The gateway
+    refuses unknown commands and fields.
     """
     content = msgspec.json.encode(fields, enc_hook=_plain)
     return Request(name, lambda ticket: viewer_protocol.CommandRequest(ticket, name, content), _effect_tick)
 
 
 def drop(target: Target, y: int, x: int, substance: str, count: int) -> Request[int]:
-    """Adds molecules of a substance to a cell; returns the tick at which this takes effect, as all commands do."""
+    """Adds `count` molecules of a substance to a cell; returns the tick at which the command takes effect."""
     return command(target, "drop", y=y, x=x, substance=substance, count=count)
 
 
 def paint(target: Target, y: int, x: int, height: int, width: int, part: str, value: int) -> Request[int]:
-    """Sets a field, or one substance, to a value in all cells of a rectangle."""
+    """Sets the field or substance `part` to `value` in all cells of a rectangle; returns the effective tick."""
     return command(target, "paint", y=y, x=x, height=height, width=width, part=part, value=value)
 
 
 def rain(target: Target, y: int, x: int, radius_cells: int = 4, count: int = 100) -> Request[int]:
-    """Adds `count` molecules of water to each cell of a disc."""
+    """Adds `count` molecules of water to each cell of the disc around `y`, `x`; returns the effective tick."""
     return command(target, "rain", y=y, x=x, radius_cells=radius_cells, count=count)
 
 
@@ -179,51 +186,58 @@ def spawn(
     genome: Sequence[int] | np.ndarray | None = None,
     like: int = 0,
 ) -> Request[int]:
-    """Places a new being: a founder of a species, with its own genome or the one given; or a copy of the being `like`.
+    """Places a new being at `y`, `x` (in cells); returns the tick at which it appears.
 
-    `y` and `x` are in cells.
+    The being is a founder of `species`, with `genome` or else a founder's genome of that species; or, if `like` is the
+    id of a being, a copy of that being.
     """
     genes = None if genome is None else [int(gene) for gene in genome]
     return command(target, "spawn", species=species, y=y, x=x, genome=genes, like=like)
 
 
 def remove(target: Target, being: int) -> Request[int]:
-    """Removes a being, with all the matter that it holds."""
+    """Removes a being, with all matter in its body; returns the effective tick."""
     return command(target, "remove", id=being)
 
 
 def move(target: Target, being: int, y: float, x: float) -> Request[int]:
-    """Moves a being to another place, in cells. It arrives in the state in which it was fetched a moment before."""
+    """Moves a being to `y`, `x` (in cells); returns the effective tick.
+
+    The gateway reads the being's state before the command takes effect, and the being is placed in that state.
+    """
     return command(target, "move", id=being, y=y, x=x)
 
 
 def wound(target: Target, being: int, tissue_count: int) -> Request[int]:
-    """Moves tissue of a body to the ground of its cell, as a bite does."""
+    """Moves `tissue_count` molecules of tissue from a body to its cell, as a bite does; returns the effective tick."""
     return command(target, "wound", id=being, tissue_count=tissue_count)
 
 
 def drive(target: Target, being: int, **drives: float) -> Request[int]:
-    """Holds a body: these drives, -1 to 1, replace its own until `release`. Drives that are not named are 0."""
+    """Controls a body: until `release`, these drives (-1 to 1) replace those of its behaviour; others are 0.
+
+    Returns the effective tick.
+    """
     return command(target, "drive", id=being, drives=drives)
 
 
 def release(target: Target, being: int) -> Request[int]:
-    """Ends what `drive` began: the body acts by its own drives again."""
+    """Ends the control that `drive` began: the being's behaviour acts again. Returns the effective tick."""
     return command(target, "drive", id=being, drives=None)
 
 
 def set_rate(target: Target, reaction: str, rate: float | None) -> Request[int]:
-    """Sets the rate of a reaction, per tick; None restores the rate of the world file."""
+    """Sets the rate of a reaction, per tick; None restores the rate of the world file. Returns the effective tick."""
     return command(target, "rate", reaction=reaction, rate=rate)
 
 
 def do(target: Target, *given: commands.Command) -> Request[int]:
-    """Carries out several commands at one tick, as `umwelt.agents.commands` has them."""
+    """Executes several commands (instances from `umwelt.agents.commands`) at the same tick; returns that tick."""
     return command(target, commands.BATCH, commands=[msgspec.Raw(commands.encode(one)) for one in given])
 
 
 def _plain(value: Any) -> Any:
-    """Numbers and arrays of numpy as Python's own."""
+    """Returns `value` with NumPy scalars and arrays converted to Python numbers and lists."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, int | float | str):
@@ -240,37 +254,37 @@ def _order(what: str, value: float = 0.0, name: str = "") -> Request[int]:
 
 
 def pause(target: Target) -> Request[int]:
-    """Pauses the world; returns the tick at which it will stand still."""
+    """Pauses the world; returns the tick at which it stops."""
     return _order("pause")
 
 
 def go(target: Target) -> Request[int]:
-    """Lets a paused world run on."""
+    """Resumes a paused world; returns the tick at which it resumes."""
     return _order("go")
 
 
 def step(target: Target, ticks: int = 1) -> Request[int]:
-    """Runs a paused world for so many ticks."""
+    """Runs a paused world for `ticks` ticks; returns the tick at which the order takes effect."""
     return _order("step", float(ticks))
 
 
 def speed(target: Target, ticks_per_s: float = 0.0) -> Request[int]:
-    """Limits the world to so many ticks a second; 0 removes the limit."""
+    """Limits the world to `ticks_per_s` ticks per second; 0 removes the limit. Returns the effective tick."""
     return _order("speed", float(ticks_per_s))
 
 
 def save(target: Target) -> Request[int]:
-    """Takes a snapshot that is never removed."""
+    """Saves a snapshot that is never removed; returns its tick."""
     return _order("save")
 
 
 def leave(target: Target, node: str) -> Request[int]:
-    """Removes a node, by its name, from the world; the other nodes take over its cells."""
+    """Removes the node called `node` from the world; the other nodes take over its cells. Returns the tick."""
     return _order("leave", name=node)
 
 
 def stop(target: Target) -> Request[int]:
-    """Saves the world and ends its processes."""
+    """Saves the world and ends its processes; returns the tick at which it stops."""
     return _order("stop")
 
 
@@ -290,36 +304,36 @@ def _history(
 
 
 def snapshots(target: Target) -> Request[list[Snapshot]]:
-    """Returns the snapshots of the run, in ascending order of their ticks."""
+    """Returns the snapshots of the run, in ascending order of ticks."""
     return _history("list", 0, lambda reply: check_shape(reply.content["snapshots"], list[Snapshot]))
 
 
 def show(target: Target, tick: int) -> Request[int]:
-    """Replays the run up to a tick of its past, so that it can be watched and queried; returns the tick."""
+    """Replays the run up to the past tick `tick`, so that it can be watched and queried; returns `tick`."""
     return _history("show", int(tick), lambda reply: int(tick), REPLAY_TIMEOUT_S)
 
 
 def play(target: Target, ticks_per_s: float) -> Request[int]:
-    """Lets a shown tick run on as the run did, so many ticks a second; returns the tick at which it is now.
+    """Continues the replay of the past tick at `ticks_per_s`; 0 stops it. Returns the tick reached so far.
 
-    The moment keeps the name of the tick at which it was shown; what is watched and queried tells the tick that it has
-    reached. Showing that tick again takes it back there. 0 stops it.
+    The moment is still addressed by the tick with which `show` was called; views and answers contain the tick that it
+    has reached. Calling `show` with that first tick again returns the moment to it.
     """
     return _history("play", target.shown, _effect_tick, REPLAY_TIMEOUT_S, value=float(ticks_per_s))
 
 
 def rest(target: Target) -> Request[int]:
-    """Stops what `play` began; returns the tick at which it stands."""
+    """Stops the replay that `play` started; returns the tick at which it stopped."""
     return play(target, 0.0)
 
 
 def fork(target: Target, tick: int) -> Request[str]:
-    """Makes another run that shares this one's history up to a tick; returns its folder on the gateway's machine."""
+    """Creates a run that shares this run's history up to `tick`; returns its folder on the gateway's machine."""
     return _history("fork", int(tick), lambda reply: check_shape(reply.content["run"], str), REPLAY_TIMEOUT_S)
 
 
 def metrics(target: Target, since: int = 0) -> Request[Metrics]:
-    """Returns the journalled numbers of the world from a tick on: at most 2,000 ticks, evenly spaced."""
+    """Returns the measurements in the journal from the tick `since` on: at most 2,000 ticks, evenly spaced."""
     return _history(
         "metrics", int(since), lambda reply: check_shape(msgspec.json.decode(reply.raw, type=Metrics), Metrics)
     )
@@ -328,10 +342,11 @@ def metrics(target: Target, since: int = 0) -> Request[Metrics]:
 def births(
     target: Target, since: int = 0, max_rows: int = MAX_BIRTHS, table: str = "", after: int = 0
 ) -> Request[Births]:
-    """Returns a page of the journalled births from the tick `since` on; of one table, or of all.
+    """Returns a page of the births in the journal from the tick `since` on: at most `max_rows`.
 
-    To read on, call it again with the answer's `next` and `after`: at once if there are `more`, else when the world has
-    gone on. Ticks that are not journalled as a whole are left for the next page.
+    `table` limits the births to one table; "" means all tables. For the next page, pass the answer's `next` as `since`
+    and its `after` as `after`: immediately if `more` is true, otherwise after the world has advanced. Ticks that are
+    not yet completely journalled are left to the next page.
     """
 
     def interpret(reply: Reply) -> Births:
@@ -356,5 +371,8 @@ def births(
 
 
 def family(target: Target, being: int) -> Request[Family]:
-    """Returns the journalled ancestors (at most 64) and children (at most 256) of a being. Founders have no birth."""
+    """Returns the ancestors (at most 64) and children (at most 256) of a being that have a birth in the journal.
+
+    Founders have no birth, so they are not among the ancestors.
+    """
     return _history("family", 0, lambda reply: check_shape(reply.content, Family), being=int(being))

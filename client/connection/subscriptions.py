@@ -1,7 +1,7 @@
-"""The tiles that a connection watches: what the gateway is to send, the newest piece of each, and credit for more.
+"""The tiles that a connection watches: the subscribed topics, the newest pieces of each tile, and credit for more.
 
-Any thread may watch, unwatch and read tiles. `turn` and `take` belong to the thread of `connection.py`, as the socket
-does.
+Any thread can watch, unwatch and read tiles. All other methods of `Subscriptions` are called by the link's thread
+(`connection.py`), which owns the socket.
 """
 
 import threading
@@ -13,15 +13,15 @@ from umwelt.cluster import Topic, viewer_protocol
 from umwelt.sandbox.errors import RunError
 
 FIRST_SETTLE_FACTOR = 20
-"""The first view of a place waits this much longer for the rest of its tiles than later ones."""
+"""Factor by which the first view of a place waits longer for its remaining tiles than later views do."""
 
 
 class Subscriptions:
-    """Watched tiles by what they show (`LIVE`, or a tick of the past) and topic; the newest of each is kept.
+    """The watched tiles of one connection, by `shown` (`LIVE`, or a past tick) and topic; keeps the newest of each.
 
-    `send` gives a message to the transport and returns whether the transport took it. `changed` is notified when a tile
-    arrives; `is_closing` tells whether the connection ends. At most `bytes_per_s` of tiles arrive on average (None: no
-    limit); `received_bytes` counts all tiles that arrived.
+    `send` passes a message to the transport and returns whether the transport accepted it. `changed` is notified when a
+    tile arrives; `is_closing` returns whether the connection is being closed. `limit` decides how much credit the
+    gateway gets; `received_bytes` is the total size of all tiles that arrived.
     """
 
     def __init__(
@@ -35,22 +35,22 @@ class Subscriptions:
         self.received_bytes = 0
         self._watched: dict[int, Counter[bytes]] = {}
         self._unsent: dict[int, None] = {}
-        """What changed since the gateway was sent what is watched of it."""
+        """Values of `shown` whose subscriptions changed since they were last sent to the gateway (an ordered set)."""
         self._dropped: dict[int, set[bytes]] = {}
-        """Topics that were unwatched since then: the gateway takes them as known to us."""
+        """Topics that were unwatched since then. The gateway still regards their newest tiles as received here."""
         self._tiles: dict[tuple[int, bytes], tuple[int, list[bytes]]] = {}
         self._arrivals = 0
         self._is_counting = False
-        """Whether this gateway was given credit."""
+        """Whether the present gateway has been given credit."""
 
     # --- any thread
 
     def watch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Subscribes to tiles. Each `watch` needs an `unwatch`."""
+        """Subscribes to tiles. Each call needs a call of `unwatch` with the same arguments."""
         self._count(shown, [topic.packed() for topic in topics], 1)
 
     def unwatch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Ends a subscription; tiles that no other subscription includes are dropped."""
+        """Ends a subscription; discards the tiles that no other subscription includes."""
         self._count(shown, [topic.packed() for topic in topics], -1)
 
     def _count(self, shown: int, topics: list[bytes], change: int) -> None:
@@ -65,7 +65,7 @@ class Subscriptions:
             self._unsent[shown] = None
 
     def tile(self, shown: int, topic: Topic) -> tuple[int, list[bytes]] | None:
-        """Returns the newest pieces of a tile and the number of their arrival; None before the first arrival."""
+        """Returns the arrival number and the newest pieces of a tile; None before the first arrival."""
         with self._changed:
             return self._tiles.get((shown, topic.packed()))
 
@@ -79,9 +79,10 @@ class Subscriptions:
         address: str,
         is_cancelled: Callable[[], bool],
     ) -> int:
-        """Waits until one of these tiles arrived after arrival number `after`, and `settle_s` more for the others.
+        """Waits for any of these tiles to arrive after arrival number `after`, then up to `settle_s` for the others.
 
-        Returns the number of the last arrival. Raises RunError after `timeout_s`, or when the connection is closed.
+        Returns the number of the last arrival. Raises RunError after `timeout_s`, when the connection is closed, or
+        when `is_cancelled` returns true; `address` is for the error message.
         """
         keys = [(shown, topic.packed()) for topic in topics]
 
@@ -103,7 +104,7 @@ class Subscriptions:
     # --- the connection's thread
 
     def take(self, tile: viewer_protocol.Tile, raw: list[bytes], size_bytes: int, now_s: float) -> None:
-        """Keeps the pieces of a tile that arrived, if it is still watched."""
+        """Stores the pieces of a tile that arrived, if the tile is still watched."""
         self.limit.record_tile(size_bytes, now_s)
         self.received_bytes += size_bytes
         with self._changed:
@@ -113,23 +114,26 @@ class Subscriptions:
                 self._changed.notify_all()
 
     def gateway_lost(self) -> None:
-        """Stops giving credit until another gateway was sent what is watched."""
+        """Stops giving credit until the subscriptions have been sent to another gateway."""
         self._is_counting = False
 
     def gateway_found(self) -> None:
-        """Prepares all subscriptions for another gateway."""
+        """Marks all subscriptions to be sent to the new gateway."""
         with self._changed:
             self._unsent |= dict.fromkeys(self._watched)
 
     def restart_credit(self) -> None:
-        """Sends one subscription again, and with it a new count of credit."""
+        """Marks one subscription to be sent again, which also restarts the count of credit."""
         with self._changed:
             shown = next((shown for shown, topics in self._watched.items() if topics), None)
             if shown is not None:
                 self._unsent[shown] = None
 
     def turn(self, now_s: float) -> bool:
-        """Sends changed subscriptions, or more credit; returns whether the gateway heard of us by that."""
+        """Sends changed subscriptions and more credit; returns whether a credit message was sent.
+
+        The caller uses the result to omit a keep-alive message.
+        """
         heard = False
         if self._is_counting and (tiles := self.limit.grant(now_s)):
             heard = self._send(viewer_protocol.Credit(tiles))
@@ -142,14 +146,14 @@ class Subscriptions:
         return heard
 
     def _send_watched(self, now_s: float) -> None:
-        """Sends all changes of a turn at once, because each message restarts the gateway's count of credit."""
+        """Sends all changed subscriptions, with the same credit, because each message restarts the gateway's count."""
         with self._changed:
             changed, self._unsent = self._unsent, {}
             watched = {shown: list(self._watched.get(shown, ())) for shown in changed}
             dropped = {shown: self._dropped.pop(shown, set()) for shown in changed}
         credit, self._is_counting = self.limit.restart(now_s), True
         for shown, topics in watched.items():
-            # the gateway sends a tile again only if it was left out in between
+            # the gateway sends a known tile again only after a subscription without it
             kept = [topic for topic in topics if topic not in dropped[shown]]
             for part in [kept, topics] if len(kept) < len(topics) else [topics]:
                 self._send(viewer_protocol.Watch(part, credit, shown))

@@ -1,4 +1,4 @@
-"""Views of a rectangle: which tiles show it, and how their pieces are joined into arrays."""
+"""Views of a rectangle: selects the tiles that cover it, and joins their pieces into arrays."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,35 +24,36 @@ from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import Rectangle, Torus
 
 FIRST_VIEW_S = 2.0
-"""How long the first view waits for all of its tiles."""
+"""Maximum seconds that the first view waits for all of its tiles."""
 SETTLE_S = 0.05
-"""After the first new tile, how long a view waits for the others."""
+"""Maximum seconds that a view waits for the other tiles after the first new tile."""
 
 
 @dataclass
 class View:
-    """What a rectangle of the world shows: beings or densities, and layers."""
+    """The visible content of a rectangle of the world: beings or densities, and layers."""
 
     tick: int
-    """Of the newest tile."""
+    """Tick of the newest tile; `oldest_tick` is that of the oldest."""
     oldest_tick: int
     rectangle: Rectangle
     level: str
     """"bodies", "dots" or "densities"."""
     beings: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
-    """By table, then by column; `y` and `x` in cells of the world. Empty at the level "densities"."""
+    """Columns of beings, by table, then by column name; `y` and `x` in cells. Empty at the level "densities"."""
     counts: dict[str, dict[int, np.ndarray]] = field(default_factory=dict)
-    """At the level "densities": by table and species, how many each bin of 8 x 8 cells holds."""
+    """Numbers of beings per bin of 8 x 8 cells, by table, then by species. Empty except at the level "densities"."""
     fields: dict[str, np.ndarray] = field(default_factory=dict)
-    """By layer: `int32[height, width]`."""
+    """Values of each cell by layer name: `int32[height, width]`."""
     complete: bool = True
-    """False as long as tiles of a part of the rectangle have not arrived."""
+    """Whether tiles for all of the rectangle have arrived."""
 
 
 class Watcher:
-    """A subscription to the tiles of a rectangle; `next_view` returns one view after the other.
+    """A subscription to the tiles of a rectangle; each call of `next_view` returns a newer view.
 
-    Subscribes with the first view; `close` ends the subscription. Raises RunError for what the world cannot show.
+    The first call of `next_view` subscribes; `close` ends the subscription. The constructor raises RunError if the
+    world does not have this rectangle, level or layer, or if the view would need too many tiles.
     """
 
     def __init__(
@@ -83,12 +84,12 @@ class Watcher:
             fix = f"watch 1 to {known.max_tiles} at once: give another rectangle or level"
             raise RunError(f"{len(self._topics)} tiles: {fix}")
         self._decoded: dict[Topic, tuple[int, list[Piece]]] = {}
-        """By topic: the number of the arrival, and its pieces."""
+        """Arrival number and decoded pieces of each tile, by topic."""
         self._arrival = 0
         self._is_subscribed = self._is_closed = False
 
     def next_view(self, timeout_s: float | None = None) -> View:
-        """Waits until something of the rectangle has changed, and returns the newest view.
+        """Waits for a change in the rectangle and returns the newest view.
 
         Raises RunError after `timeout_s`, and when the watcher or the connection is closed.
         """
@@ -101,13 +102,13 @@ class Watcher:
         view = self._join()
         end_s = time.monotonic() + FIRST_VIEW_S
         while not view.complete and (left_s := end_s - time.monotonic()) > 0:
-            with suppress(RunError):  # what is missing may never arrive: then the first view shows what there is
+            with suppress(RunError):  # missing tiles may never arrive: the first view is then returned without them
                 self._wait(left_s)
             view = self._join()
         return view
 
     def close(self) -> None:
-        """Ends the subscription; a thread that waits in `next_view` gets a RunError."""
+        """Ends the subscription; a call of `next_view` that waits in another thread raises RunError."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -121,7 +122,7 @@ class Watcher:
         )
 
     def _join(self) -> View:
-        """Decodes what has arrived since the last view, and joins all pieces."""
+        """Decodes the tiles that have arrived since the last view, and returns a view joined from all pieces."""
         for topic in self._topics:
             tile = self._link.tile(self._shown, topic)
             if tile is not None and self._decoded.get(topic, (0, []))[0] != tile[0]:

@@ -1,7 +1,8 @@
-"""Workflows on a world that runs, or on a moment of its past; and the queries that are made of them.
+"""Workflows on a running world or on a tick of its past, and the queries that are implemented as workflows.
 
-A workflow is a coroutine that is given a `WorldFlow`, with which it has tasks done at the world's nodes. The queries
-`census`, `heatmap`, `nearest` and `lineage` are workflows of this module: an answer is true at the tick that it names.
+A workflow is a coroutine function whose first argument is a `WorldFlow`, which runs tasks on the world's nodes. The
+queries `census`, `heatmap`, `nearest` and `lineage` are workflows of this module. Each answer contains the tick of the
+world state from which it was computed.
 """
 
 import asyncio
@@ -30,20 +31,22 @@ from umwelt.sandbox.text import one_of
 from umwelt.sandbox.units import SUBCELL
 
 AVERAGED_COLUMNS = ("age_ticks", "generation", "sugar_count", "water_count", "tissue_count")
+"""Names of the columns of which `census` computes means, in the tables that have them."""
 ORGANS_SUFFIX = "_organs"
-"""A census takes means of these columns, as far as a table has them, and of those whose names end so."""
+"""Suffix of further column names of which `census` computes means."""
 HEATMAP_SQUARES = 40
-"""A heat map whose squares have no given size has about so many along its longer side."""
+"""Approximate number of squares along the longer side of a heat map if no size of a square is given."""
 FIRST_RADIUS_CELLS = 8
-"""`nearest` looks this far around first."""
+"""Radius of the first square that `nearest` searches."""
 MARGIN_CELLS = 2
+"""Cells by which the last square that `nearest` searches exceeds the distance to the best being so far."""
 
 T = TypeVar("T")
 _Area = tuple[int, int, int, int]
 
 
 class WorldFlow(Flow):
-    """What a workflow has its tasks done with; `known` is what the gateway announced of the world."""
+    """The interface through which a workflow runs tasks on the nodes of one world; valid while the workflow runs."""
 
     def __init__(self, link: GatewayLink, max_tasks: int, shown: int = LIVE):
         super().__init__(link.do, link.halt, max_tasks, shown)
@@ -51,11 +54,11 @@ class WorldFlow(Flow):
 
     @property
     def known(self) -> viewer_protocol.Welcome:
-        """The world's size, species, layers and columns."""
+        """The gateway's announcement of the world: its size, species, layers and columns."""
         return self._link.known
 
     async def family(self, being: int) -> Family:
-        """Returns the journalled ancestors and children of a being."""
+        """Returns the ancestors and children of a being that have a birth in the journal."""
         future = self._link.ask(lambda ticket: viewer_protocol.History(ticket, "family", 0, being=int(being)))
         return check_shape((await asyncio.wrap_future(future)).content, Family)
 
@@ -69,7 +72,11 @@ async def run_world_workflow(
     max_tasks: int,
     within_s: float,
 ) -> T:
-    """Awaits a workflow. Raises RunError if it requests more than `max_tasks` tasks or takes longer than `within_s`."""
+    """Runs the workflow `function` with `arguments` and the keyword arguments `named`; returns its result.
+
+    `shown` is `LIVE`, or a past tick that the gateway has replayed (`show`). Raises RunError if the workflow
+    requests more than `max_tasks` tasks or takes longer than `within_s` seconds.
+    """
     return await run_workflow(WorldFlow(link, max_tasks, shown), function, arguments, dict(named), within_s)
 
 
@@ -77,7 +84,10 @@ async def run_world_workflow(
 
 
 async def census(flow: WorldFlow, rectangle: Cells | None = None) -> Census:
-    """Counts the living of each species, everywhere or in a rectangle (y, x, height, width), and averages columns."""
+    """Counts the living beings of each species and averages their columns.
+
+    `rectangle` (y, x, height, width) limits the census; None means the full world.
+    """
     tables = {
         table: [name for name in columns if name in AVERAGED_COLUMNS or name.endswith(ORGANS_SUFFIX)]
         for table, columns in flow.known.columns.items()
@@ -102,9 +112,10 @@ async def census(flow: WorldFlow, rectangle: Cells | None = None) -> Census:
 
 
 async def heatmap(flow: WorldFlow, of: str = "", cell: int = 0, rectangle: Cells | None = None) -> Heatmap:
-    """Counts a species (or all beings of a table), or sums up a layer, in squares of `cell` cells.
+    """Counts beings, or sums a layer, in squares of `cell` x `cell` cells (0: about 40 squares on the longer side).
 
-    Without `of`, the beings of the first table.
+    `of` is a species, a table or a layer; "" means the beings of the first table. `rectangle` (y, x, height, width)
+    limits the map; None means the full world.
     """
     known = flow.known
     area = _area(rectangle) or (0, 0, known.height, known.width)
@@ -125,7 +136,10 @@ async def heatmap(flow: WorldFlow, of: str = "", cell: int = 0, rectangle: Cells
 
 
 async def nearest(flow: WorldFlow, species: str, y: float, x: float) -> Nearest:
-    """Finds the nearest being of a species to a place in cells, by searching ever larger squares around it."""
+    """Finds the being of `species` that is nearest to the place `y`, `x` (in cells).
+
+    Searches increasingly large squares around the place.
+    """
     known = flow.known
     one_of(species, known.species, "nearest: species")
     tables = _tables_of(flow, species)
@@ -140,7 +154,7 @@ async def nearest(flow: WorldFlow, species: str, y: float, x: float) -> Nearest:
         ]
         parts = await flow.over("nearest", questions, y=y, x=x, torus=torus)
         best = min((nearest_of_node for nearest_of_node in parts.values if nearest_of_node is not None), default=None)
-        # beyond the square's edge, at least this radius away, a being may be nearer
+        # a being outside the square is at least this radius away: it can be nearer than a being in a corner
         if is_everywhere or (best is not None and best[0] <= (radius_cells * SUBCELL) ** 2):
             break
         radius_cells = radius_cells * 2 if best is None else int(best[0] ** 0.5 / SUBCELL) + MARGIN_CELLS
@@ -152,7 +166,7 @@ async def nearest(flow: WorldFlow, species: str, y: float, x: float) -> Nearest:
 
 
 async def lineage(flow: WorldFlow, being: int) -> Lineage:
-    """Looks up the ancestors and children of a being in the journal, and which of them live."""
+    """Returns the ancestors and children of a being from the journal, and which of them are alive."""
     family = await flow.family(being)
     ids = [int(being), *(relative["id"] for relative in (*family["ancestors"], *family["children"]))]
     questions = [Select(table, [], [], None, MAX_TASK_ROWS) for table in flow.known.columns]
@@ -184,7 +198,7 @@ def _square(y: int, x: int, radius_cells: int, torus: tuple[int, int]) -> _Area:
 
 
 def _tables_of(flow: WorldFlow, species: str) -> list[str]:
-    """The tables that can hold beings of a species."""
+    """Returns the names of the tables that can contain beings of `species`."""
     if species in flow.known.kinds:
         return [flow.known.kinds[species]]
     return [table for table, columns in flow.known.columns.items() if "species" in columns]
@@ -196,4 +210,4 @@ QUERIES: dict[str, Callable[..., Awaitable[Census | Heatmap | Nearest | Lineage]
     "lineage": lineage,
     "nearest": nearest,
 }
-"""The queries by name, as `umwelt ask` takes them."""
+"""The query functions by name; the names are the subcommands of `umwelt ask`."""

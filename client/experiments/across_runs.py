@@ -1,6 +1,7 @@
-"""Analyses of a whole experiment: functions of all its runs, one row each with the values of its point and its figures.
+"""Analyses across the runs of an experiment.
 
-As the analyses of single runs, they always return the same names, with NaN for what cannot be determined.
+Each is a function of rows, one row per run with the varied keys of its point and its figures, and returns figures
+by name. Like the analyses of single runs, an analysis always returns the same names, with NaN for undetermined figures.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +19,12 @@ SHAPES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     "third": lambda density, bend: density * density / (1 + bend * density * density),
     "plateau": lambda density, bend: np.minimum(density, 1 / bend),
 }
-"""Functional responses for an attack rate of 1; `bend` sets how soon they level off."""
+"""Functional responses (intake as a function of food density) for an attack rate of 1.
+
+The larger `bend`, the lower the density at which a response levels off.
+"""
 BENDS = 4000
-"""Bends that are tried in a fit."""
+"""Number of values of `bend` that a fit tries."""
 MIN_PAIRS = 5
 MIN_MISFIT = 1e-12
 HOLLING_FIGURES = tuple(
@@ -30,14 +34,14 @@ MATCHING_FIGURES = ("matching.slope", "matching.slope_error")
 
 
 def holling(rows: Rows) -> Figures:
-    """Returns which functional response the intake of consumers follows, over the density of their food.
+    """Fits functional responses to the intake of consumers over the density of their food, and compares the fits.
 
-    The disc equation, a N / (1 + a h N), has `holling.attack_rate` a, in cells searched per tick, and
+    The disc equation, a N / (1 + a h N), has the parameters `holling.attack_rate` a, in cells searched per tick, and
     `holling.handling_ticks` h, per molecule of tissue: Holling, "Some characteristics of simple types of predation
-    and parasitism", Canadian Entomologist 91, 1959. `holling.linear_worse` is by how much Akaike's criterion is larger
-    (worse) for a straight line than for the disc equation, `third_worse` for a response that begins with the square of
-    the density, and `plateau_worse` for a straight line up to a plateau. All are fitted to the logarithms of the
-    intakes, because their scatter grows with their size.
+    and parasitism", Canadian Entomologist 91, 1959. `holling.linear_worse` is the amount by which Akaike's criterion is
+    larger (worse) for a straight line than for the disc equation; `third_worse` and `plateau_worse` are the same for a
+    response that starts with the square of the density and for a straight line up to a plateau. All responses are
+    fitted to the logarithms of the intakes, because the scatter of intakes grows with their size.
     """
     pairs = [(row.get("intake.fodder_count_per_cell", 0), row.get("intake.per_tick", 0)) for row in rows]
     known = np.array([pair for pair in pairs if pair[0] > 0 and pair[1] > 0], np.float64).reshape(-1, 2)
@@ -57,13 +61,13 @@ def holling(rows: Rows) -> Figures:
 def _fit_bend(
     shape: Callable[[np.ndarray, float], np.ndarray], density: np.ndarray, intake: np.ndarray
 ) -> tuple[float, float]:
-    """Returns the smallest misfit of a shape, and its bend, of many that are tried."""
+    """Returns the smallest misfit of `shape` over `BENDS` values of `bend`, and the value that achieves it."""
     ladder = np.geomspace(1e-3 / density.max() ** 2, 1e3 / density.min(), BENDS)
     return min((_misfit(shape(density, bend), intake), float(bend)) for bend in ladder)
 
 
 def _misfit(shape: np.ndarray, intake: np.ndarray) -> float:
-    """The mean square of the residuals of the logarithms, with the best attack rate."""
+    """Returns the mean squared residual of the logarithms of `intake`, for the best attack rate."""
     return float(np.var(np.log(intake / shape)))
 
 
@@ -72,11 +76,11 @@ def _akaike(misfit: float, parameters: int, count: int) -> float:
 
 
 def matching(rows: Rows) -> Figures:
-    """Returns how foragers match the food of two patches: the slope of their share in one over its share of the food.
+    """Returns the slope of the share of foragers in the eastern of two patches over that patch's share of the food.
 
-    The food is the counts of the first two treatments' commands, west and east. A slope of 1 is the ideal
-    free distribution: Fretwell and Lucas, "On territorial behavior and other factors influencing habitat distribution
-    in birds", Acta Biotheoretica 19, 1970. `matching.slope_error` is the slope's standard error.
+    The food supply is the `count` in the commands of the first treatment (west) and the second (east). A slope of 1 is
+    the ideal free distribution: Fretwell and Lucas, "On territorial behavior and other factors influencing habitat
+    distribution in birds", Acta Biotheoretica 19, 1970. `matching.slope_error` is the standard error of the slope.
     """
     west, east = (np.array([row[f"commands.{number}.do.count"] for row in rows], np.float64) for number in (0, 1))
     share = np.array([row.get("foragers.east_share", np.nan) for row in rows])

@@ -1,7 +1,7 @@
-"""Analyses: functions of the measured columns of a run, `float[measurement]` by name, that return figures of the run.
+"""Analyses of single runs: functions from the measured columns of a run to its figures (named numbers).
 
-A column has NaN at ticks where it was not measured. An analysis always returns the same names, with NaN for figures
-that cannot be determined.
+A column is `float[measurement]`, with NaN at ticks without a value. An analysis always returns the same names, with
+NaN for figures that cannot be determined.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,24 +14,28 @@ Columns = Mapping[str, np.ndarray]
 Figures = dict[str, float]
 
 LONGEST_LAG_TICKS = 2000
-"""Cycles of grazers and hunters in a meadow last about 3,000 ticks; a lag of more than half a cycle means nothing."""
+"""Longest lag that `hunters_lag` tries.
+
+Cycles of grazers and hunters in a meadow last about 3,000 ticks, and lags of more than half a cycle are meaningless.
+"""
 SETTLED_TICKS = 2000
-"""The founders' boom, which hunters follow in any case, is left out."""
+"""First tick that `hunters_lag` uses, which excludes the initial growth of the founders' populations."""
 MIN_LAG_ROWS, MIN_LAGS_IN_RUN = 4, 8
-"""Measurements in the longest lag, and longest lags in a run, below which nothing is determined."""
+"""Minimum number of measurements within the longest lag, and minimum length of a run in longest lags."""
 LAG_FIGURES = tuple(f"hunters_lag.{name}" for name in ("ticks", "correlation", "chance", "cycle_ticks", "cycles"))
 
 
 def hunters_lag(columns: Columns) -> Figures:
-    """Returns by how many ticks hunters follow grazers: the lag at which their logarithms correlate best.
+    """Returns the lag, in ticks, between the populations of grazers and hunters, and how strong the relation is.
 
-    Both are taken relative to their running means over twice the longest lag, which removes slow trends. `cycle_ticks`
-    is the length of a cycle of grazers by their autocorrelation, and `cycles` the lag as a share of it: predators lag
-    prey by about a quarter (Lotka, "Elements of Physical Biology", 1925; Volterra, "Fluctuations in the Abundance of a
-    Species Considered Mathematically", Nature 118, 1926). `chance` is the share of circular shifts of the run, longer
-    than any lag, after which hunters correlate with grazers as well as unshifted (a useful test because real cycles are
-    uneven). All figures are NaN for a run that is too short, in which either species dies out, or whose best lag is the
-    longest one tried.
+    `ticks` is the lag at which the logarithms of both populations have the highest `correlation`. Both are taken
+    relative to their running means over twice the longest lag, which removes slow trends. `cycle_ticks` is the length
+    of a cycle of grazers according to their autocorrelation, and `cycles` is the lag divided by it: predators lag prey
+    by about a quarter (Lotka, "Elements of Physical Biology", 1925; Volterra, "Fluctuations in the Abundance of a
+    Species Considered Mathematically", Nature 118, 1926). `chance` is the share of circular shifts of the hunters, by
+    more than the longest lag, that correlate with grazers at least as well (a useful test because real cycles are
+    uneven). All figures are NaN if the run is too short, if either species dies out, or if the best lag is the longest
+    lag tried.
     """
     ticks = columns["tick"]
     step = float(ticks[1] - ticks[0]) if len(ticks) > 1 else 0.0
@@ -57,27 +61,30 @@ def hunters_lag(columns: Columns) -> Figures:
 
 
 def _relative_logs(counts: np.ndarray, width: int) -> np.ndarray:
-    """The logarithm of a population minus its running mean over `width + 1` measurements, where that is complete."""
+    """Returns the logarithm of a population minus its running mean over `width + 1` measurements.
+
+    The result omits the `width / 2` measurements at either end, which lack a complete mean.
+    """
     logs = np.log(counts)
     return logs[width // 2 : len(logs) - width // 2] - np.convolve(logs, np.full(width + 1, 1 / (width + 1)), "valid")
 
 
 def _correlations(first: np.ndarray, second: np.ndarray, max_lag: int) -> np.ndarray:
-    """The correlations at all lags from `-max_lag` to `max_lag`."""
+    """Returns the correlations at all lags from `-max_lag` to `max_lag`, in measurements."""
     return np.array([_correlation(first, second, lag) for lag in range(-max_lag, max_lag + 1)])
 
 
 def _correlation(first: np.ndarray, second: np.ndarray, lag: int) -> float:
-    """The correlation of the first with the second, `lag` measurements later; 0 if either is constant."""
+    """Returns the correlation of `first` with `second`, `lag` measurements later; 0 if either is constant."""
     a, b = (first[: len(first) - lag], second[lag:]) if lag >= 0 else (first[-lag:], second[:lag])
     spread = a.std() * b.std()
     return float(((a - a.mean()) * (b - b.mean())).mean() / spread) if spread > 0 else 0.0
 
 
 def intake(columns: Columns) -> Figures:
-    """Returns the tissue that a monster eats per tick in the later half of a run, and the mean fodder per cell then.
+    """Returns the tissue that a monster eats per tick, and the mean fodder per cell, in the second half of a run.
 
-    Intake is what the fodder has lost, which is exact where plants neither grow nor wither.
+    Intake is the loss of fodder, which is exact if plants neither grow nor wither.
     """
     late = _later_half(columns)
     ticks, fodder = columns["tick"][late], columns["fodder_count"][late]
@@ -90,7 +97,7 @@ def intake(columns: Columns) -> Figures:
 
 
 def foragers(columns: Columns) -> Figures:
-    """Returns the mean share of grazers in the eastern one of two patches, in the later half of a run."""
+    """Returns the mean share of grazers that are in the eastern of two patches, in the second half of a run."""
     share = columns["grazer.east_share"][_later_half(columns)]
     share = share[~np.isnan(share)]
     return {"foragers.east_share": float(share.mean()) if len(share) else np.nan}

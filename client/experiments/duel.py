@@ -1,10 +1,11 @@
-"""Common-garden duels: are the descendants fitter than the founders?
+"""Common-garden duels, which test whether descendants are fitter than founders.
 
-As many founders as descendants live together in one new world, told apart by a mark that all offspring inherit and no
-law looks at: the index of their species. The side with more offspring is the fitter. After Lenski, Rose, Simpson and
-Tadler, "Long-Term Experimental Evolution in Escherichia coli. I", American Naturalist 138, 1991, pp. 1315-1341.
+Equal numbers of founders and descendants live together in one new world. The index of their species, which all
+offspring inherit and no law reads, identifies the side. The side with more offspring is fitter. After Lenski, Rose,
+Simpson and Tadler, "Long-Term Experimental Evolution in Escherichia coli. I", American Naturalist 138, 1991,
+pp. 1315-1341.
 
-The laws of a world say which founders it has, and how a world file gets others (`Laws.founders`,
+The laws of a world list its founders, read genomes, and replace founders in a world file (`Laws.founders`,
 `Laws.sample_genomes`, `Laws.replace_founders`).
 """
 
@@ -33,7 +34,7 @@ from umwelt.sandbox.text import one_of
 LIVING = purpose("duel.living")
 FOUNDERS = purpose("duel.founders")
 DUEL_FIGURES = ("founders", "descendants", "more")
-"""The figures of an experiment's duel: the offspring of both sides, and how many more the descendants have."""
+"""Figures of a duel in an experiment: the offspring of founders and of descendants, and the difference."""
 FOUNDER_SIDE, DESCENDANT_SIDE, GAIN = "founders", "descendants", "gain"
 
 
@@ -43,25 +44,25 @@ class Row(TypedDict):
     tick: int
     group: str
     living: int
-    """Of plants, modules and seeds."""
+    """Number of living beings; for plants, modules and seeds."""
     births: int
-    """Since tick 0, those who have died included; of plants, buds and seeds."""
+    """Number of births since tick 0; for plants, of buds and seeds."""
     generation: int
-    """The highest among the living."""
+    """Highest generation among the living beings."""
 
 
 class Outcome(TypedDict):
-    """The result of one side of a duel."""
+    """The result of one side of a duel; `living` and `births` as in the last `Row`."""
 
     living: int
     births: int
     generation: int
-    """The highest that was ever measured."""
+    """Highest generation in any row."""
 
 
 @dataclass(frozen=True)
 class Genomes:
-    """One side of a duel: its name, and the genomes that its founders get in turn."""
+    """One side of a duel: its name, and the genomes that are assigned cyclically to its founders."""
 
     name: str
     genomes: Sequence[bytes]
@@ -69,7 +70,7 @@ class Genomes:
 
 @dataclass(frozen=True)
 class Duel:
-    """A new world in which two sides of a species compete; a side's name is the name of its founders' group."""
+    """A new world in which two sides of a species compete. `sides` has the species names of the two founder groups."""
 
     species: str
     world: WorldFile
@@ -77,10 +78,10 @@ class Duel:
 
 
 def load_moment(folder: Path, tick: int | None, option: str) -> tuple[WorldFile, Region]:
-    """Returns the world of a run and its state at a tick, by default that of the last snapshot.
+    """Returns the world file of a run and the state of the world at `tick` (None: at the last snapshot).
 
-    `option` is the option that asked for the tick, for error lines. Raises RunError for a tick that the run has not
-    reached, and for worlds whose founders have no genomes.
+    `option` is the command-line option that set the tick, for error messages. Raises RunError if the run has not
+    reached the tick, and if the world's founders have no genomes.
     """
     store = open_store(folder)
     if tick is not None and tick > (last := find_last_tick(store)):
@@ -96,7 +97,7 @@ def load_moment(folder: Path, tick: int | None, option: str) -> tuple[WorldFile,
 
 
 def find_duelling_species(world: WorldFile, region: Region) -> list[str]:
-    """Returns the species that behave, have founders, and live in a region that owns the torus."""
+    """Returns the species that have a behaviour, founders, and living beings in `region` (the full world)."""
     names = []
     for index, group in enumerate(world.laws.founders(world)):
         if group.behaviour and group.count:
@@ -107,7 +108,7 @@ def find_duelling_species(world: WorldFile, region: Region) -> list[str]:
 
 
 def sample_living_genomes(world: WorldFile, region: Region, species: str, count: int, seed: int) -> list[bytes]:
-    """Returns genomes of the living of a species, `count` of them at random (dice keyed by ids), or all."""
+    """Returns the genomes of up to `count` living beings of a species, drawn by dice (keyed by being id)."""
     assert world.laws.sample_genomes is not None
     ids, genomes = world.laws.sample_genomes(world, region, species)
     chosen = np.argsort(draws(ids, seed, LIVING), kind="stable")[:count]
@@ -115,7 +116,7 @@ def sample_living_genomes(world: WorldFile, region: Region, species: str, count:
 
 
 def sample_founder_genomes(world: WorldFile, species: str, count: int, seed: int) -> list[bytes]:
-    """Returns genomes of the founders of a species at tick 0, a random sample of `count`; one if all are the same."""
+    """Returns the genomes of up to `count` founders of a species, drawn by dice; one genome if all are the same."""
     groups = _groups_of(world, species)
     first = next(iter(groups.values()))
     table = generate_world(world).tables[first.table]
@@ -133,7 +134,7 @@ def count_founders(world: WorldFile, species: str) -> int:
 
 
 def _groups_of(world: WorldFile, species: str) -> dict[int, Founders]:
-    """The groups of founders of a species by their species index; WorldFileError if there are none."""
+    """Returns the groups of founders of a species, by species index. Raises WorldFileError if there are none."""
     groups = world.laws.founders(world)
     one_of(species, dict.fromkeys(group.species for group in groups), f"{world.source}: species")
     return {index: group for index, group in enumerate(groups) if group.species == species}
@@ -143,10 +144,10 @@ def _groups_of(world: WorldFile, species: str) -> dict[int, Founders]:
 
 
 def make_duel_world(world: WorldFile, species: str, first: Genomes, second: Genomes, each: int, seed: int) -> WorldFile:
-    """Returns the same world with another seed, and `each` founders of both sides in place of those of a species.
+    """Returns a copy of `world` with another seed, in which both sides replace the founders of `species`.
 
-    The sides are mixed, so that places, ids, ages and matter are drawn alike for both. All other groups are unchanged
-    and keep their index.
+    Each side has `each` founders. Both sides are placed as one mixed group, so that places, ids, ages and matter have
+    the same distribution. All other groups of founders are unchanged and keep their species index.
     """
     if first.name == second.name:
         raise WorldFileError(f'{world.source}: both sides are called "{first.name}": give them different names')
@@ -162,7 +163,7 @@ def make_duel_world(world: WorldFile, species: str, first: Genomes, second: Geno
 
 
 def make_garden_world(world: WorldFile, stage: GardenStage) -> WorldFile:
-    """Returns the world of a common garden, still with its own founders."""
+    """Returns a copy of `world` with the keys in `stage.set` changed; its founders are not yet replaced."""
     content = tomllib.loads(world.text)
     for key, value in stage.set.items():
         set_value(content, key, value, "garden.set:")
@@ -170,10 +171,10 @@ def make_garden_world(world: WorldFile, stage: GardenStage) -> WorldFile:
 
 
 def run_garden(world: WorldFile, region: Region, stage: GardenStage, seed: int) -> dict[str, float]:
-    """Measures the living of a region beside as many founders, in a new world with another seed.
+    """Measures genomes of living beings of `region` and equally many founders, in a new world with the seed `seed`.
 
-    Returns the mean of each measured column over the later half, `descendants.COLUMN` and `founders.COLUMN`, and the
-    difference `gain.COLUMN` (descendants minus founders). Empty if none of the species lives.
+    Returns the mean of each measured column over the second half, `descendants.COLUMN` and `founders.COLUMN`, and the
+    difference `gain.COLUMN` (descendants minus founders). Returns an empty dictionary if the species is extinct.
     """
     living = sample_living_genomes(world, region, stage.species, stage.each, seed)
     if not living:
@@ -196,14 +197,14 @@ def garden_figure_names(world: WorldFile, stage: GardenStage) -> list[str]:
 
 
 def _populate_garden(world: WorldFile, stage: GardenStage, living: list[bytes], seed: int) -> WorldFile:
-    """The world of a common garden with both sides."""
+    """Returns the world of a common garden, in which founders and descendants replace the founders of the species."""
     founders = sample_founder_genomes(world, stage.species, stage.each, seed)
     sides = Genomes(FOUNDER_SIDE, founders), Genomes(DESCENDANT_SIDE, living)
     return make_duel_world(make_garden_world(world, stage), stage.species, *sides, stage.each, seed)
 
 
 def _with_gains(columns: dict[str, float]) -> dict[str, float]:
-    """The figures of both sides, and their differences."""
+    """Returns those `columns` that belong to either side, and the differences (descendants minus founders)."""
     sides = {
         name: value for name, value in columns.items() if name.startswith((f"{FOUNDER_SIDE}.", f"{DESCENDANT_SIDE}."))
     }
@@ -213,9 +214,9 @@ def _with_gains(columns: dict[str, float]) -> dict[str, float]:
 
 
 def run_duel(world: WorldFile, ticks: int, every: int, on_tick: Callable[[int], None] | None = None) -> list[Row]:
-    """Runs a world from tick 0; returns a row for each group of founders at every `every` ticks and at the last one.
+    """Runs a world from tick 0; returns a row for each group of founders every `every` ticks and at the last tick.
 
-    `on_tick` is called with each tick. Births are counted as they happen.
+    `on_tick` is called with each tick.
     """
     region = begin(world)
     region.births = []
@@ -251,7 +252,7 @@ def _measure_groups(region: Region, groups: list[str], group_of_species: np.ndar
 
 
 def summarize_side(rows: Sequence[Row], side: str) -> Outcome:
-    """Returns the result of one side: living and births at the end, and the highest generation."""
+    """Returns the result of one side: living beings and births at the end, and the highest generation."""
     side_rows = [row for row in rows if row["group"] == side]
     end = max(side_rows, key=lambda row: row["tick"])
     highest = max(row["generation"] for row in side_rows)
@@ -259,7 +260,10 @@ def summarize_side(rows: Sequence[Row], side: str) -> Outcome:
 
 
 def sign_test_chance(more: int, fewer: int) -> float:
-    """Returns how probable an outcome at least as one-sided is if both sides are alike: the two-sided sign test."""
+    """Returns the p value of the two-sided sign test.
+
+    It is the probability of a result at least as one-sided as `more` to `fewer` if both sides are equally fit.
+    """
     count = more + fewer
     tail = sum(math.comb(count, successes) for successes in range(min(more, fewer) + 1))
     return min(1.0, 2 * tail / 2**count)
@@ -271,10 +275,10 @@ def sign_test_chance(more: int, fewer: int) -> float:
 def run_duels(
     duels: Sequence[Duel], ticks: int, every: int, processes: int = 0, on_tick: Callable[[int, int], None] | None = None
 ) -> list[list[Row]]:
-    """Runs duels at the same time in so many processes of one thread; returns the rows of each duel, in their order.
+    """Runs duels in parallel in `processes` single-threaded processes; returns the rows of each duel, in order.
 
-    With 0 processes, one a core, as far as memory allows. `on_tick` is called with the number of a duel and its tick.
-    Raises the error of any duel; no process is left behind.
+    With 0 processes, uses one per core, as far as memory allows. `on_tick` is called with the index of a duel and its
+    tick. Raises the error of any duel that fails; all processes are ended in any case.
     """
     jobs = [(duel.world.text, duel.world.source, duel.world.name, ticks, every) for duel in duels]
     count = choose_process_count([duel.world for duel in duels], processes)
@@ -289,6 +293,10 @@ async def _run_all(flow: Flow, jobs: Sequence[tuple[str, str, str, int, int]]) -
 
 @task("duel.run")
 def duel_job(job: tuple[str, str, str, int, int], say: Callable[[int], None]) -> list[Row]:
-    """The task of a worker: one duel. `job`: the world's text, source and name, ticks, and ticks between rows."""
+    """Runs one duel; the task of a worker.
+
+    `job` contains the world file's text, source and name, the number of ticks, and the ticks between rows. `say` is
+    called with each tick.
+    """
     text, source, name, ticks, every = job
     return run_duel(parse_world(text, source, name), ticks, every, say)

@@ -1,4 +1,4 @@
-"""Outcomes of an experiment's runs, and whether they are as expected. No I/O."""
+"""The outcomes of an experiment's runs, and the judgement of its expectations by them. No I/O."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from umwelt.sandbox.text import one_line
 
 Statistic = Callable[[np.ndarray], Any]
 FULL_FROM = 10_000
-"""Values from here on are printed without decimals."""
+"""Absolute value from which numbers are formatted without decimals."""
 
 ENDS: dict[str, Statistic] = {
     "start": lambda values: values[0],
     "end": lambda values: values[-1],
     "rise": lambda values: values[-1] - values[0],
 }
-"""Statistics of a column's first and last values; NaN where nothing was measured at that end."""
+"""Statistics of a column's first and last values; NaN if the value used is missing."""
 OVERALL: dict[str, Statistic] = {
     "mean": np.mean,
     "min": np.min,
@@ -30,19 +30,22 @@ OVERALL: dict[str, Statistic] = {
     "range": np.ptp,
     "dispersion": lambda values: values.var() / values.mean() if values.mean() else np.nan,
 }
-"""Statistics of all values but NaN. The index of dispersion is about 1 where counts vary by chance alone."""
+"""Statistics of all values except NaN. `dispersion`, the variance divided by the mean, is about 1 for random counts."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished trial: its measured columns, with NaN where nothing was measured, and the figures of the whole run."""
+    """A finished trial: its measured columns, with NaN for missing values, and its figures."""
 
     trial: Trial
     columns: Mapping[str, np.ndarray]
     figures: Mapping[str, float]
 
     def value(self, name: str, first: int = 0, until: int | None = None) -> float:
-        """Returns an outcome by name: a figure, or a statistic of a column over the ticks from `first` to `until`."""
+        """Returns the outcome called `name`: a figure, or a statistic of a column; NaN if there is none.
+
+        Statistics use the measurements at ticks from `first` to `until`, inclusive (None: the end of the run).
+        """
         if name in self.figures:
             return float(self.figures[name])
         column, _, statistic = name.rpartition(".")
@@ -58,7 +61,10 @@ class Run:
 
 
 def analyse(trial: Trial, columns: Mapping[str, np.ndarray], figures: Mapping[str, float], names: Sequence[str]) -> Run:
-    """Returns a run with the figures of the analyses in `names`."""
+    """Returns a run with `figures` and those of the analyses in `names`.
+
+    Raises WorldFileError if an analysis needs a column that was not measured.
+    """
     all_figures = dict(figures)
     for name in names:
         try:
@@ -71,9 +77,9 @@ def analyse(trial: Trial, columns: Mapping[str, np.ndarray], figures: Mapping[st
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of an expectation: the runs that it judges, the value of each, and how many satisfy it.
+    """The judgement of an expectation: the runs judged, the value of each, and how many satisfy it and have to.
 
-    A figure of all runs together has one value, and no runs.
+    For a figure across all runs, `values` has one entry and `runs` is empty.
     """
 
     expectation: Expectation
@@ -89,7 +95,7 @@ class Finding:
 
     @property
     def bounds(self) -> str:
-        """The bounds as a text."""
+        """Text of the expectation's bounds, such as "above 0"."""
         expectation = self.expectation
         if expectation.between is not None:
             return f"{expectation.between[0]:g} to {expectation.between[1]:g}"
@@ -98,7 +104,7 @@ class Finding:
 
     @property
     def summary(self) -> str:
-        """Median and range of the values as a text."""
+        """Text of the median and range of the values."""
         known = [value for value in self.values if not np.isnan(value)]
         if not known:
             return "nothing measured"
@@ -107,12 +113,15 @@ class Finding:
 
 
 def _format(value: float) -> str:
-    """Formats a value with four digits, or with all digits before the point."""
+    """Formats `value` with four significant digits, or from `FULL_FROM` on as a whole number."""
     return f"{value:,.0f}" if abs(value) >= FULL_FROM else f"{value:.4g}"
 
 
 def analyse_across(runs: Sequence[Run], names: Sequence[str]) -> dict[str, float]:
-    """Returns the figures of all runs together, of the analyses in `names`."""
+    """Returns the figures across all runs that the analyses in `names` compute.
+
+    Raises WorldFileError if an analysis needs a varied key that the points lack.
+    """
     rows = [{**run.trial.values, **run.figures} for run in runs]
     figures: dict[str, float] = {}
     for name in names:
@@ -125,7 +134,7 @@ def analyse_across(runs: Sequence[Run], names: Sequence[str]) -> dict[str, float
 
 
 def judge(experiment: Experiment, runs: Sequence[Run]) -> list[Finding]:
-    """Returns the result of each expectation; in the quick form, of those that are marked for it."""
+    """Returns the judgement of each expectation; in the quick form, only of those with `quick = true`."""
     across = analyse_across(runs, experiment.file.across)
     expectations = [one for one in experiment.file.expect if one.quick or not experiment.quick]
     return [_judge(expectation, runs, experiment.points, across) for expectation in expectations]
@@ -154,7 +163,10 @@ def _judge(
 
 
 def outcome_rows(experiment: Experiment, runs: Sequence[Run], findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """Returns a row for each run: point, seed, plotted outcomes, figures, and expectations by their texts."""
+    """Returns a row for each run: varied keys, seed, plotted outcomes, figures, and the values judged by expectations.
+
+    The latter have the expectation's text `says` as their key.
+    """
     plotted = list(dict.fromkeys(name for plot in experiment.file.plots for name in plot.outcomes))
     rows = {
         run.trial.name: {

@@ -1,4 +1,7 @@
-"""From an experiment's file (schema.py) to trials: one run for each point of the varied keys and each seed."""
+"""Turns an experiment file (schema.py) into trials: one run for each point of the varied keys and each seed.
+
+A point is one combination of values of the varied keys.
+"""
 
 import hashlib
 import itertools
@@ -30,20 +33,20 @@ from umwelt.sandbox.text import one_line, one_of, prefix_errors
 
 MAX_TRIALS, MAX_COMMANDS = 10_000, 1_000_000
 FINGERPRINT_TICKS = 16
-"""The state of a small world after so many ticks identifies its laws."""
+"""Number of ticks after which the digest of a small world is taken, to identify its laws."""
 SCATTER = purpose("experiment.scatter")
 COMMANDS_PREFIX = "commands."
 KEYS_PLACE = "set, vary or points:"
-"""How error lines call the place of a key that a file sets."""
+"""Description, in error messages, of the places where an experiment file sets keys of the world file."""
 STAGES = ("duel", "garden")
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One run of an experiment: a point, a seed, and all that is done and measured."""
+    """One run of an experiment: its point, seed, world, commands and measurements."""
 
     point: int
-    """The number of the point, from 0."""
+    """Index of the point; its values are `values`."""
     values: Values
     seed: int
     world: WorldFile
@@ -51,20 +54,20 @@ class Trial:
     every: int
     measures: tuple[str, ...]
     due: tuple[ScheduledCommand, ...] = field(repr=False)
-    """The commands, in their order."""
+    """The commands, in order of execution."""
     duel: DuelStage | None
     garden: GardenStage | None
     fingerprint: int
-    """Digest of a small world of these laws after some ticks."""
+    """Digest of a small world of the same laws after `FINGERPRINT_TICKS` ticks; it changes if the laws change."""
 
     @property
     def name(self) -> str:
-        """The name of its results."""
+        """Name of the trial's results: point index and seed."""
         return f"{self.point}-{self.seed}"
 
     @property
     def key(self) -> str:
-        """Identifies the trial and its laws: results with another key are not reused."""
+        """Hash of all that the results depend on, including the laws; results with another key are not reused."""
         parts: tuple[Any, ...] = (self.world.text, self.ticks, self.every, self.measures, self.due, self.duel)
         measures = self.measures if self.garden is None else (*self.measures, *self.garden.measures)
         parts += tuple(source for name in measures if (source := measure_source(name)))
@@ -74,7 +77,7 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """A checked experiment: its file, and its trials in order."""
+    """A validated experiment: the file's content, its points, and its trials ordered by point and seed."""
 
     name: str
     source: str
@@ -85,13 +88,16 @@ class Experiment:
 
 
 def bundled_experiments() -> dict[str, Path]:
-    """Returns the experiments that come with Umwelt, by name."""
+    """Returns the paths of the experiments included in Umwelt, by name."""
     folder = Path(str(resources.files("umwelt.worlds"))) / "experiments"
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 def read_experiment(name_or_path: str, quick: bool = False) -> Experiment:
-    """Reads and checks an experiment: a bundled name, or the path of a .toml file. Raises WorldFileError."""
+    """Reads and validates an experiment, given the name of a bundled one or the path of a .toml file.
+
+    Raises WorldFileError if it cannot be read or contains a mistake.
+    """
     known = bundled_experiments()
     path = Path(name_or_path)
     if path.suffix != ".toml" and not path.is_file():
@@ -108,9 +114,9 @@ def read_experiment(name_or_path: str, quick: bool = False) -> Experiment:
 
 
 def plan_experiment(file: ExperimentFile, path: Path, quick: bool) -> Experiment:
-    """Returns the trials of a file, all of which can be run and judged. Raises WorldFileError for any mistake.
+    """Returns the experiment that `file` describes, with its trials. Raises WorldFileError for any mistake.
 
-    In the quick form, mistakes of the whole experiment are found too.
+    `path` locates world files beside the experiment file. With `quick`, the full form is validated too.
     """
     if quick:
         plan_experiment(file, path, quick=False)
@@ -142,7 +148,7 @@ def plan_experiment(file: ExperimentFile, path: Path, quick: bool) -> Experiment
     for world in worlds:
         _check_stages(file, world)
     judged = file
-    if quick:  # a quick form draws whatever plots it can
+    if quick:  # plots are not validated: the quick form draws those that it can
         expect = [expectation for expectation in file.expect if expectation.quick]
         judged = msgspec.structs.replace(file, duel=whole.duel, garden=whole.garden, expect=expect, plots=[])
     validation.check(judged, points, None if quick else len(seeds), worlds)
@@ -220,7 +226,7 @@ def _check_stages(file: ExperimentFile, world: WorldFile) -> None:
 
 
 def _with_commands(file: ExperimentFile, values: Values) -> ExperimentFile:
-    """Returns the file with other values in its commands."""
+    """Returns `file` with the values of its commands replaced; `values` has keys such as "commands.0.do.count"."""
     if not values:
         return file
     content = msgspec.to_builtins(file)
@@ -230,9 +236,9 @@ def _with_commands(file: ExperimentFile, values: Values) -> ExperimentFile:
 
 
 def _due(file: ExperimentFile, world: WorldFile) -> list[ScheduledCommand]:
-    """Returns all commands of a trial in their order, checked against its world."""
+    """Returns all commands of a trial in order of execution, validated against its world."""
     planned: list[tuple[int, int, bytes]] = []
-    """Tick, number of the treatment, encoded command."""
+    """Tuples of tick, index of the treatment, and encoded command."""
     for number, treatment in enumerate(file.commands):
         place = f"commands[{number}]"
         until = file.ticks if treatment.until is None else min(treatment.until, file.ticks)
@@ -264,7 +270,7 @@ def _encode_command(world: WorldFile, content: Values) -> bytes:
 
 
 def _scatter(world: WorldFile, area: tuple[int, int, int, int], content: Values, tick: int, number: int) -> bytes:
-    """Returns a command at a cell of an area, drawn by dice. The area may reach over the seams of the torus."""
+    """Returns an encoded command at a cell of `area`, drawn by dice. The area can extend across the torus edges."""
     top, left, height, width = area
     common = world.common
     if not (0 < height <= common.height and 0 < width <= common.width):

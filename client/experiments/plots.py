@@ -1,4 +1,4 @@
-"""The plots of an experiment, all on one page, drawn with matplotlib."""
+"""Draws the plots of an experiment on one page, with matplotlib."""
 
 import re
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ RUN_ALPHA = 0.45
 
 
 def draw_page(path: Path, experiment: Experiment, runs: Sequence[Run]) -> None:
-    """Writes the page of an experiment's plots as a PNG file."""
+    """Draws all plots of `experiment` from `runs` and writes them to `path` as one PNG file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -57,7 +57,11 @@ def _label_axis(axis: Any, plot: Plot) -> None:
 
 
 def _draw_columns(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]) -> None:
-    """Draws a thin line for each run. Colours tell columns apart and line styles points; of one column, both points."""
+    """Draws a thin line for each column of each run.
+
+    Colours distinguish columns, and line styles distinguish points; if there is only one column, both distinguish
+    points.
+    """
     labelled: set[str] = set()
     for run in runs:
         x = run.columns.get(plot.x)
@@ -84,7 +88,10 @@ def _draw_columns(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[
 
 
 def _draw_outcomes(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]) -> None:
-    """Draws a dot for each run over its point or over another outcome, and a dash for the median."""
+    """Draws a dot for each outcome of each run, and a dash for the median of the runs at the same x.
+
+    The x coordinate is `plot.x` (a varied key or another outcome), by default the number of the run's point.
+    """
     for at, name in enumerate(plot.outcomes):
         values = np.array([run.value(name) for run in runs])
         if plot.x != "tick":
@@ -102,7 +109,7 @@ def _draw_outcomes(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence
 
 
 def _draw_curves(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[Run]) -> None:
-    """Draws a line for each run through its outcomes. Colours tell points apart."""
+    """Draws a line for each run through its outcomes, at the x coordinates `plot.at`. Colours distinguish points."""
     labelled: set[str] = set()
     for run in runs:
         label = _describe_point(run.trial.values) or "a run each"
@@ -120,7 +127,7 @@ def _draw_curves(axis: Any, plot: Plot, experiment: Experiment, runs: Sequence[R
 
 
 def _escape(text: str) -> str:
-    """Escapes $, which would begin a formula in matplotlib."""
+    """Escapes each $ in `text`, which would start a formula in matplotlib."""
     return text.replace("$", r"\$")
 
 
@@ -129,7 +136,7 @@ def _number(value: Any) -> float:
 
 
 def _describe_point(values: dict[str, Any]) -> str:
-    """Describes a point by the last words of its keys; keys with the same last word share one entry."""
+    """Returns a text for a point: the last part of each key and its value; keys with the same last part are joined."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for key, value in values.items():
         groups.setdefault(key.rpartition(".")[2], []).append((key, str(value)))

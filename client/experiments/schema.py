@@ -1,4 +1,6 @@
-"""The file of an experiment: which worlds are run, what is done to them, what is measured, and what is expected.
+"""The schema of an experiment file: worlds, commands, measures, expectations and plots.
+
+An example with all sections:
 
     world = "meadow"
     ticks = 30000
@@ -9,15 +11,15 @@
     width = 256
     [vary]                                       # every combination of these; or [[points]], each a table of keys
     "founders.4.count" = [0, 95]
-    "commands.0.do.count" = [50, 100]            # keys that begin with "commands." are of this file
-    [[commands]]                                 # commands to the world, given again and again
+    "commands.0.do.count" = [50, 100]            # keys that begin with "commands." change this file's commands
+    [[commands]]                                 # commands that are repeated every 20 ticks
     every = 20
     do = {command = "drop", substance = "sugar", count = 50}
-    over = [4, 4, 8, 8]                          # at a cell of this area, drawn each time; or y and x in `do`
+    over = [4, 4, 8, 8]                          # at a random cell of this area each time; or give y and x in `do`
     [duel]                                       # descendants against founders, see duel.py
     at = 20000
     species = ["grazer", "hunter"]
-    [garden]                                     # both measured in one new world: differences are inherited
+    [garden]                                     # both measured in one new world, so differences are inherited
     at = 30000
     species = "grazer"
     measures = ["state"]
@@ -26,16 +28,17 @@
     says = "more grazers where there are hunters"
     value = "grazer.end"                         # COLUMN.STATISTIC: start, end, rise, mean, min, max, range or
                                                  # dispersion (variance / mean); or a figure of [duel], of [garden],
-                                                 # of analyses = ["hunters_lag"] of each run (analyses.py), or of
-                                                 # across = ["matching"], of all runs together (across_runs.py)
+                                                 # of an analysis of each run, as in analyses = ["hunters_lag"]
+                                                 # (analyses.py), or of an analysis across all runs, as in
+                                                 # across = ["matching"] (across_runs.py)
     above = 0
     in_runs = 18
     where = {"founders.4.count" = 95}            # only at these points
-    against = {"founders.4.count" = 0}           # the difference to the run that is otherwise the same
+    against = {"founders.4.count" = 0}           # judge the difference to the run that is otherwise the same
     [[plots]]
     title = "monsters"
     columns = ["grazer", "hunter"]
-    [quick]                                      # what --quick replaces
+    [quick]                                      # replacements for --quick
     ticks = 200
 
 Every mistake in a file is reported before the first run (plan.py, validation.py).
@@ -52,18 +55,25 @@ Values = dict[str, Any]
 
 
 class Treatment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Commands that are given again and again, from the tick `first` to before `until`."""
+    """Commands that are repeated: at the tick `first`, then every `every` ticks, before the tick `until`.
+
+    `do` is one command or several, each a table with the key `command` and the command's fields. `until` None means
+    the end of the run.
+    """
 
     do: dict[str, Any] | list[dict[str, Any]]
     first: int = 0
     until: int | None = None
     every: int = 1
     over: tuple[int, int, int, int] | None = None
-    """Area `[y, x, height, width]`: each time, the commands act on a cell of it that dice draw."""
+    """Area `[y, x, height, width]`; each command acts on a cell of it, drawn by dice. None: the commands give cells."""
 
 
 class DuelStage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A common-garden duel of the living of a tick against the founders, as `umwelt duel` runs it."""
+    """A common-garden duel between the beings living at the tick `at` and the founders, as in `umwelt duel`.
+
+    For each of `species`, `each` beings of both sides live in a new world for `ticks` ticks.
+    """
 
     at: int
     species: list[str]
@@ -72,10 +82,12 @@ class DuelStage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class GardenStage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The living of a tick and as many founders, measured in one new world: what differs there is inherited.
+    """A common garden: beings living at the tick `at` and equally many founders, measured in one new world.
 
-    `set` changes keys of that world. The figures are `garden.descendants.COLUMN` and `garden.founders.COLUMN`, means
-    over its later half, and `garden.gain.COLUMN`, their difference.
+    Both sides have the same environment, so differences between them are inherited. `set` changes keys of the new
+    world's file; the world runs for `ticks` ticks with measurements every `every` ticks. The figures are
+    `garden.descendants.COLUMN` and `garden.founders.COLUMN`, means over the second half, and their difference
+    `garden.gain.COLUMN`.
     """
 
     at: int
@@ -88,11 +100,13 @@ class GardenStage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Expectation(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A bound on an outcome of each run: `COLUMN.STATISTIC`, or a figure of an analysis.
+    """A bound on an outcome of each run: `value` is `COLUMN.STATISTIC`, or a figure of a stage or an analysis.
 
-    With `against` the outcome is the difference to the run of the same seed at another point: the only one with those
-    values, or the one that agrees in all keys that neither `where` nor `against` names. `first` and `until` limit the
-    ticks that a statistic is taken over. `quick` tells whether quick runs are judged by it too.
+    `where` selects the points to judge by values of varied keys. With `against`, the judged value is the difference to
+    the run of the same seed at another point: the only point with the values in `against`, or else the one of these
+    that also agrees in all keys that neither `where` nor `against` contains. `in_runs` is the number of runs that must
+    satisfy the bound (None: all). `first` and `until` limit the ticks of a statistic. `quick` is whether the
+    expectation applies to the quick form too.
     """
 
     says: str
@@ -108,17 +122,17 @@ class Expectation(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     quick: bool = False
 
     def holds(self, value: float) -> bool:
-        """Returns whether a value is within the bounds."""
+        """Returns whether `value` is within the bounds."""
         if self.between is not None and not self.between[0] <= value <= self.between[1]:
             return False
         return (self.above is None or value > self.above) and (self.below is None or value < self.below)
 
 
 class Plot(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A plot: columns over time or over another column, a line a run; or outcomes, a dot a run.
+    """A plot of columns over time or over another column, with a line for each run; or of outcomes, with dots.
 
-    With `at`, one number for each outcome, the outcomes of a run are a line over those numbers. With `where`, only runs
-    of points with these values are drawn.
+    `at` has one number for each outcome; with it, the outcomes of a run are drawn as a line over these numbers. `where`
+    limits the plot to runs of points with these values.
     """
 
     title: str
@@ -134,7 +148,7 @@ class Plot(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Quick(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What the quick form replaces."""
+    """The values that replace those of the experiment in its quick form (`--quick`); None replaces nothing."""
 
     ticks: int | None = None
     seeds: int | list[int] | None = None
@@ -147,20 +161,20 @@ class Quick(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class ExperimentFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The content of an experiment's file."""
+    """The content of an experiment file; the module's docstring has an example."""
 
     world: str
     ticks: int
     measures: list[str]
     summary: str = ""
     source: str = ""
-    """The publication, or the reasoning, that the expectations come from."""
+    """Publication or reasoning on which the expectations are based."""
     seeds: int | list[int] = 1
     every: int = 100
     analyses: list[str] = []
-    """Names of analyses that give figures of each run."""
+    """Names of the analyses of each run, from `analyses.ANALYSES`."""
     across: list[str] = []
-    """Names of analyses that give figures of all runs together."""
+    """Names of the analyses across all runs, from `across_runs.ACROSS`."""
     set: Values = {}
     vary: dict[str, list[Any]] = {}
     points: list[Values] = []
@@ -173,12 +187,12 @@ class ExperimentFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 def matches(point: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Returns whether a point has all these values."""
+    """Returns whether `point` has all the keys of `wanted`, with the same values."""
     return all(key in point and point[key] == value for key, value in wanted.items())
 
 
 def find_partner(expectation: Expectation, point: Values, points: Sequence[Values]) -> int | None:
-    """Returns the number of the point that `against` compares a point with; None unless there is exactly one."""
+    """Returns the index of the point with which `expectation.against` compares `point`; None if it is ambiguous."""
     partners = [number for number, other in enumerate(points) if matches(other, expectation.against) and other != point]
     if len(partners) > 1:
         named = {*expectation.where, *expectation.against}
@@ -188,6 +202,6 @@ def find_partner(expectation: Expectation, point: Values, points: Sequence[Value
 
 
 def select_points(expectation: Expectation, points: Sequence[Values]) -> list[int]:
-    """Returns the numbers of the points that an expectation judges: those of `where`, but for those of `against`."""
+    """Returns the indices of the points that an expectation judges: those that match `where` but not `against`."""
     selected = [number for number, point in enumerate(points) if matches(point, expectation.where)]
     return [number for number in selected if not (expectation.against and matches(points[number], expectation.against))]

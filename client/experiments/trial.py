@@ -1,7 +1,7 @@
-"""One run of an experiment, with checkpoints, so that an interrupted run continues where it was.
+"""Runs the trials of an experiment, with checkpoints from which an interrupted trial continues.
 
-A checkpoint is a snapshot, and then a file that names it and holds the rows so far; without that file it does not
-count. A run that continues from a checkpoint gives the same result as one that was never interrupted.
+A checkpoint consists of a snapshot and of a file, written afterwards, with its tick and the rows so far. A snapshot
+without that file is ignored. A trial that continues from a checkpoint has the same result as an uninterrupted one.
 """
 
 import shutil
@@ -40,7 +40,10 @@ Row = dict[str, int | float]
 
 
 class Job(msgspec.Struct):
-    """A trial as it is sent to a worker; `folder` is that of its checkpoints."""
+    """A trial in the form that is sent to a worker; `folder` is the folder of its checkpoints.
+
+    `text`, `source` and `name` are those of the world file; `due` has tick, number and content of each command.
+    """
 
     key: str
     text: str
@@ -57,7 +60,7 @@ class Job(msgspec.Struct):
 
 
 class Result(NamedTuple):
-    """The result of a run: a row for each measurement, figures of the whole run, and the digest at its end."""
+    """The result of a trial: a row for each measurement, its figures, and the digest of the world at the end."""
 
     rows: list[Row]
     figures: dict[str, float]
@@ -65,7 +68,7 @@ class Result(NamedTuple):
 
 
 class Checkpoint(msgspec.Struct):
-    """What a checkpoint holds beside the snapshot of its tick; `key` is that of the trial."""
+    """The content of a checkpoint besides the snapshot at `tick`; `key` is the trial's key."""
 
     key: str
     tick: int
@@ -74,7 +77,7 @@ class Checkpoint(msgspec.Struct):
 
 
 def make_job(trial: Trial, folder: Path) -> Job:
-    """Returns the job of a trial; `folder` is for its checkpoints."""
+    """Returns the job of a trial; `folder` is the folder of its checkpoints."""
     world = trial.world
     due = [(command.tick, command.number, command.content) for command in trial.due]
     return Job(
@@ -94,7 +97,10 @@ def make_job(trial: Trial, folder: Path) -> Job:
 
 @task("experiment.run")
 def run_job(job: Job, say: Callable[[int], None]) -> Result:
-    """The task of a worker: runs a trial to its end, from its checkpoint if there is one. `say` gets each tick."""
+    """Runs a trial to its end, from its checkpoint if there is one; the task of a worker.
+
+    `say` is called with each tick.
+    """
     world = parse_world(job.text, job.source, job.name)
     region, checkpoint = _load_checkpoint(job, world) or (begin(world), Checkpoint(job.key, 0, [], {}))
     replay = Replay(world, region, [ScheduledCommand(*command) for command in job.due if command[0] >= region.tick])
@@ -120,9 +126,9 @@ def run_job(job: Job, say: Callable[[int], None]) -> Result:
 
 
 async def all_runs(flow: Flow, jobs: Sequence[Job], ended: Callable[[int, Result], None]) -> None:
-    """The workflow of an experiment: all its runs at the same time.
+    """Runs all trials of an experiment in parallel; a workflow.
 
-    `ended` is called with the number and the result of each run as it ends.
+    `ended` is called with the index and the result of each trial when it ends.
     """
 
     async def run(number: int) -> tuple[int, Result]:
@@ -142,12 +148,12 @@ def _has(checkpoint: Checkpoint, prefix: str) -> bool:
 
 
 def _other_seed(world: WorldFile) -> int:
-    """The seed of the worlds in which descendants and founders are compared."""
+    """Returns the seed of the new worlds in which descendants and founders are compared."""
     return world.common.seed + SEED_DISTANCE
 
 
 def _save_checkpoint(job: Job, world: WorldFile, region: Region, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint, and removes the one before it."""
+    """Writes a checkpoint of the trial and removes the previous one."""
     folder = Path(job.folder)
     with report_disk_errors(folder, "--to"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -163,7 +169,7 @@ def _save_checkpoint(job: Job, world: WorldFile, region: Region, checkpoint: Che
 
 
 def _load_checkpoint(job: Job, world: WorldFile) -> tuple[Region, Checkpoint] | None:
-    """Returns the world at the last checkpoint of this trial; None if there is no complete one."""
+    """Returns the world and the content of the last checkpoint of this trial; None if there is no complete one."""
     folder = Path(job.folder)
     try:
         checkpoint = msgspec.json.decode((folder / ROWS).read_bytes(), type=Checkpoint)
@@ -178,9 +184,9 @@ def _load_checkpoint(job: Job, world: WorldFile) -> tuple[Region, Checkpoint] | 
 
 
 def _run_duels(world: WorldFile, region: Region, stage: DuelStage) -> dict[str, float]:
-    """Returns the offspring of founders and descendants of each species, and how many more the descendants have.
+    """Runs a duel for each species; returns the offspring of founders and descendants, and the difference.
 
-    An extinct species has lost: the difference is then -1.
+    For an extinct species, only the difference is returned, as -1.
     """
     figures: dict[str, float] = {}
     seed = _other_seed(world)

@@ -1,6 +1,7 @@
-"""Checks, before the first run, that the expectations of an experiment can be judged and its plots be drawn.
+"""Checks, before the first run, that an experiment's expectations can be judged and its plots can be drawn.
 
-Measures, analyses and gardens return the same names at all times, so worlds at tick 0 tell which names there will be.
+Measures, analyses and gardens return the same names at all ticks, so the names are determined by measuring worlds at
+tick 0.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,15 +29,16 @@ from umwelt.sandbox.errors import WorldFileError
 from umwelt.sandbox.text import one_of
 
 SAMPLES = 20
-"""An analysis is tried with so many made-up measurements, to see which columns it reads."""
+"""Number of artificial measurements with which an analysis is called, to record the columns that it reads."""
 
 
 def check(
     file: ExperimentFile, points: Sequence[Values], runs_a_point: int | None, worlds: Sequence[WorldFile]
 ) -> None:
-    """Raises WorldFileError for a mistake in the analyses, plots and expectations of a file.
+    """Raises WorldFileError for any mistake in the analyses, plots and expectations of `file`.
 
-    `worlds` has one world for each point. Without `runs_a_point`, numbers of runs are not checked.
+    `worlds` has one world for each point. If `runs_a_point` is None, `in_runs` and ticks of expectations are not
+    checked.
     """
     known = KnownNames(file, points, worlds)
     for number, plot in enumerate(file.plots):
@@ -63,7 +65,10 @@ def check(
 
 
 class KnownNames:
-    """The names of columns and figures. The points' worlds are measured one by one, as long as a name is missing."""
+    """The names of the columns and figures that the runs of an experiment will have.
+
+    The worlds of the points are measured one after another, only until a requested name is known.
+    """
 
     def __init__(self, file: ExperimentFile, points: Sequence[Values], worlds: Sequence[WorldFile]):
         self._file, self._left = file, list(worlds)
@@ -83,13 +88,13 @@ class KnownNames:
             self.figures_across |= set(_figures_across(name, points, self.figures))
 
     def need_column(self, name: str, place: str) -> None:
-        """Raises WorldFileError if no measure returns this column."""
+        """Raises WorldFileError if no measure returns the column `name`."""
         while name not in self._columns and self._left:
             self._measure_next_world()
         one_of(name, sorted(self._columns), place)
 
     def need_outcome(self, name: str, place: str) -> None:
-        """Raises WorldFileError if this is neither a figure nor a statistic of a column."""
+        """Raises WorldFileError if `name` is neither a figure of each run nor a statistic of a column."""
         stage = f"{name.partition('.')[0]}."
         column, _, last = name.rpartition(".")
         if name in self.figures_across:
@@ -107,7 +112,7 @@ class KnownNames:
 
 
 def _columns_of(world: WorldFile, measures: Sequence[str]) -> set[str]:
-    """Returns the names of the columns that measures return of a world."""
+    """Returns the names of the columns that `measures` return for `world`."""
     region, columns = begin(world), set[str]()
     for name in measures:
         try:
@@ -119,7 +124,7 @@ def _columns_of(world: WorldFile, measures: Sequence[str]) -> set[str]:
 
 
 class _RecordingColumns(dict[str, np.ndarray]):
-    """Columns of ones, which come to hold every name that an analysis reads."""
+    """A mapping that creates a column of ones for every missing name that an analysis reads."""
 
     def __missing__(self, name: str) -> np.ndarray:
         self[name] = np.ones(SAMPLES)
@@ -127,7 +132,7 @@ class _RecordingColumns(dict[str, np.ndarray]):
 
 
 class _RecordingRow(dict[str, Any]):
-    """A point's values; the names of all others that are read are added to a set."""
+    """The values of a point as a row for analyses; names read with `get` are added to `names_read`."""
 
     def __init__(self, point: Values, names_read: set[str]):
         super().__init__(point)
@@ -173,7 +178,7 @@ def _check_where(wanted: Values, place: str, points: Sequence[Values]) -> None:
 
 
 def _check_ticks(expectation: Expectation, place: str, file: ExperimentFile) -> None:
-    """Raises WorldFileError if nothing is measured at the ticks from `first` to `until`."""
+    """Raises WorldFileError if no measurement falls within the ticks from `first` to `until` of `expectation`."""
     measured_at = {*range(0, file.ticks, file.every), file.ticks}
     first, until = expectation.first, expectation.until
     if not any(first <= tick <= (file.ticks if until is None else until) for tick in measured_at):

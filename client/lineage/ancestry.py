@@ -1,10 +1,14 @@
-"""The descent of all beings of a run: founders of the first snapshot, births of the journal, the living of the last.
+"""The descent of all beings of a run.
 
-Births are read a page at a time: genomes are compared with those of the clades' founders and dropped, so a being takes
-some tens of bytes, however long its genome is. Work proceeds by generations, never being by being.
+Founders are read from the first snapshot, births from the journal, and living beings from the last snapshot.
 
-phylotrackpy is not used: it needs every birth and death in order and keeps an object for each being, while a journal
-holds millions of births and no deaths. `write_phylogeny` (lineage.py) writes the ALife data standard, which it reads.
+Births are read in pages. Genomes are compared with those of the clades' founders and then discarded, so a being uses
+some tens of bytes regardless of the length of its genome. Arrays are processed by generation, without a loop over
+beings.
+
+phylotrackpy is not used, because it needs every birth and death in order and keeps an object for each being, while a
+journal contains millions of births and no deaths. It reads the ALife data standard, which `write_phylogeny`
+(lineage.py) writes.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,31 +38,31 @@ from umwelt.sandbox.units import SUBCELL_BITS
 PAGE_ROWS = 20_000
 MARKER_COUNT = 3
 NO_MARKER = -1000
-"""In place of a marker gene, where a genome has none."""
+"""Value that stands for a missing marker gene."""
 
 OnProgress = Callable[[int, int], None]
-"""Called with the number of births read so far, and of all births."""
+"""Function that is called with the number of births read so far and the number of all births."""
 
 
 @dataclass
 class CladeTable:
-    """Clades by number, parents before the clades that split off from them. All arrays have one entry a clade."""
+    """A table of clades, parents before the clades that split off from them. All arrays have one entry per clade."""
 
     parents: np.ndarray
-    """The clade it split off from; -1 for none."""
+    """Index of the clade from which the clade split off; -1 for none."""
     founders: np.ndarray
-    """The id of its first being."""
+    """Id of the clade's first being, its founder."""
     species: np.ndarray
-    """Index into the names of species."""
+    """Index into `Descent.species_names`."""
     first_ticks: np.ndarray
     last_ticks: np.ndarray
-    """The tick of the last birth."""
+    """Tick of the clade's last birth; `first_ticks` has that of its founder."""
     births: np.ndarray
     living: np.ndarray
     markers: np.ndarray
-    """The marker genes of its founder, `int16[clade, 3]`; `NO_MARKER` where there are none."""
+    """Marker genes of the clade's founder, `int16[clade, 3]`; `NO_MARKER` if it has none."""
     distances: np.ndarray
-    """The distance of its founder's genome from that of its parent's founder, 0 to 1; 0 without a parent."""
+    """Distance between the genomes of the clade's founder and of its parent's founder, 0 to 1; 0 without a parent."""
 
     def __len__(self) -> int:
         return len(self.parents)
@@ -66,27 +70,27 @@ class CladeTable:
 
 @dataclass
 class Descent:
-    """All beings of a run up to its last snapshot, in order of birth. All arrays have one entry a being."""
+    """All beings of a run up to its last snapshot, in order of birth. All arrays have one entry per being."""
 
     world: WorldFile
     last_tick: int
     species_names: list[str]
     ids: np.ndarray
     parents: np.ndarray
-    """The row of the parent; -1 if there is none, or none that is known."""
+    """Row of the parent; -1 if there is none or it is unknown."""
     ticks: np.ndarray
-    """Of birth; 0 for founders."""
+    """Tick of birth; 0 for founders."""
     y: np.ndarray
     x: np.ndarray
     species: np.ndarray
     clades: np.ndarray
     generations: np.ndarray
     born: np.ndarray
-    """False for founders."""
+    """Whether the being was born; False for founders."""
     living: np.ndarray
     clade_table: CladeTable
     unknown_count: int
-    """How many of the living have no journalled birth."""
+    """Number of living beings that are omitted, because they are neither founders nor have a birth in the journal."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -107,7 +111,8 @@ def read_descent(
 ) -> Descent:
     """Returns the descent of all beings of a run, or of one species. Raises RunError if births are not recorded.
 
-    A clade begins at a genetic distance of more than `drift`, and has at least `min_beings` beings.
+    A new clade begins at a genetic distance of more than `drift` from the clade's founder; branches with fewer than
+    `min_beings` beings are merged into the clade from which they split off.
     """
     recorded = world.common.births
     if not recorded:
@@ -143,7 +148,7 @@ def read_descent(
 
 
 def _beings_by_table(pieces: list[Piece], tables: list[str]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Yields the beings of a snapshot, table by table and piece by piece, with their cells `y` and `x`."""
+    """Yields pairs of a table's name and its columns for each piece of a snapshot, with the cells `y` and `x` added."""
     for piece in pieces:
         for table in tables:
             rows = piece.tables[table]
@@ -155,7 +160,7 @@ def _beings_by_table(pieces: list[Piece], tables: list[str]) -> Iterator[tuple[s
 
 
 def _select_species(beings: Mapping[str, np.ndarray], species: str, names: list[str]) -> dict[str, np.ndarray]:
-    """Returns the beings of a species, or all."""
+    """Returns the columns of `beings`, limited to one species unless `species` is empty."""
     if not species or "species" not in beings:
         return dict(beings)
     selected = beings["species"] == names.index(species)
@@ -163,7 +168,10 @@ def _select_species(beings: Mapping[str, np.ndarray], species: str, names: list[
 
 
 class DescentBuilder:
-    """Builds a `Descent` of founders and births, which are added in order: parents before, or with, their children."""
+    """Builds a `Descent` from founders and births.
+
+    Beings must be added in order: parents in the same call as their children or in an earlier one.
+    """
 
     def __init__(self, names: list[str], tables: list[str], drift: float):
         self._names = list(names)
@@ -174,11 +182,11 @@ class DescentBuilder:
 
     @property
     def count(self) -> int:
-        """The number of beings that were added."""
+        """The number of beings added so far."""
         return len(self._clade_of_id)
 
     def add_founders(self, table: str, beings: Mapping[str, np.ndarray], species: str) -> None:
-        """Adds the beings of a table in a piece of the first snapshot; of one species, or all."""
+        """Adds the beings of one table in one piece of the first snapshot, limited to `species` unless it is empty."""
         if "species" not in beings:
             beings = {**beings, "species": np.full(len(beings["id"]), self._species_index(table))}
         selected = _select_species(beings, species, self._names)
@@ -189,7 +197,7 @@ class DescentBuilder:
         self._add(page, np.full(count, genomes.shape[1]), genomes.ravel(), born=False)
 
     def add_births(self, rows: list[tuple[Any, ...]]) -> None:
-        """Adds births, rows as the journal has them. Raises ValueError or TypeError for rows that it cannot have."""
+        """Adds births, given as rows of the journal. Raises ValueError, TypeError or OverflowError for invalid rows."""
         import pyarrow as pa
 
         columns = list(zip(*rows, strict=True))
@@ -213,9 +221,13 @@ class DescentBuilder:
         return self._names.index(name)
 
     def _add(self, page: dict[str, np.ndarray], gene_counts: np.ndarray, genes: np.ndarray, born: bool) -> None:
-        """Adds beings; `genes` has their genomes one after the other, each with so many genes."""
+        """Adds beings with the columns of `page`.
+
+        `genes` is the concatenation of their genomes, and `gene_counts` the length of each; `born` is False for
+        founders.
+        """
         ids, count = page["id"], len(page["id"])
-        # a being that was placed by hand has no parent
+        # a being that was placed by a command has no parent
         parents = np.where(ids >> (KIND_BITS + TICK_BITS + PLACE_BITS) > 0, 0, page["parent_id"])
         if not count:
             return
@@ -240,7 +252,10 @@ class DescentBuilder:
         self._pages.append({**columns, "parent_id": parents, "clade": clades, "born": np.full(count, born)})
 
     def build(self, world: WorldFile, last_tick: int, living: np.ndarray, min_beings: int = MIN_BEINGS) -> Descent:
-        """Returns the descent of all beings that were added; `living` are the ids of those who live at the end."""
+        """Returns the descent of all beings added; `living` has the ids of the beings alive at `last_tick`.
+
+        Discards the builder's data; the builder cannot be used again.
+        """
         columns = {name: np.concatenate([page[name] for page in self._pages]) for name in self._pages[0]}
         self._pages.clear()
         order = np.lexsort((columns["id"], columns["tick"]))
@@ -271,7 +286,7 @@ class DescentBuilder:
     def _tabulate_clades(
         self, world: WorldFile, columns: Mapping[str, np.ndarray], lives: np.ndarray, min_beings: int
     ) -> tuple[np.ndarray, CladeTable]:
-        """Returns the clade of each being, and the table of clades. Small clades count as part of their parents."""
+        """Returns the clade of each being and the table of clades, after merging small clades into their parents."""
         clades, numbers = self._clades, columns["clade"]
         merged = merge_small_clades(clades.parents, np.bincount(numbers, minlength=len(clades)), min_beings)
         kept = np.flatnonzero(merged == np.arange(len(clades)))  # parents before the clades that split off from them
@@ -303,7 +318,7 @@ class DescentBuilder:
 
 
 def _markers_of(world: WorldFile, ids: np.ndarray, genomes: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns the marker genes of genomes, `int16[n, 3]`, by the tables that the ids name."""
+    """Returns the marker genes of `genomes`, `int16[n, 3]`; the table of each being follows from its id in `ids`."""
     markers = np.full((len(genomes), MARKER_COUNT), NO_MARKER, np.int16)
     if not world.laws.ids_name_tables:
         return markers
@@ -322,16 +337,17 @@ def _markers_of(world: WorldFile, ids: np.ndarray, genomes: Sequence[np.ndarray]
 
 
 def _rows_of(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Returns the rows that hold the wanted ids, -1 for those that are missing: `int64[n]`."""
+    """Returns the position in `ids` of each id in `wanted`, -1 if it is missing: `int64[n]`."""
     sorter = np.argsort(ids)
     rows = sorter[np.minimum(np.searchsorted(ids, wanted, sorter=sorter), len(ids) - 1)]
     return np.where(ids[rows] == wanted, rows, -1)
 
 
 def _depths(parents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns how many ancestors each row has, and its first one. `parents`: rows, -1 for none, without cycles.
+    """Returns the number of ancestors of each row, and its earliest ancestor (the row itself if it has no parent).
 
-    In each step every row jumps to where the row that it has reached has jumped to, so the jumps double in length.
+    `parents` has the row of each parent, -1 for none, without cycles. Computed by pointer doubling: each step doubles
+    the distance to the ancestor reached, so the number of steps is logarithmic in the depth.
     """
     reached = np.where(parents < 0, np.arange(len(parents)), parents)
     depths = (parents >= 0).astype(np.int32)
@@ -342,7 +358,7 @@ def _depths(parents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _split_by_depth(parents: np.ndarray) -> list[np.ndarray]:
-    """Returns rows in groups: those without parents, then their children, and so on."""
+    """Returns the rows grouped by number of ancestors: rows without parents first, then their children, and so on."""
     depths, _ = _depths(parents)
     order = np.argsort(depths, kind="stable")
     return np.split(order, np.cumsum(np.bincount(depths))[:-1])

@@ -1,12 +1,12 @@
-"""Clades, the branches of the tree of life: which being belongs to which, and in which order they are drawn. No I/O.
+"""Clades, the branches of the tree of life: assigns beings to clades, and lays out clades for drawing. No I/O.
 
-A child belongs to its parent's clade until its genome is further than `DRIFT` from that of the clade's founder; then it
-founds a new clade, which split off there. So a clade with all that split off from it is one branch, and one cut would
-cut it off. The distance is the mean difference of genes as a share of their range: Gower, "A General Coefficient of
-Similarity and Some of Its Properties", Biometrics 27, 1971. Most branches end soon: a branch with fewer than
-`MIN_BEINGS` beings counts as part of the clade that it split off from.
+A child belongs to its parent's clade unless its genome is further than `DRIFT` from that of the clade's founder; then
+it founds a new clade, which splits off from the parent's. So a clade with all clades that split off from it,
+directly or indirectly, is one branch of the tree. The distance is the mean difference of genes as a share of their
+range: Gower, "A General Coefficient of Similarity and Some of Its Properties", Biometrics 27, 1971. Most branches end
+soon, so a branch with fewer than `MIN_BEINGS` beings is merged into the clade from which it split off.
 
-The window receives three genes of each birth only, and tells clades apart by those (`window/panels/clades.py`).
+The window receives only three genes of each birth, and distinguishes clades by these (`window/panels/clades.py`).
 """
 
 from collections.abc import Sequence
@@ -20,19 +20,19 @@ GENE_RANGE = 255
 DRIFT = 0.001
 MIN_BEINGS = 12
 MAX_HALF_WIDTH, MIN_HALF_SHARE = 0.46, 0.09
-"""Half the width of the widest spindle in rows, and that of the thinnest as a share of it."""
+"""Half the width of the widest spindle, in rows, and the minimum width of a spindle as a share of the widest."""
 FIRST_HUE = 0.43
 START_WITH_BIRTHS = "begin a world with umwelt launch ... --set births=true"
 NO_BIRTHS = f"no births are recorded: {START_WITH_BIRTHS}"
 
 
 def clade_hue(number: int) -> float:
-    """Returns the hue (turns) of a clade by its number."""
+    """Returns the hue, in turns, of the clade with this number."""
     return (FIRST_HUE + GOLDEN * number) % 1.0
 
 
 class IdIndex:
-    """A map of many ids to numbers, `int64 -> int32`: sorted runs, which are merged as they grow."""
+    """A compact map from ids to numbers, `int64 -> int32`, stored as sorted arrays that are merged as they grow."""
 
     def __init__(self) -> None:
         self._runs: list[tuple[np.ndarray, np.ndarray]] = []
@@ -41,7 +41,7 @@ class IdIndex:
         return sum(len(ids) for ids, _ in self._runs)
 
     def add(self, ids: np.ndarray, numbers: np.ndarray) -> None:
-        """Adds ids that are not in the map yet."""
+        """Adds ids, which must not be in the map yet, and their numbers."""
         order = np.argsort(ids, kind="stable")
         run = ids[order].astype(np.int64), numbers[order].astype(np.int32)
         while self._runs and len(self._runs[-1][0]) <= 2 * len(run[0]):
@@ -53,7 +53,7 @@ class IdIndex:
             self._runs.append(run)
 
     def find(self, ids: np.ndarray) -> np.ndarray:
-        """Returns the numbers of ids, -1 for those that are not in the map."""
+        """Returns the numbers of `ids`, -1 for ids that are not in the map."""
         numbers = np.full(len(ids), -1, np.int32)
         for run_ids, run_numbers in self._runs:
             places = np.minimum(np.searchsorted(run_ids, ids), len(run_ids) - 1)
@@ -65,7 +65,7 @@ class IdIndex:
 
 
 class GrowingArray:
-    """An array that rows can be added to."""
+    """An array to which rows can be appended in amortised constant time."""
 
     def __init__(self, dtype: Any, *shape: int):
         self._rows = np.empty((16, *shape), dtype)
@@ -73,11 +73,11 @@ class GrowingArray:
 
     @property
     def rows(self) -> np.ndarray:
-        """The rows so far, a view."""
+        """The rows added so far, as a view that the next `add` can invalidate."""
         return self._rows[: self.count]
 
     def add(self, rows: np.ndarray) -> np.ndarray:
-        """Adds rows; returns their numbers, `int32[n]`."""
+        """Appends rows; returns their indices, `int32[n]`."""
         first, self.count = self.count, self.count + len(rows)
         if self.count > len(self._rows):
             longer = np.empty((2 * self.count, *self._rows.shape[1:]), self._rows.dtype)
@@ -88,10 +88,10 @@ class GrowingArray:
 
 
 class GenomeClades:
-    """Clades by whole genomes. Beings without genes are of one clade with all others of their species.
+    """The clades of a run, determined from complete genomes. Beings of a species without genes form one clade.
 
-    Clades are numbered in the order in which they are found, parents before those that split off from them. As long as
-    beings are placed in order of birth, no clade begins before its parent.
+    Clades are numbered in the order in which `place` creates them, parents before the clades that split off from them.
+    If beings are placed in order of birth, no clade begins before its parent.
     """
 
     def __init__(self, drift: float = DRIFT):
@@ -99,21 +99,24 @@ class GenomeClades:
         self._parents, self._founders = GrowingArray(np.int32), GrowingArray(np.int64)
         self._gene_counts, self._places = GrowingArray(np.int32), GrowingArray(np.int32)
         self._genomes: dict[int, GrowingArray] = {}
-        """The genomes of founders, by the number of their genes; `_places` has the row of each clade."""
+        """Genomes of the clades' founders, by number of genes; `_places` has the row of each clade."""
         self._roots: dict[tuple[int, int], list[int]] = {}
-        """The clades of beings without parents, by species and number of genes; all others split off from the first."""
+        """Clades founded by beings without known parents, by species and number of genes.
+
+        The first of each list is the root, from which the others of the list split off.
+        """
 
     def __len__(self) -> int:
         return self._parents.count
 
     @property
     def parents(self) -> np.ndarray:
-        """The clade that each clade split off from, -1 for none: `int32[clade]`."""
+        """The clade from which each clade split off, -1 for none: `int32[clade]`."""
         return self._parents.rows
 
     @property
     def founders(self) -> np.ndarray:
-        """The id of each clade's first being: `int64[clade]`."""
+        """The id of each clade's founder: `int64[clade]`."""
         return self._founders.rows
 
     def genome(self, clade: int) -> np.ndarray:
@@ -123,9 +126,11 @@ class GenomeClades:
     def place(
         self, parents: np.ndarray, ids: np.ndarray, ticks: np.ndarray, species: np.ndarray, genomes: np.ndarray
     ) -> np.ndarray:
-        """Returns the clades of beings, none of which descends from another, by their parents' clades (-1: unknown).
+        """Assigns beings to clades, creating clades where needed; returns the clade of each being, `int32[n]`.
 
-        `genomes: int8[n, genes]`; a parent with another number of genes does not count. `ticks` are those of birth.
+        The beings of one call must not descend from each other. `parents` has the clades of the beings' parents (-1:
+        unknown); a parent with another number of genes is treated as unknown. `ticks` are the ticks of birth, and
+        `genomes` is `int8[n, genes]`.
         """
         gene_count = genomes.shape[1]
         has_parent = parents >= 0
@@ -147,11 +152,11 @@ class GenomeClades:
     def _place_orphans(
         self, ids: np.ndarray, ticks: np.ndarray, species: np.ndarray, genomes: np.ndarray
     ) -> np.ndarray:
-        """Returns the clades of beings without known parents, which are in one tree with all of their species.
+        """Returns the clades of beings without known parents; all beings of a species are in one tree.
 
-        Its root is the most common genome of the first tick. A genome that is further than the drift from the root and
-        from all clades so far splits off from the root. The founders of a world have few different genomes, so this
-        goes genome by genome.
+        The root of the tree is the clade of the most common genome at the first tick. A genome that is further than the
+        drift from the root and from all clades so far founds a clade that splits off from the root. Founders of a world
+        have few distinct genomes, so a loop over distinct genomes is fast enough.
         """
         keys = np.concatenate([np.ascontiguousarray(species, "<i4").view(np.int8).reshape(-1, 4), genomes], axis=1)
         _, firsts, which, counts = np.unique(keys, axis=0, return_index=True, return_inverse=True, return_counts=True)
@@ -170,7 +175,7 @@ class GenomeClades:
         return clades[which.ravel()]
 
     def _found(self, parents: np.ndarray, ids: np.ndarray, genomes: np.ndarray) -> np.ndarray:
-        """Adds a clade for each of these founders; returns their numbers."""
+        """Creates a clade for each of these founders; returns the numbers of the clades."""
         gene_count = genomes.shape[1]
         self._gene_counts.add(np.full(len(ids), gene_count))
         self._places.add(self._genomes.setdefault(gene_count, GrowingArray(np.int8, gene_count)).add(genomes))
@@ -179,20 +184,20 @@ class GenomeClades:
 
 
 def _gene_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Returns the sum of the differences of genes, `int64[n]`."""
+    """Returns the sum of the absolute differences of genes, `int64[n]`."""
     return np.abs(first.astype(np.int16) - second).sum(axis=-1, dtype=np.int64)
 
 
 def genetic_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Returns the distance of genomes, 0 to 1: the mean difference of genes as a share of their range."""
+    """Returns the distance between genomes, 0 to 1: the mean difference of genes as a share of their range."""
     return _gene_difference(first, second) / max(1, GENE_RANGE * first.shape[-1])
 
 
 def merge_small_clades(parents: np.ndarray, beings: np.ndarray, min_beings: int = MIN_BEINGS) -> np.ndarray:
-    """Returns the clade that each clade counts as: itself if its branch has enough beings, else that of its parent.
+    """Returns the clade into which each clade is merged: itself, if its branch has at least `min_beings` beings.
 
-    `parents: int32[clade]`, smaller than their clades, or -1; `beings: int[clade]`, without those of clades that split
-    off.
+    A clade with a smaller branch is merged into the same clade as its parent. `parents: int32[clade]` has smaller
+    numbers than their clades, or -1; `beings: int[clade]` excludes the beings of clades that split off.
     """
     branch_sizes = beings.astype(np.int64).tolist()
     above = parents.tolist()
@@ -210,10 +215,11 @@ def merge_small_clades(parents: np.ndarray, beings: np.ndarray, min_beings: int 
 
 
 def lay_out_rows(parents: Sequence[int], species: Sequence[Any], chosen: set[int]) -> tuple[list[int], np.ndarray]:
-    """Returns the clades to draw in order, parents before children, and for each clade the row that it is drawn in.
+    """Returns the clades that have a row, in order from the top, and for every clade the row in which it is drawn.
 
-    A clade that is not chosen is drawn with its nearest ancestor that is; clades without a parent are always drawn. The
-    clade that split off last comes first, so that branches do not cross.
+    The clades in `chosen` and those without a parent have a row; any other clade is drawn in the row of its nearest
+    ancestor that has one. Parents come before children. Of the children of a clade, the last to split off comes first,
+    so that branches do not cross.
     """
     children: dict[int, list[int]] = {}
     shown_as = np.full(len(parents), -1, np.int32)
@@ -235,9 +241,10 @@ def lay_out_rows(parents: Sequence[int], species: Sequence[Any], chosen: set[int
 
 
 def spindle_widths(births: np.ndarray, max_births: np.ndarray | float | None = None) -> np.ndarray:
-    """Returns half the widths of spindles in rows, `float64[row, bin]`, from births: areas are proportional to births.
+    """Returns half the widths of spindles, in rows, for numbers of births: `float64[row, bin]`.
 
-    `max_births` have the largest width; by default, the highest number there is.
+    Births are smoothed over neighbouring bins; the width is proportional to the square root of their number. A bin with
+    `max_births` (default: the highest smoothed number) has the maximum width.
     """
     padded = np.pad(births.astype(np.float64), ((0, 0), (1, 1)), mode="edge")
     smooth = 0.25 * padded[:, :-2] + 0.5 * padded[:, 1:-1] + 0.25 * padded[:, 2:]

@@ -1,4 +1,4 @@
-"""umwelt lineage: the tree of life of a run as tables of beings and clades, as trees in text files, as a picture."""
+"""The command `umwelt lineage`: writes the tree of life of a run as tables, as Newick trees and as a picture."""
 
 import sys
 from collections.abc import Iterator
@@ -24,16 +24,21 @@ BATCH_ROWS = 1 << 17
 def write_lineage(
     folder: Path, to: Path | None, species: str, drift: float, max_tips: int, all_beings: bool
 ) -> list[tuple[Path, str]]:
-    """Writes the tree of life of a run up to its last snapshot; returns the files, with a line about each.
+    """Writes the tree of life of the run in `folder` up to its last snapshot; returns pairs of a file and a summary.
 
-    lineage.parquet  a row a being: id, parent_id (null: none known), species, birth_tick, generation, y, x (cells),
+    `to` is the output folder. `species` limits the output to one species ("": all); `drift` is the genetic distance at
+    which a new clade begins.
+
+    lineage.parquet  one row per being: id, parent_id (null: none known), species, birth_tick, generation, y, x (cells),
                      clade, children_count, living
     phylogeny.csv    the same beings in the ALife data standard, see `write_phylogeny`
-    clades.parquet   a row a clade: clade, parent_clade, species, first_tick, last_birth_tick, births, living,
-                     founder_id, marker_a, marker_b, marker_c, distance (of its founder from its parent's)
-    tree.nwk         the ancestry of the living, or of all beings that ever lived: a sample of at most `max_tips`
-    clades.nwk       the clades
-    lineage.png      the clades over time
+    clades.parquet   one row per clade: clade, parent_clade, species, first_tick, last_birth_tick, births, living,
+                     founder_id, marker_a, marker_b, marker_c, distance (between the genomes of its founder and of the
+                     parent clade's founder)
+    tree.nwk         tree of the living beings, or with `all_beings` of all beings that ever lived, and their ancestors;
+                     a random sample if there are more than `max_tips`
+    clades.nwk       tree of the clades
+    lineage.png      picture of the clades over time
     """
     store = open_store(folder)
     world = read_run_world(store)
@@ -71,7 +76,7 @@ def write_lineage(
 
 @contextmanager
 def _show_progress(text: str) -> Iterator[OnProgress]:
-    """Shows a bar for the births that are read, where there is a terminal."""
+    """Shows a progress bar on stderr if it is a terminal; yields the function to call with births read and total."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -88,7 +93,7 @@ def _show_progress(text: str) -> Iterator[OnProgress]:
 
 
 def sample_tips(descent: Descent, max_tips: int, all_beings: bool) -> np.ndarray:
-    """Returns the rows of the living, or of all beings; of more than `max_tips`, a random sample (by dice)."""
+    """Returns the rows of the living beings, or of all beings; a sample drawn by dice if more than `max_tips`."""
     rows = np.arange(len(descent)) if all_beings else np.flatnonzero(descent.living)
     if len(rows) <= max_tips:
         return rows
@@ -97,7 +102,10 @@ def sample_tips(descent: Descent, max_tips: int, all_beings: bool) -> np.ndarray
 
 
 def make_beings_tree(descent: Descent, tips: np.ndarray) -> Tree:
-    """Returns the tree of some beings and their ancestors. The branch of a dead being ends at its birth."""
+    """Returns the tree of the beings in the rows `tips` and their ancestors.
+
+    The branch of a dead being ends at its birth, because deaths are not recorded.
+    """
     lines = find_lines(descent.parents, descent.ticks, tips)
     is_tip = np.zeros(len(descent), bool)
     is_tip[tips] = True
@@ -111,7 +119,7 @@ def make_beings_tree(descent: Descent, tips: np.ndarray) -> Tree:
 
 
 def make_clades_tree(descent: Descent) -> Tree:
-    """Returns the tree of clades: living ones reach the last tick, others their last birth."""
+    """Returns the tree of clades. The line of a living clade ends at the last tick, any other at its last birth."""
     table = descent.clade_table
     lines = Lines(np.arange(len(table)), table.parents.astype(np.int64), table.first_ticks.astype(np.int64))
     ends = np.where(table.living > 0, descent.last_tick, table.last_ticks).tolist()
@@ -120,7 +128,7 @@ def make_clades_tree(descent: Descent) -> Tree:
 
 
 def clade_names(descent: Descent) -> list[str]:
-    """Returns the names of clades: their species, and their number from 1."""
+    """Returns the name of each clade: its species and its number, counted from 1."""
     species = descent.clade_table.species.tolist()
     return [f"{descent.species_names[index]} {number}" for number, index in enumerate(species, 1)]
 
@@ -129,7 +137,7 @@ def clade_names(descent: Descent) -> list[str]:
 
 
 def write_beings(path: Path, descent: Descent) -> None:
-    """Writes a row a being, in order of birth, as Parquet."""
+    """Writes a Parquet file with one row per being, in order of birth."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -168,10 +176,11 @@ def write_beings(path: Path, descent: Descent) -> None:
 
 
 def write_phylogeny(path: Path, descent: Descent) -> None:
-    """Writes a row a being, in order of birth, as CSV in the ALife data standard for phylogenies.
+    """Writes a CSV file in the ALife data standard for phylogenies, with one row per being, in order of birth.
 
-    id, ancestor_list ("[none]" for founders), origin_time (tick of birth), destruction_time ("inf" for the living,
-    empty for the dead: a run records no deaths), taxon_label (species), and clade, generation, y and x of Umwelt.
+    Columns: id, ancestor_list ("[none]" for founders), origin_time (tick of birth), destruction_time ("inf" for living
+    beings, empty for dead ones, because a run records no deaths), taxon_label (species), and as extensions clade,
+    generation, y and x.
     Lalejini et al., "Data Standards for Artificial Life Software", ALIFE 2019, pp. 507-514.
     """
     import pyarrow as pa
@@ -211,7 +220,7 @@ def write_phylogeny(path: Path, descent: Descent) -> None:
 
 
 def write_clades(path: Path, descent: Descent) -> None:
-    """Writes a row a clade, in order of its founder's birth, as Parquet."""
+    """Writes a Parquet file with one row per clade, in order of number."""
     import pyarrow as pa
     from pyarrow import parquet
 

@@ -1,13 +1,13 @@
 """Trees of descent over time in the Newick format, which most programs for phylogenies read.
 
-A line (a being, or a clade) begins at a tick and ends at one. Where another line splits off from it there is a fork, at
-the tick of that birth. So branch lengths are ticks, and all living lines end at the same tick. The tree of the
-ancestors of the living is a reconstructed one: Nee, May and Harvey, "The Reconstructed Evolutionary Process",
-Philosophical Transactions of the Royal Society B 344, 1994.
+A line of descent (a being, or a clade) extends from a first tick to a last tick. Where another line splits off, the
+tree has a fork at the tick of that birth. So branch lengths are ticks, and all living lines end at the same tick. The
+tree of the ancestors of the living beings is a reconstructed phylogeny: Nee, May and Harvey, "The Reconstructed
+Evolutionary Process", Philosophical Transactions of the Royal Society B 344, 1994.
 
-The format is that of Felsenstein, "The Newick Tree Format", 1990: branch lengths after colons; names with characters
-other than letters and digits in single quotes, with quotes in them doubled. Own code: it is short, takes arrays rather
-than an object a node, and writes trees of any depth without recursion.
+The format is that of Felsenstein, "The Newick Tree Format", 1990: branch lengths follow colons; names with characters
+other than letters and digits are in single quotes, in which quotes are doubled. No library is used, because this code
+is short, takes arrays rather than one object per node, and writes trees of any depth without recursion.
 """
 
 import re
@@ -22,14 +22,17 @@ _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9.-]*")
 
 @dataclass
 class Tree:
-    """Nodes by number, the root last. Names can be empty. `children` has the numbers of each node's children."""
+    """A tree of nodes numbered from 0, the root last. All lists have one entry per node; names can be empty.
+
+    `ticks` are the ends of the branches; `children` has the numbers of each node's children.
+    """
 
     names: list[str] = field(default_factory=list)
     ticks: list[int] = field(default_factory=list)
     children: list[list[int]] = field(default_factory=list)
 
     def add(self, name: str, tick: int, children: Sequence[int] = ()) -> int:
-        """Adds a fork, or without children a tip; returns its number."""
+        """Adds a node (a tip, if it has no children) and returns its number."""
         self.names.append(name)
         self.ticks.append(tick)
         self.children.append(list(children))
@@ -37,20 +40,21 @@ class Tree:
 
 
 class Lines(NamedTuple):
-    """Lines of descent that make a tree. All arrays have one entry a line."""
+    """Lines of descent that form a tree. All arrays have one entry per line."""
 
     rows: np.ndarray
-    """The row of each line's being."""
+    """Row of the being (or clade) whose line it is."""
     parents: np.ndarray
-    """The line it split off from, -1 for none: `int64`, numbers of lines."""
+    """Index of the line from which the line split off, -1 for none: `int64`."""
     splits: np.ndarray
-    """The tick at which it split off."""
+    """Tick at which the line split off."""
 
 
 def find_lines(parents: np.ndarray, ticks: np.ndarray, tips: np.ndarray) -> Lines:
-    """Returns the lines of the rows `tips`, and of those of their ancestors at which lines fork.
+    """Returns the lines of the rows `tips` and of those of their ancestors at which the tree forks.
 
-    `parents: int[n]` (rows, -1 for none), `ticks: int[n]` of birth (a child's is later than its parent's).
+    `parents: int[n]` has the row of each being's parent (-1 for none), and `ticks: int[n]` the ticks of birth, which
+    are later than the parents'.
     """
     is_ancestor = np.zeros(len(parents), bool)
     front = np.asarray(tips, np.int64)
@@ -63,7 +67,7 @@ def find_lines(parents: np.ndarray, ticks: np.ndarray, tips: np.ndarray) -> Line
     is_line = np.zeros(len(parents), bool)
     is_line[tips] = True
     is_line |= np.bincount(parents[inner], minlength=len(parents)) > 1
-    # up a chain of single children, to the row whose parent is a line
+    # `top`: the row reached by going up through single children until the parent is a line
     top = np.arange(len(parents))
     passed = inner[~is_line[parents[inner]]]
     top[passed] = parents[passed]
@@ -78,14 +82,15 @@ def find_lines(parents: np.ndarray, ticks: np.ndarray, tips: np.ndarray) -> Line
 def make_time_tree(
     lines: Lines, names: Sequence[str], ends: Sequence[int | None], groups: Sequence[str], root: str
 ) -> Tree:
-    """Returns the tree of lines. At tick 0 all groups branch from the root, and from each group its first lines.
+    """Returns the tree of `lines`. At tick 0 all groups branch from the root, and their first lines from each group.
 
-    `names`, `ends` and `groups` have one entry a line. The end is a tick, or None for a line that is not a tip: its
-    last child continues it. A line that ends before its last child splits off becomes a tip at that end.
+    `names`, `ends` and `groups` have one entry per line; `root` is the name of the root. An end is the last tick of a
+    line, or None for a line that is not a tip and is continued by its last child. A line that ends before its last
+    child splits off becomes a tip at that end.
     """
     tree, splits = Tree(), lines.splits.tolist()
     first_nodes: dict[int, int] = {}
-    """By line, the node at which it begins."""
+    """Number of the first node of each line, by line."""
     children: dict[int, list[int]] = {}
     for line, parent in enumerate(lines.parents.tolist()):
         children.setdefault(parent, []).append(line)
@@ -111,10 +116,10 @@ def make_time_tree(
 
 
 def format_newick(tree: Tree) -> str:
-    """Returns a tree as one line of text."""
+    """Returns `tree` in the Newick format, as one line of text."""
     parts: list[str] = []
     stack: list[str | tuple[int, int]] = [";", (len(tree.names) - 1, 0)]
-    """Texts, and nodes with the tick of their parent."""
+    """Texts to write, and pairs of a node number and the tick of the node's parent."""
     while stack:
         item = stack.pop()
         if isinstance(item, str):
@@ -135,7 +140,7 @@ def format_newick(tree: Tree) -> str:
 
 
 def quote_name(name: str) -> str:
-    """Returns a name in single quotes where Newick needs them."""
+    """Returns `name`, in single quotes if the Newick format requires them."""
     if not name or _PLAIN.fullmatch(name):
         return name
     return "'" + name.replace("'", "''") + "'"

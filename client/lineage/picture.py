@@ -1,7 +1,7 @@
-"""The tree of life of a run as a picture: a spindle for each clade over time, and below it the living of each.
+"""Draws the tree of life of a run: births of each clade over time as spindles, and below, the living beings by clade.
 
-Deaths are not journalled, so it is known how many of a species lived at a tick, but not which: those born last are
-taken for the living. The numbers at the right are counted in the last snapshot.
+The journal records the number of living beings of each species, but no deaths, so it is unknown which beings lived at a
+past tick. The picture assumes that they are those born last. The numbers at the right are counted in the last snapshot.
 """
 
 from pathlib import Path
@@ -18,46 +18,46 @@ from umwelt.sandbox.columns import Schema
 BINS = 240
 MAX_ROWS, MAX_MOMENTS = 36, 2000
 GAP_ROWS = 0.9
-"""Space between species."""
+"""Space between species, in rows."""
 PAPER, INK, DIM, RULE = "#0c1216", "#e2efed", "#8ba0a2", "#1d2a30"
 WIDTH_INCHES, ROW_INCHES, STACK_INCHES, SPACE_INCHES, DOTS_PER_INCH = 13.0, 0.235, 1.75, 0.25, 130
 LEFT, RIGHT, TOP_INCHES, BOTTOM_INCHES = 0.075, 0.80, 0.75, 0.60
 HUES_APART = {True: 0.10, False: 0.13}
-"""How far the hues of clades are from that of their species at most (turns); for plants (True) and others."""
+"""Maximum difference between the hues of a clade and of its species, in turns; for plants (True) and others."""
 SHADES = ((0.58, 0.80), (0.42, 0.95), (0.70, 0.62), (0.50, 0.70))
-"""Saturation and value of clades in turn."""
+"""Pairs of saturation and value, assigned cyclically to the clades of a species."""
 
 
 class Row(NamedTuple):
-    """A clade that is drawn, together with those below it that are not."""
+    """A clade that is drawn in a row of the picture; its counts include the descendant clades that are not drawn."""
 
     name: str
     clade: int
     species: int
     table: str
     middle: float
-    """In rows from the top."""
+    """Vertical position, in rows from the top."""
     parent: int
-    """The number of the row that it split off from; -1 for none."""
+    """Index of the row from which the clade split off; -1 for none."""
     colour: tuple[float, float, float]
     births: int
     living: int
 
 
 class Chart(NamedTuple):
-    """The numbers that are drawn."""
+    """The data of the picture."""
 
     rows: list[Row]
     edges: np.ndarray
-    """Ticks between bins: `float64[BINS + 1]`."""
+    """Edges of the time bins, in ticks: `float64[BINS + 1]`."""
     counts: np.ndarray
-    """Births by row and bin."""
+    """Number of births by row and bin."""
     living: np.ndarray
-    """The living by row and edge of a bin."""
+    """Estimated number of living beings by row and bin edge."""
 
 
 def draw_lineage(path: Path, store: Store, descent: Descent) -> None:
-    """Writes the picture as a PNG file."""
+    """Draws the tree of life of the run in `store` and writes it to `path` as a PNG file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -107,7 +107,7 @@ def draw_lineage(path: Path, store: Store, descent: Descent) -> None:
 
 
 def make_chart(descent: Descent, journal: Journal) -> Chart:
-    """Returns the clades to draw, with their births and their living over time."""
+    """Returns the clades to draw, with their births and living beings over time."""
     table = descent.clade_table
     species = table.species.tolist()
     order, row_of = lay_out_rows(table.parents.tolist(), species, _choose_clades(descent))
@@ -155,7 +155,7 @@ def make_chart(descent: Descent, journal: Journal) -> Chart:
 
 
 def _choose_clades(descent: Descent) -> set[int]:
-    """Returns the clades with the most births, in turn from each species, as many as there is room for."""
+    """Returns up to `MAX_ROWS` clades to draw: those with the most births, taking one from each species per round."""
     table = descent.clade_table
     births = np.lexsort((np.arange(len(table)), -table.births))
     ranks: list[tuple[int, int]] = []
@@ -169,7 +169,10 @@ def _holds_plants(schema: Schema) -> bool:
 
 
 def _colour(species: int, nth: int, plant: bool) -> tuple[float, float, float]:
-    """Returns red, green and blue of a clade: the first of a species has its hue, the others hues near it."""
+    """Returns red, green and blue, 0 to 1, of the clade number `nth` of a species.
+
+    The first clade (0) has the hue of the species, and the others have hues near it.
+    """
     spread = ((nth * GOLDEN + 0.5) % 1.0 - 0.5) * 2 * HUES_APART[plant]
     saturation, value = SHADES[nth % len(SHADES)]
     red, green, blue = hsv((float(species_hue(species, plant)) + spread) % 1.0, saturation, value).tolist()
@@ -179,9 +182,10 @@ def _colour(species: int, nth: int, plant: bool) -> tuple[float, float, float]:
 def _estimate_living(
     descent: Descent, rows: list[Row], edges: np.ndarray, born: np.ndarray, moments: list[Metrics]
 ) -> np.ndarray:
-    """Returns about how many of each row live at each edge: those of its species that were born last.
+    """Returns the estimated number of living beings by row and bin edge, assuming that those born last are alive.
 
-    `born[row]`: how many there were before the founders, before the first birth, and at the end of each bin.
+    `born[row]` has the cumulative number of beings before the founders (0), before the first birth, and at the end of
+    each bin. `moments` are the recorded populations of the species.
     """
     ticks = [metrics.tick for metrics in moments]
     living = np.zeros((len(rows), len(edges)))
@@ -218,7 +222,7 @@ def _style_axis(axis: Any, last_tick: float) -> None:
 
 
 def _draw_tree(axis: Any, chart: Chart, descent: Descent) -> None:
-    """Draws spindles, where they split off, and their names and numbers."""
+    """Draws a spindle for each clade, the place where it splits off, its name, and its numbers of beings."""
     table, last = descent.clade_table, float(chart.edges[-1])
     _style_axis(axis, last)
     axis.set_ylim(chart.rows[-1].middle + 0.9, -0.9)
@@ -282,7 +286,7 @@ def _draw_tree(axis: Any, chart: Chart, descent: Descent) -> None:
 
 
 def _draw_living(axis: Any, chart: Chart, table: str) -> None:
-    """Draws the living of a table, stacked by clade."""
+    """Draws the number of living beings of `table` over time, stacked by clade."""
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     _style_axis(axis, float(chart.edges[-1]))

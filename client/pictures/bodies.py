@@ -1,7 +1,9 @@
-"""Leaves and bodies, drawn by small shaders: one patch of pixels a being, many beings at once.
+"""Draws leaves and bodies by shaders: functions that compute a square patch of pixels for each of many beings.
 
-Each shader takes beings whose patches have the same size and returns `float32[n, side, side, 4]`: premultiplied colour
-and coverage from 0 to 1. Shapes are given by distances in cells, so edges are smooth at any scale.
+The parameters of a shader: `rows` selects the beings, whose patches all have `side` x `side` pixels; `scale` is pixels
+per cell; `dy` and `dx` are the subpixel offsets of the beings' middles from the middle pixel. A shader returns
+`float32[n, side, side, 4]`: premultiplied colour, and coverage from 0 to 1. Shapes are defined by distances in cells or
+body lengths, so edges are smooth at any scale.
 """
 
 from collections.abc import Callable
@@ -11,11 +13,14 @@ import numpy as np
 from umwelt.client.pictures.scene import Beings, cell_offsets, random_shares, rgb
 
 MAX_SHADED_PIXELS, HELD_PIXELS = 3_000_000, 16_000_000
-"""Pixels that are shaded at once, and that wait to be blended."""
+"""Maximum number of pixels shaded in one batch, and of pixels held until they are blended."""
 
 
 def _grid(beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.ndarray, dx: np.ndarray) -> tuple:
-    """Returns y and x in cells from the middles of beings, `float32[n, side, side]`; `dy`, `dx` are between pixels."""
+    """Returns the position (y, x) of each pixel of the patches relative to the beings' middles, in cells.
+
+    Both arrays are `float32[n, side, side]`; parameters as for shaders.
+    """
     steps = np.arange(side, dtype=np.float32) - (side - 1) / 2
     y = (steps[None, :, None] - dy[:, None, None]) / scale
     x = (steps[None, None, :] - dx[:, None, None]) / scale
@@ -24,7 +29,7 @@ def _grid(beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.ndar
 
 
 def _blend(canvas: np.ndarray, colour: np.ndarray, cover: np.ndarray) -> None:
-    """Blends a colour over the canvas, in place."""
+    """Blends `colour` with the coverage `cover` over `canvas`, in place."""
     cover = np.clip(cover, 0, 1)[..., None]
     canvas *= 1 - cover
     canvas[..., :3] += np.clip(colour, 0, 1) * cover
@@ -32,24 +37,30 @@ def _blend(canvas: np.ndarray, colour: np.ndarray, cover: np.ndarray) -> None:
 
 
 def _coverage(distance: np.ndarray, scale: float) -> np.ndarray:
-    """Returns the coverage of a shape by its signed distance in cells: 1 inside, 0 outside, smooth over a pixel."""
+    """Returns the coverage of pixels by a shape, from their signed distances to its edge (in cells, negative inside).
+
+    Coverage is 1 inside and 0 outside, with a transition of one pixel.
+    """
     return np.clip(0.5 - distance * scale, 0, 1)
 
 
 def _spread_value(values: np.ndarray) -> np.ndarray:
-    """Shapes one value a being so that it broadcasts over patches."""
+    """Reshapes an array with one value per being so that it broadcasts over patches."""
     return values.reshape(len(values), 1, 1)
 
 
 def _spread_colour(values: np.ndarray) -> np.ndarray:
-    """Shapes one colour a being so that it broadcasts over patches."""
+    """Reshapes an array with one colour per being so that it broadcasts over patches."""
     return values.reshape(len(values), 1, 1, 3)
 
 
 def shade_rosettes(
     beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.ndarray, dx: np.ndarray
 ) -> np.ndarray:
-    """Shades plants: rings of leaves with midribs over a soft shadow, and a flower where there is spare sugar."""
+    """Shades plants: three rings of leaves over a soft shadow, and a flower if the plant has spare sugar.
+
+    Seeds are shaded as a small grain.
+    """
     y, x = _grid(beings, rows, side, scale, dy, dx)
     canvas = np.zeros((*y.shape, 4), np.float32)
     ids, colour = beings.looks["id"][rows], beings.colour[rows]
@@ -88,7 +99,7 @@ def shade_rosettes(
 def shade_stems(
     beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.ndarray, dx: np.ndarray
 ) -> np.ndarray:
-    """Shades the stem between a module and the one that it budded from: a bent cord over its shadow."""
+    """Shades the stem that connects a module to the module from which it budded: a curved cord over a shadow."""
     y, x = _grid(beings, rows, side, scale, dy, dx)
     canvas = np.zeros((*y.shape, 4), np.float32)
     turn = (beings.looks["stem"][rows] - 1) * (np.pi / 4)
@@ -124,12 +135,12 @@ def _flowers(canvas: np.ndarray, beings: Beings, rows: np.ndarray, radius, angle
 def shade_monsters(
     beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.ndarray, dx: np.ndarray
 ) -> np.ndarray:
-    """Shades monsters: legs, a body of segments with stripes, armour, spikes, jaws, antennae, open or shut eyes."""
+    """Shades monsters: legs, antennae, a striped body of segments, armour, spikes, jaws, and open or shut eyes."""
     y, x = _grid(beings, rows, side, scale, dy, dx)
     canvas = np.zeros((*y.shape, 4), np.float32)
     heading = _spread_value(beings.heading[rows])
     size = _spread_value(beings.size[rows])
-    # u runs to the head, v to the right, in body lengths
+    # body coordinates in body lengths: u points to the head, v to the right
     u = (x * np.cos(heading) + y * np.sin(heading)) / size
     v = (-x * np.sin(heading) + y * np.cos(heading)) / size
     fine = scale * size
@@ -145,7 +156,7 @@ def shade_monsters(
 
 
 def _stroke(u, v, start: tuple[float, float], end: tuple[float, float]) -> np.ndarray:
-    """Returns the distance to a straight stroke, in body lengths."""
+    """Returns the distance of the points `u`, `v` to the line segment from `start` to `end`, in body lengths."""
     du, dv = end[0] - start[0], end[1] - start[1]
     share = np.clip(((u - start[0]) * du + (v - start[1]) * dv) / (du * du + dv * dv), 0, 1)
     return np.hypot(u - start[0] - share * du, v - start[1] - share * dv)
@@ -168,11 +179,11 @@ def _limbs(canvas, u, v, fine, colour, looks) -> None:
 
 
 SEGMENTS = ((0.30, 0.135), (0.10, 0.165), (-0.11, 0.150), (-0.29, 0.105))
-"""The middle of each segment along the body and its radius, from head to tail, in body lengths."""
+"""Position of the middle along the body, and radius, of each body segment, in body lengths, from head to tail."""
 
 
 def _body(canvas, u, v, fine, colour, accent, looks) -> None:
-    # a smooth union of the segments: the sum of exponentials of their distances
+    # smooth union of the segments, by a sum of exponentials of their distances
     melted = sum(np.exp(-26.0 * (np.hypot(u - at, v) - radius)) for at, radius in SEGMENTS)
     distance = -np.log(np.maximum(melted, 1e-12)) / 26.0
     inside = np.clip(0.5 - distance * fine, 0, 1)
@@ -213,9 +224,10 @@ def _face(canvas, u, v, fine, looks) -> None:
 def draw_beings(
     canvas: np.ndarray, beings: Beings, scale: float, top: float, left: float, world: tuple[int, int]
 ) -> int:
-    """Draws beings onto `canvas: float32[h, w, 3]`, whose corner is the cell `top, left`, in all images of the torus.
+    """Draws all visible beings onto `canvas` in place, in every copy of the torus in view; returns the number drawn.
 
-    Returns the number of images that were drawn.
+    `canvas` is `float32[h, w, 3]`, `scale` is pixels per cell, `top`, `left` is the position of the canvas's corner in
+    cells, and `world` is the height and width of the torus in cells.
     """
     seen = find_visible(beings, canvas.shape[:2], scale, top, left, world)
     rows, y, _ = seen
@@ -240,7 +252,10 @@ def _draw_patches(
     reach: np.ndarray,
     height_order: np.ndarray,
 ) -> None:
-    """Shades patches `reach` cells wide, in batches of one size, and blends them over the canvas, low ones first."""
+    """Shades patches `reach` cells wide, in batches of equal size, and blends them over `canvas`, in place.
+
+    `seen` is the result of `find_visible`. Patches are blended in ascending order of `height_order`.
+    """
     sides = np.maximum(5, np.ceil(reach * scale / 4) * 4 + 3).astype(np.int64)
     order = np.lexsort((seen[0], height_order))
     held = np.cumsum(sides[order] ** 2) // HELD_PIXELS
@@ -283,7 +298,10 @@ def _draw_patch_group(
 def find_visible(
     beings: Beings, shape: tuple[int, int], scale: float, top: float, left: float, world: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the rows and the pixel positions (y, x) of every image of every being in view."""
+    """Returns the rows and pixel positions (y, x) of all beings in view, once for each copy of the torus.
+
+    `shape` is the height and width of the view in pixels; other parameters as for `draw_beings`.
+    """
     rows, ys, xs = [], [], []
     margin = 2.5
     for down in range(-1, 2 + int(shape[0] / scale // world[0])):

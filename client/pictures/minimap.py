@@ -1,4 +1,4 @@
-"""The map of a running world for the terminal, made of the gateway's tiles: ground, water and beings."""
+"""A small map of a running world for the terminal, drawn from the gateway's tiles: ground, water and beings."""
 
 import threading
 from collections.abc import Mapping
@@ -16,17 +16,21 @@ from umwelt.sandbox.errors import UmweltError
 
 GROUND = ("water", "elevation", "detritus")
 MAX_SIDE_BY_CELL = 256
-"""Worlds with a longer side are shown by bins of 8 x 8 cells."""
+"""Longest side, in cells, of worlds that are drawn being by being; larger worlds are drawn by bins of 8 x 8 cells."""
 UPDATE_EVERY_S = 0.4
 TILES_WITHIN_S = 3600.0
 PLANT_CELLS = 0.6
 BARE = 0.3
 PLANT_GAMMA = 2.2
-"""Plants cover the ground in darker colours than those of their names, so that monsters stand out."""
+"""Exponent applied to the colours of plants, which makes them darker, so that monsters stand out."""
 
 
 class Minimap:
-    """Watches a world in a thread of its own, until `close`; `pixels` draws what arrived last."""
+    """A map that watches a running world in a background thread until `close`; `pixels` draws the newest view.
+
+    `run` is the run's folder, `keys` the folder with keys ("" for none). `tints` has the colour `float32[3]` of each
+    species under "TABLE/SPECIES".
+    """
 
     def __init__(self, world: WorldFile, run: Path, keys: str, tints: Mapping[str, np.ndarray]):
         self.world, self.run, self.keys, self.tints = world, run, keys, tints
@@ -48,14 +52,14 @@ class Minimap:
                 self._species = connection.species
                 layers = [name for name in GROUND if name in connection.layers]
                 while not self._ended.wait(UPDATE_EVERY_S):
-                    # subscribed to for each view only: in between, nodes need not encode tiles
+                    # subscribes for one view at a time, so that nodes need not encode tiles in between
                     for view in connection.watch(level=level, layers=layers, timeout_s=TILES_WITHIN_S):
                         if view.complete or self._ended.is_set():
                             self._view = view
                             break
 
     def pixels(self, rows: int, columns: int) -> np.ndarray | None:
-        """Returns the map, `uint8[rows, columns, 3]`; None as long as no tiles have arrived."""
+        """Returns the map, `uint8[rows, columns, 3]`; None until the first complete view has arrived."""
         view = self._view
         if view is None:
             return None
@@ -66,7 +70,7 @@ class Minimap:
         return draw_crowds(ground, crowds, max(1.0, common.height / rows * common.width / columns))
 
     def _ground(self, view: View, rows: int, columns: int) -> np.ndarray:
-        """Returns the colour of water and land, as far as the world has them: `float32[rows, columns, 3]`."""
+        """Returns the colour of land and water, `float32[rows, columns, 3]`; layers that the world lacks count as 0."""
         shape = (rows, columns)
         y = (np.arange(rows) * view.rectangle.height // rows)[:, None]
         x = (np.arange(columns) * view.rectangle.width // columns)[None, :]
@@ -105,7 +109,10 @@ class Minimap:
         return crowds
 
     def _densities(self, view: View) -> list[Crowd]:
-        """Places the beings of each bin at random in it, always in the same places, so that no grid shows."""
+        """Returns the beings of a view by bins, at pseudorandom places within their bins, to hide the grid of bins.
+
+        The places are the same for the same counts.
+        """
         crowds: list[Crowd] = []
         for table, planes in view.counts.items():
             plant = table == "plants"

@@ -1,6 +1,6 @@
-"""Pictures of the world, drawn with numpy and written with Pillow; no display is needed.
+"""Draws pictures of a world with NumPy and writes them with Pillow; no display is needed.
 
-Below `NEAR_PIXELS` per cell beings are soft dots of light; from there on they are leaves and bodies.
+Below `NEAR_PIXELS` pixels per cell, beings are drawn as soft dots of light; from there on, as leaves and bodies.
 """
 
 from pathlib import Path
@@ -16,10 +16,10 @@ from umwelt.sandbox.region import Region
 
 NEAR_PIXELS = 6.0
 MAX_PIXELS, MAX_SIDE = 34_000_000, 16383
-"""Enough for 8K; WebP stores sides in 14 bits."""
+"""Maximum size of a picture in total and per side, in pixels: sufficient for 8K; WebP stores sides in 14 bits."""
 MIN_ZOOM, MAX_ZOOM = 0.1, 200.0
 MAX_IMAGES = 256
-"""How often a picture may repeat the torus side by side; every being is drawn for each."""
+"""Maximum number of copies of the torus in a picture, all of whose beings are drawn."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -31,9 +31,11 @@ def draw_run(
     at: tuple[int, int] | None = None,
     zoom: float | None = None,
 ) -> None:
-    """Draws a run at a tick that it has reached, by default that of its last snapshot, into a picture file.
+    """Draws the world of the run in `folder` at `tick` (None: its last snapshot) and writes the picture to `out`.
 
-    `at` (x, y) is the cell in the middle, `zoom` the pixels per cell. Raises UmweltError for what cannot be drawn.
+    `size` is width, height in pixels; `at` (x, y) is the cell in the middle (None: the world's centre); `zoom` is
+    pixels per cell (None: the world fills the picture). Raises UmweltError for invalid arguments, and RunError if the
+    run has not reached the tick.
     """
     if out.suffix.lower() not in SUFFIXES:
         raise UmweltError(f"{out}: pictures end in {', '.join(SUFFIXES)}: name it so")
@@ -69,7 +71,7 @@ def draw_run(
 
 
 def write_picture(pixels: np.ndarray, out: Path) -> None:
-    """Writes pixels, `uint8[height, width, 3]`, to a file whose name tells the format."""
+    """Writes `pixels`, `uint8[height, width, 3]`, to the file `out`, in the format given by its suffix."""
     from PIL import Image
 
     try:
@@ -83,7 +85,7 @@ def write_picture(pixels: np.ndarray, out: Path) -> None:
 def draw_region(
     region: Region, width: int, height: int, at: tuple[int, int] | None = None, zoom: float | None = None
 ) -> np.ndarray:
-    """Returns a picture, `uint8[height, width, 3]`; `at` (x, y) is its middle cell, `zoom` the pixels per cell."""
+    """Returns a picture of `region`, `uint8[height, width, 3]`; `at` and `zoom` as for `draw_run`."""
     scene = make_scene(region)
     scale = zoom or min(MAX_ZOOM, max(width / scene.width, height / scene.height))
     x, y = at if at is not None else (scene.width / 2, scene.height / 2)
@@ -101,7 +103,11 @@ def draw_region(
 
 
 def _draw_ground(scene: Scene, width: int, height: int, scale: float, top: float, left: float) -> np.ndarray:
-    """Returns ground, water and what lies on it, lit from the north-west: `float32[height, width, 3]`."""
+    """Returns the picture without beings: ground, detritus, scents and water, lit from the north-west.
+
+    The result is `float32[height, width, 3]`. `scale` is pixels per cell; `top`, `left` is the picture's corner, in
+    cells.
+    """
     y = top + (np.arange(height) + 0.5) / scale
     x = left + (np.arange(width) + 0.5) / scale
 
@@ -129,7 +135,10 @@ def _draw_ground(scene: Scene, width: int, height: int, scale: float, top: float
 
 
 def _sample(plane: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Interpolates a plane on the torus at pixel rows `y` and columns `x` (in cells), smoothly between cells."""
+    """Interpolates `plane` on the torus by splines at pixel rows `y` and pixel columns `x` (both in cells).
+
+    Returns `float32[len(y), len(x)]`.
+    """
 
     def weights(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         low = np.floor(at - 0.5)
@@ -148,7 +157,7 @@ def _sample(plane: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _spline(share: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Returns the four weights of a cubic B-spline, which shows no edges between cells."""
+    """Returns the four weights of a cubic B-spline at the fraction `share`; it shows no edges between cells."""
     rest = 1 - share
     return (
         rest**3 / 6,
@@ -159,20 +168,20 @@ def _spline(share: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _blur(plane: np.ndarray) -> np.ndarray:
-    """Averages each cell with its neighbours on the torus."""
+    """Returns `plane` with each cell averaged with its neighbours on the torus."""
     for axis in (0, 1):
         plane = (np.roll(plane, 1, axis) + 2 * plane + np.roll(plane, -1, axis)) / 4
     return plane
 
 
 def _slope(elevation: np.ndarray) -> np.ndarray:
-    """Returns the light on slopes that face north-west, and the shade behind them, by cell."""
+    """Returns the relief shading of each cell: positive on slopes that face north-west, negative on opposite slopes."""
     dy, dx = ((np.roll(elevation, -1, axis) - np.roll(elevation, 1, axis)) / 2 for axis in (0, 1))
     return (dy + dx) * 22
 
 
 def _noise(y: np.ndarray, x: np.ndarray, scene: Scene) -> np.ndarray:
-    """Returns the grain of the ground, 0 to 1, at three widths; always the same at the same place."""
+    """Returns the grain of the ground, 0 to 1: noise of three widths that depends on the place only."""
     dice = np.random.default_rng(7)
     total = np.zeros((len(y), len(x)), np.float32)
     for cells, strength in ((5.0, 0.45), (1.6, 0.33), (0.55, 0.22)):
@@ -183,7 +192,7 @@ def _noise(y: np.ndarray, x: np.ndarray, scene: Scene) -> np.ndarray:
 
 
 def _caustics(y: np.ndarray, x: np.ndarray, scene: Scene, depth: np.ndarray) -> np.ndarray:
-    """Returns the net of light on water: bright where two fields of noise cross their mean."""
+    """Returns the brightness of the net of light on water: high where either of two noise fields is near its mean."""
     dice = np.random.default_rng(11)
     net = np.zeros((len(y), len(x)), np.float32)
     for cells in (9.0, 5.5):
@@ -200,12 +209,12 @@ def _caustics(y: np.ndarray, x: np.ndarray, scene: Scene, depth: np.ndarray) -> 
 def _draw_dots(
     canvas: np.ndarray, beings: Beings, scale: float, top: float, left: float, world: tuple[int, int]
 ) -> None:
-    """Draws beings as dots of light with a soft glow: plants as a haze of leaves, monsters as sparks over it."""
+    """Draws beings onto `canvas` (in place) as dots with a soft glow: plants as a haze, monsters as bright points."""
     height, width = canvas.shape[:2]
     rows, y, x = bodies.find_visible(beings, (height, width), scale, top, left, world)
     colour, area = beings.colour[rows], (beings.size[rows] * scale) ** 2
     if beings.plant:
-        # moved within their cells, so that no grid shows; brighter where they flower
+        # places vary within cells to hide the grid; flowering plants are brighter
         ids, blooms = beings.looks["id"][rows], beings.looks["flowers"][rows, None]
         y, x = y + (random_shares(ids, 7) - 0.5) * 0.6 * scale, x + (random_shares(ids, 8) - 0.5) * 0.6 * scale
         colour = (
@@ -241,7 +250,7 @@ def _draw_dots(
 
 
 def _blur_times(light: np.ndarray, times: int) -> np.ndarray:
-    """Blurs so many times; edges are repeated."""
+    """Returns `light` blurred `times` times; edge pixels are repeated beyond the edges."""
     for _ in range(times):
         for axis in (0, 1):
             padded = np.concatenate([light.take([0], axis), light, light.take([-1], axis)], axis)
@@ -254,7 +263,7 @@ def _blur_times(light: np.ndarray, times: int) -> np.ndarray:
 
 
 def _finish(canvas: np.ndarray) -> np.ndarray:
-    """Adds bloom, a vignette, a soft tone curve, and dither against bands; returns `uint8[height, width, 3]`."""
+    """Adds bloom, a vignette, a tone curve, and dither against banding; returns `uint8[height, width, 3]`."""
     height, width = canvas.shape[:2]
     bright = np.maximum(canvas - 0.62, 0)
     canvas = canvas + 0.35 * _bloom(bright, max(2, min(height, width) // 120))
@@ -268,7 +277,7 @@ def _finish(canvas: np.ndarray) -> np.ndarray:
 
 
 def _bloom(bright: np.ndarray, radius: int) -> np.ndarray:
-    """Blurs widely, by sums over boxes."""
+    """Returns `bright` blurred twice by a box of `radius` pixels on each side."""
     for _ in range(2):
         for axis in (0, 1):
             padded = np.concatenate(

@@ -1,6 +1,6 @@
-"""What is visible of a region, for pictures and the terminal: ground, water, scents, and bodies with their looks.
+"""The visible content of a region, for pictures and the terminal: ground, water, scents, and bodies with their looks.
 
-Floats are fine here, because nothing of this goes back into the world. Worlds of other laws show what they have.
+Floats are permitted here, because no result affects the world. Fields and columns that a world lacks have defaults.
 """
 
 from dataclasses import dataclass, field
@@ -18,29 +18,32 @@ SCENT_STRONG_COUNT = 10
 DETRITUS_MUCH_COUNT = 30
 SEED_CELLS, LEAF_MIN_CELLS, LEAF_MAX_CELLS = 0.2, 0.75, 2.3
 GOLDEN = 0.618034
-"""Share of a turn: hues that differ by multiples of it are never close to each other."""
+"""Golden ratio's fraction of a turn; hues at successive multiples of it are well separated."""
 TWO_SIDED = ("price",)
-"""Fields with a neutral 0: they glow red above it and green below, as two scents do."""
+"""Signed fields, drawn in red where positive and in green where negative (the colours of two scents)."""
 MAX_OFFSET_CELLS = 0.42
-"""Plants sit in the middle of their cells; they are shown up to this far off it, so that no grid shows."""
+"""Maximum offset, along each axis, at which a plant is drawn from the middle of its cell, to hide the grid of cells."""
 
 
 @dataclass
 class Beings:
-    """Bodies of one table: places in cells from the corner of the owned rectangle, sizes in cells, colours 0 to 1."""
+    """The visible bodies of one table; all arrays have one entry per being.
+
+    `y` and `x` are in cells from the corner of the region's owned rectangle, `size` is in cells, colours are 0 to 1.
+    """
 
     plant: bool
     y: np.ndarray
     x: np.ndarray
     size: np.ndarray
     heading: np.ndarray
-    """Radians, clockwise from x."""
+    """Direction in radians, clockwise from the x axis."""
     colour: np.ndarray
-    """`float32[n, 3]`"""
+    """Main colour: `float32[n, 3]`."""
     accent: np.ndarray
-    """`float32[n, 3]`: the colour of flowers, or of stripes."""
+    """Colour of flowers or stripes: `float32[n, 3]`."""
     looks: dict[str, np.ndarray] = field(default_factory=dict)
-    """What else is visible: organs by name, `asleep`, `eyes_shut`, `stage`, `shape`, `pattern`, `glow` (0 to 1)."""
+    """Further visible attributes by name, such as `id`, `stage`, `shape`, `pattern`, `asleep`, and organs."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -48,25 +51,25 @@ class Beings:
 
 @dataclass
 class Scene:
-    """What is visible of a region. Planes are `float32[height, width]`; with a stride, of every stride-th cell."""
+    """The visible content of a region. Planes are `float32[height, width]`; with a stride, of every stride-th cell."""
 
     height: int
     width: int
     elevation: np.ndarray
-    """0 in the lowest cell, 1 in the highest."""
+    """Elevation, scaled to 0 in the lowest cell and 1 in the highest."""
     depth: np.ndarray
-    """Open water: 0 on land, 1 where it is deep."""
+    """Depth of open water, from 0 on land to 1 in deep water."""
     moisture: np.ndarray
     cover: np.ndarray
-    """For other laws: their first field that changes (such as grass or sugar), 0 to 1."""
+    """First variable field of a world without climate (such as grass or sugar), scaled to 0 to 1; otherwise 0."""
     detritus: np.ndarray
     scents: np.ndarray
-    """`float32[3, height, width]`: aroma, musk, alarm."""
+    """Scents aroma, musk and alarm, 0 to 1: `float32[3, height, width]`."""
     beings: list[Beings]
 
 
 def make_scene(region: Region, stride: int = 1) -> Scene:
-    """Returns what is visible of the owned rectangle of a region; `stride` skips cells for small maps."""
+    """Returns the visible content of the owned rectangle of `region`; planes have every `stride`-th cell."""
     shape = (
         region.owned_view(region.field_list[0].name)[..., ::stride, ::stride].shape[-2:]
         if region.field_list
@@ -107,7 +110,7 @@ def _scale_to_range(plane: np.ndarray) -> np.ndarray:
 
 
 def _scale_positive(plane: np.ndarray) -> np.ndarray:
-    """Scales positive values to 0 to 1; the highest 5 % are clipped."""
+    """Returns `plane` clipped to 0 to 1, after division by the 95th percentile of its positive values (at least 1)."""
     above = plane[plane > 0]
     return np.clip(plane / max(1.0, float(np.percentile(above, 95))), 0, 1) if len(above) else np.zeros_like(plane)
 
@@ -159,33 +162,36 @@ def _make_beings(region: Region, name: str) -> Beings:
 
 
 def hash_ids(ids: np.ndarray) -> np.ndarray:
-    """Returns a hash of each id, `uint32[n]`, for looks only."""
+    """Returns a hash of each id, `uint32[n]`; only for appearance, never for laws."""
     mixed = ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     mixed ^= mixed >> np.uint64(29)
     return ((mixed * np.uint64(0xBF58476D1CE4E5B9)) >> np.uint64(32)).astype(np.uint32)
 
 
 def random_shares(ids: np.ndarray, salt: int) -> np.ndarray:
-    """Returns a number from 0 to 1 for each id and salt, always the same, for looks only: `float32[n]`."""
+    """Returns a pseudorandom number from 0 to 1 for each id, `float32[n]`, a function of id and `salt`.
+
+    Only for appearance, never for laws.
+    """
     return (hash_ids(ids.astype(np.uint64) + np.uint64(salt)) >> np.uint32(8)).astype(np.float32) / (1 << 24)
 
 
 def cell_offsets(ids: np.ndarray) -> np.ndarray:
-    """Returns how far off the middles of their cells plants are shown, `float32[2, n]` (y, x)."""
+    """Returns the offsets (y, x) of drawn plants from the middles of their cells, in cells: `float32[2, n]`."""
     return np.stack([(random_shares(ids, salt) - 0.5) * (2 * MAX_OFFSET_CELLS) for salt in (5, 6)])
 
 
 def _gene(genome: np.ndarray, name: str) -> np.ndarray:
-    """Returns a trait of monsters, 0 to 1."""
+    """Returns the trait `name` from the genomes of monsters, scaled to 0 to 1: `float32[n]`."""
     from umwelt.agents.body.genome import TRAIT
 
     return (genome[:, TRAIT[name]].astype(np.float32) + 128) / 255
 
 
 def species_hue(species: Any, plant: bool = False) -> Any:
-    """Returns the hue (turns) of a species by its number; neighbouring numbers have hues far apart.
+    """Returns the hue, in turns, of a species by its index; successive indices have clearly different hues.
 
-    Plants are green, others never: the first is blue, all are between cyan and yellow by way of violet and red.
+    Plants have green hues. Other species have hues from cyan through blue, violet and red to yellow; index 0 is blue.
     """
     if plant:
         return 0.225 + 0.25 * ((species * GOLDEN + 0.45) % 1.0)
@@ -193,22 +199,22 @@ def species_hue(species: Any, plant: bool = False) -> Any:
 
 
 def leaf_hue(hue_gene: np.ndarray) -> np.ndarray:
-    """Returns the hue of leaves (turns), a green, from the gene for it (-128 to 127)."""
+    """Returns the hue of leaves, in turns (about green), from the gene `hue` (-128 to 127)."""
     return 0.375 + hue_gene / 128 * 0.15
 
 
 def body_cells(tissue: Any) -> Any:
-    """Returns the size in cells at which monsters with so much tissue are shown."""
+    """Returns the size, in cells, at which monsters with `tissue` molecules of tissue are drawn."""
     return np.clip(0.6 + 0.16 * np.sqrt(tissue), 0.9, 3.0)
 
 
 def rgb(red: float, green: float, blue: float) -> np.ndarray:
-    """Returns a colour, `float32[3]`."""
+    """Returns the three channels as `float32[3]`."""
     return np.array([red, green, blue], np.float32)
 
 
 def hsv(hue: Any, saturation: np.ndarray | float, value: np.ndarray | float) -> np.ndarray:
-    """Returns colours, `float32[n, 3]`, from hue (turns), saturation and value."""
+    """Returns RGB colours, `float32[..., 3]`, from hue (in turns), saturation and value (0 to 1)."""
     hue = np.asarray(hue, np.float32)[..., None]
     saturation = np.broadcast_to(np.asarray(saturation, np.float32), hue.shape[:-1])[..., None]
     value = np.broadcast_to(np.asarray(value, np.float32), hue.shape[:-1])[..., None]
@@ -224,7 +230,10 @@ def ground_colour(
     cover: np.ndarray,
     scents: np.ndarray,
 ) -> np.ndarray:
-    """Returns the colour of ground and water, `float32[height, width, 3]` from 0 to 1, before any shading."""
+    """Returns the unshaded colour of ground and water, `float32[height, width, 3]`, mostly 0 to 1.
+
+    The parameters are planes as in `Scene`.
+    """
 
     def mix(a: tuple | np.ndarray, b: tuple, share: np.ndarray) -> np.ndarray:
         return np.asarray(a, np.float32) + (np.asarray(b, np.float32) - np.asarray(a, np.float32)) * share[..., None]
@@ -242,18 +251,26 @@ def ground_colour(
 
 @dataclass
 class Crowd:
-    """Beings on a small map: places from 0 to 1, the share of a cell that each covers, colours from 0 to 1."""
+    """Beings to draw on a small map.
+
+    `y` and `x` are places from 0 to 1 across the map, `weight` is the share of a cell that each being covers, and
+    colours are 0 to 1.
+    """
 
     plant: bool
     y: np.ndarray
     x: np.ndarray
     weight: np.ndarray
     colour: np.ndarray
-    """`float32[n, 3]`, or one colour for all of them."""
+    """Colours `float32[n, 3]`, or one colour `float32[3]` for all beings."""
 
 
 def draw_crowds(ground: np.ndarray, crowds: list[Crowd], cells_a_pixel: float) -> np.ndarray:
-    """Draws crowds over the ground, `float32[rows, columns, 3]`; returns `uint8` of the same shape."""
+    """Returns a picture of `crowds` drawn over `ground`, later crowds over earlier ones.
+
+    `ground` is `float32[rows, columns, 3]`; the result is `uint8` of the same shape. `cells_a_pixel` is the number of
+    cells that one pixel represents.
+    """
     colour = 1.35 * ground
     rows, columns = ground.shape[:2]
     for crowd in crowds:
@@ -263,7 +280,7 @@ def draw_crowds(ground: np.ndarray, crowds: list[Crowd], cells_a_pixel: float) -
         tints = np.broadcast_to(crowd.colour, (len(at), 3))
         paint = np.stack([np.bincount(at, crowd.weight * tints[:, i], rows * columns) for i in range(3)], axis=-1)
         tint = (paint / np.maximum(total, 1e-6)[:, None]).reshape(rows, columns, 3)
-        # a monster counts for more than the ground that it covers, so that it is visible among many plants
+        # a monster covers more of a pixel than its area, so that it is visible among many plants
         share = 1 - np.exp(-total / cells_a_pixel * (0.9 if crowd.plant else 6.0))
         solid = np.minimum(share, 0.75 if crowd.plant else 1.0).reshape(rows, columns, 1)
         colour = colour + (tint - colour) * solid

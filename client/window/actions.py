@@ -1,4 +1,4 @@
-"""What keys do: one method for each action that `input.keys` binds, and which of them a key press starts."""
+"""The actions of the keyboard: one method for each action that `input.keys` names, and the dispatch of key presses."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,12 +15,12 @@ from umwelt.client.window.timeline import Timeline
 from umwelt.cluster import LIVE
 
 WHILE_INHABITING = frozenset({"inhabit", "cancel", "panels", "screenshot", "record"})
-"""Actions whose keys keep their meaning while a being is inhabited; all other keys steer it."""
+"""Actions whose keys keep their meaning while the user inhabits a being; all other keys steer the being."""
 DEFAULT_TICKS_PER_S, MIN_TICKS_PER_S = 20.0, 0.25
 
 
 class Actions:
-    """The actions of one window, on its session and on its parts."""
+    """The actions of one window. They act on its session, toolbox, timeline, camera, captures and panels."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Actions:
     # --- keys
 
     def press_key(self, name: str, control: bool, shift: bool) -> None:
-        """Do what a key does; `name` is pyglet's name of it."""
+        """Performs the action of a key; `name` is pyglet's name of the key."""
         action = ACTIONS.get(name, "")
         digit = name.lstrip("_")
         if control:
@@ -78,7 +78,7 @@ class Actions:
             self.toolbox.choose(int(digit) - 1)
 
     def release_key(self, name: str) -> None:
-        """End what a key did while it was held."""
+        """Ends the effect of a held key, such as panning; `name` is pyglet's name of the key."""
         self.navigation.release_key(name)
         if self.inhabiting.being:
             self.inhabiting.on_key(name, False)
@@ -86,19 +86,19 @@ class Actions:
     # --- beings
 
     def toggle_inhabiting(self) -> None:
-        """Inhabit the selected monster, or release the one that is inhabited."""
+        """Inhabits the selected monster, or releases the monster that is inhabited."""
         if self.inhabiting.being:
             self.inhabiting.end()
         elif self.session.selected is not None:
             self.inhabit(self.session.selected.id)
 
     def inhabit(self, being: int) -> None:
-        """Steer a being by the keyboard."""
+        """Starts steering a being by the keyboard; `being` is its id."""
         self.navigation.release_all_keys()
         self.inhabiting.begin(being)
 
     def cancel(self) -> None:
-        """Release the inhabited being, else put the tool away, else deselect."""
+        """Releases the inhabited being; if there is none, cancels the tool or dialog; otherwise deselects."""
         if self.inhabiting.being:
             self.inhabiting.end()
         elif self.toolbox.tool != "look" or self.toolbox.fork_dialog.question is not None:
@@ -109,18 +109,18 @@ class Actions:
     # --- time
 
     def toggle_pause(self) -> None:
-        """Pause or resume what is shown: the running world, or a moment of the past."""
+        """Pauses or resumes the running world, or playback if a tick of the past is displayed."""
         if self.session.shown != LIVE:
             self.timeline.toggle()
         else:
             self._command("go" if self.session.status.get("paused") else "pause")
 
     def step(self) -> None:
-        """Let the world run for one tick."""
+        """Runs the world for one tick."""
         self._command("step")
 
     def change_speed(self, factor: float) -> None:
-        """Multiply the speed of what is shown: the running world, or a moment of the past."""
+        """Multiplies the speed of the running world, or of playback if a tick of the past is displayed."""
         if self.session.shown != LIVE:
             self.timeline.set_speed(self.timeline.play_ticks_per_s * factor)
             return
@@ -133,28 +133,28 @@ class Actions:
         else:
             self.session.say(SPECTATOR_LINE, bad=True)
 
-    # --- what is shown
+    # --- display options
 
     def show_next_layer(self) -> None:
-        """Show the next layer as a map; after the last one, the ground."""
+        """Displays the next layer as a colour map; after the last layer, displays the ground."""
         looks = self.session.looks
         order = ["", *(name for name in GROUND_LAYERS if name in self.session.known.layers)]
         at = order.index(looks.layer) if looks.layer in order else 0
         looks.layer = order[(at + 1) % len(order)]
 
     def toggle_node_borders(self) -> None:
-        """Show or hide the borders of the nodes' shards."""
+        """Shows or hides the borders of the nodes' shards."""
         self.session.looks.nodes = not self.session.looks.nodes
 
     def toggle_clade_colours(self) -> None:
-        """Colour beings by clade, or as their genes say."""
+        """Switches the colours of beings between one colour per clade and the colours that their genes determine."""
         self.session.looks.lineages = not self.session.looks.lineages
 
     def toggle_panels(self) -> None:
-        """Show or hide all panels."""
+        """Shows or hides all panels."""
         self.dock.visible = not self.dock.visible
 
     def toggle_help(self) -> None:
-        """Open or close the help."""
+        """Opens or closes the help panel; shows the panels if they are hidden."""
         self.dock.visible = True
         self.dock.open["Help"] = not self.dock.open.get("Help", False)

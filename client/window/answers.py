@@ -1,4 +1,4 @@
-"""Answers that have been asked for and have not arrived, and what to do with each when it arrives."""
+"""Pending answers from the server, and the callbacks that handle them when they arrive."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,21 +7,24 @@ from umwelt.client.connection.promises import Promise
 from umwelt.sandbox.errors import UmweltError
 
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
-"""What handling an answer may raise if the server sent something of another shape than was asked for."""
+"""Exceptions that a callback may raise if the server sent an answer of an unexpected shape."""
 
 
 class Answers:
-    """The open questions of one session. `deliver` is called once a frame and never waits."""
+    """The pending answers of one session. `deliver` is called once a frame and never blocks."""
 
     def __init__(self) -> None:
         self._open: list[tuple[Promise, Callable[[Any], None] | None, Callable[[str], None]]] = []
 
     def expect(self, promise: Promise, then: Callable[[Any], None] | None, failed: Callable[[str], None]) -> None:
-        """Call `then` with the answer, or `failed` with an error line, in the first `deliver` after it arrives."""
+        """Registers callbacks for the first `deliver` after the promise is resolved.
+
+        `then` is called with the answer, `failed` with an error line. If `then` is None, the answer is ignored.
+        """
         self._open.append((promise, then, failed))
 
     def deliver(self, report: Callable[[str], None]) -> None:
-        """Handle every answer that has arrived; `report` gets an error line for a malformed answer."""
+        """Calls the callbacks of all answers that have arrived; `report` gets an error line for a malformed answer."""
         questions, self._open = self._open, []
         for promise, then, failed in questions:
             if not promise.done:
@@ -36,5 +39,5 @@ class Answers:
                 continue
             try:
                 then(answer)
-            except MALFORMED as error:  # nothing that a server sends may close the window
+            except MALFORMED as error:  # an answer from a server must never end the program
                 report(f"{promise.what}: malformed answer: {' '.join(repr(error).split())[:200]}")

@@ -1,4 +1,7 @@
-"""`umwelt view`: opens the window, or draws one frame into a picture. What is missing for it becomes one error line."""
+"""`umwelt view`: opens the window, or draws one frame into a picture file.
+
+Missing packages, libraries or displays are reported as one error line.
+"""
 
 import os
 import sys
@@ -16,28 +19,29 @@ SIZE = (1280, 800)
 MIN_SIDE, MAX_SIDE = 64, 8192
 SETTLES_WITHIN_S = 30.0
 SETTLED_FRAMES = 12
-"""So many complete frames are drawn before a picture is taken, so that everything has faded and glided into place."""
+"""The number of complete frames to draw before a picture is taken, so that fades and glides have ended."""
 ANSWER_S = 10.0
 
 
 @dataclass
 class Sight:
-    """What the window shows first. None means the default, which `umwelt view --help` names."""
+    """The initial view of the window. None means the default, which `umwelt view --help` states."""
 
     at: tuple[int, int] | None = None
-    """The cell in the middle: x, y."""
+    """The cell in the middle of the window (x, y)."""
     zoom: float | None = None
     """Pixels per cell."""
     size: tuple[int, int] = SIZE
     """The window's width and height in pixels."""
     panels: bool | None = None
-    """None: panels are shown in a window and hidden in a picture."""
+    """Whether panels are visible. None: visible in a window, hidden in a picture."""
 
 
 def view(place: str | Path | None, keys: Path | None, demo: bool, picture: Path | None, sight: Sight) -> None:
-    """Open a window on a running world, or on the bundled recording; with `picture`, draw one settled frame into it.
+    """Opens a window on a running world, or on the bundled recording if `demo` is set.
 
-    Returns when the window has closed and its recordings are written.
+    `place` is the world's address, `keys` a folder with keys. With `picture`, draws one settled frame into this file
+    instead. Returns when the window has closed and its recordings are written.
     """
     check(sight, picture)
     if demo and place is not None:
@@ -65,7 +69,7 @@ def view(place: str | Path | None, keys: Path | None, demo: bool, picture: Path 
 
 
 def check(sight: Sight, picture: Path | None) -> None:
-    """Raise UmweltError for options that cannot be fulfilled; called before anything is opened."""
+    """Raises UmweltError if options are out of range; called before anything is opened."""
     width, height = sight.size
     if min(sight.size) < MIN_SIDE or max(sight.size) > MAX_SIDE:
         raise UmweltError(f"--size {width}x{height}: use {MIN_SIDE} to {MAX_SIDE} pixels a side")
@@ -80,14 +84,14 @@ def check(sight: Sight, picture: Path | None) -> None:
 
 
 def has_display() -> bool:
-    """Whether a window can be opened on this machine."""
+    """Returns whether this machine has a display on which a window can open."""
     return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def prepare_display(hidden: bool) -> None:
-    """Choose how to draw without a display; raises UmweltError if a window is wanted and there is none.
+    """Selects headless drawing for a hidden window without a display.
 
-    Must be called before Arcade is imported.
+    Raises UmweltError if a window is to be visible and there is no display. Must be called before Arcade is imported.
     """
     if hidden and not has_display():
         os.environ.setdefault("ARCADE_HEADLESS", "1")
@@ -97,7 +101,7 @@ def prepare_display(hidden: bool) -> None:
 
 
 def import_window() -> Any:
-    """Import and return the class `Window`; raises UmweltError that names a missing package or library."""
+    """Imports and returns the class `Window`; raises UmweltError that names a missing package or library."""
     try:
         import pyglet
 
@@ -120,7 +124,7 @@ def _missing_library(error: Exception) -> str:
 
 
 def open_session(place: str | Path | None, keys: Path | None, demo: bool, sight: Sight) -> Session:
-    """Connect to a running world, or open the bundled recording, and look where `sight` says."""
+    """Connects to a running world, or opens the bundled recording, and places the camera as `sight` specifies."""
     world: Any
     if demo:
         from umwelt.client.window.recording.demo import Demo
@@ -149,7 +153,7 @@ def open_session(place: str | Path | None, keys: Path | None, demo: bool, sight:
 
 
 def _open_window(window_type: Any, session: Session, sight: Sight, picture: Path | None) -> Any:
-    """Create the window; an error of the display or its driver becomes one line."""
+    """Creates the window; raises UmweltError if the display or its driver fails."""
     panels = sight.panels if sight.panels is not None else picture is None
     try:
         return window_type(session, sight.size, panels, shown=picture is None)
@@ -168,7 +172,10 @@ def _open_window(window_type: Any, session: Session, sight: Sight, picture: Path
 
 
 def settle(window: Any) -> None:
-    """Run the window's frames until everything in view has arrived and has been drawn a few times."""
+    """Runs the window's frames until all tiles in view have arrived and `SETTLED_FRAMES` frames have been drawn.
+
+    Raises RunError if the tiles do not arrive within `SETTLES_WITHIN_S` seconds.
+    """
     session, end_s, frames = window.session, time.monotonic() + SETTLES_WITHIN_S, 0
     while frames < SETTLED_FRAMES:
         window.switch_to()

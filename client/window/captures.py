@@ -1,4 +1,4 @@
-"""Screenshots and recordings of the window, kept in the folder `pictures/`."""
+"""Screenshots and recordings of the window, saved in the folder `pictures/`."""
 
 import sys
 import time
@@ -13,13 +13,16 @@ from umwelt.sandbox.errors import UmweltError
 
 FRAMES_PER_S = {".gif": 20, ".mp4": 30}
 EARLY_SHARE = 0.98
-"""A frame is recorded when this share of a frame's time has passed: the window's frames do not come evenly."""
+"""The share of a recording's frame time after which its next frame is added.
+
+Less than 1, because the window's frames are not evenly spaced.
+"""
 FOLDER = Path("pictures")
 POLL_S = 0.05
 
 
 class Captures:
-    """The captures of one window. `pixels` reads its framebuffer, `uint8[height, width, 3]`.
+    """The screenshots and recordings of one window. `pixels` returns its framebuffer, `uint8[height, width, 3]`.
 
     The window calls `add_frame` when it has drawn the world and nothing over it, `turn` once a frame, and `finish` when
     it closes.
@@ -28,13 +31,13 @@ class Captures:
     def __init__(self, session: Session, pixels: Callable[[], np.ndarray]):
         self.session, self._pixels = session, pixels
         self.recorder: Recorder | None = None
-        """The recording that is under way."""
+        """The recording in progress, or None."""
         self.writing: list[Recorder] = []
-        """Recordings that have ended and are still being written."""
+        """Recordings that have ended and whose files are still being written."""
         self._added_s = 0.0
 
     def take_screenshot(self) -> None:
-        """Save a picture of the window, with its panels."""
+        """Saves a picture of the window with its panels."""
         try:
             path = _free_path(self.session.known.world, self.session.tick, ".png")
             screenshot(self._pixels(), path)
@@ -43,7 +46,10 @@ class Captures:
             self.session.say(str(error), bad=True)
 
     def toggle_recording(self, suffix: str = ".gif") -> None:
-        """Start to record the world without panels, or end the recording that is under way."""
+        """Starts recording the world without panels, or ends the recording in progress.
+
+        `suffix` is the file format, a key of `FRAMES_PER_S`.
+        """
         session = self.session
         if self.recorder is not None:
             recorder, self.recorder = self.recorder, None
@@ -61,7 +67,7 @@ class Captures:
             session.say(str(error), bad=True)
 
     def add_frame(self) -> None:
-        """Add what was drawn to the recording, if one is under way and its next frame is due."""
+        """Adds the framebuffer's content to the recording in progress, if its next frame is due."""
         recorder, now_s = self.recorder, self.session.clock()
         if recorder is None or now_s - self._added_s < EARLY_SHARE / recorder.frames_per_s:
             return
@@ -73,13 +79,13 @@ class Captures:
             self.session.say(str(error), bad=True)
 
     def turn(self) -> None:
-        """Report recordings that have been written since the last frame."""
+        """Reports recordings whose files were completed since the previous frame."""
         for recorder in [recorder for recorder in self.writing if recorder.done]:
             self.writing.remove(recorder)
             self.session.say(recorder.error_line or f"saved {recorder.path}", bad=bool(recorder.error_line))
 
     def finish(self) -> None:
-        """End a recording that is under way and wait until all files are written; Ctrl-C deletes the unfinished."""
+        """Ends the recording in progress and waits until all files are written; Ctrl-C deletes unfinished files."""
         if self.recorder is not None:
             self.toggle_recording()
         try:
@@ -97,7 +103,10 @@ class Captures:
 
 
 def _free_path(world: str, tick: int, suffix: str) -> Path:
-    """A path in the folder of captures that no file has yet; creates the folder."""
+    """Returns an unused path in the folder `pictures/`, which it creates if necessary.
+
+    Raises UmweltError if the folder cannot be created.
+    """
     try:
         FOLDER.mkdir(exist_ok=True)
     except OSError as error:

@@ -1,7 +1,8 @@
-"""Dear ImGui on arcade.gl: takes the window's events and draws into the framebuffer that is bound.
+"""Dear ImGui on arcade.gl: receives the window's events and draws into the bound framebuffer.
 
-Since version 1.92 imgui creates and extends its textures when glyphs are first used, so its requests are handled in
-every frame. Vertices and indices of all draw lists are copied from imgui's memory into two streaming buffers.
+Since version 1.92 imgui creates and extends its textures when glyphs are first used, so its texture requests are
+handled in every frame. Vertices and indices of all draw lists are copied from imgui's memory into two streaming
+buffers.
 """
 
 import ctypes
@@ -22,7 +23,7 @@ TEXT_FONT, ICON_FONT = FONTS / "Roboto" / "Roboto-Regular.ttf", FONTS / "Font_Aw
 TEXT_PX, ICON_PX = 15.5, 13.0
 MIN_BYTES = 1 << 16
 NO_MOUSE = -float(np.finfo(np.float32).max)
-"""The position that means to imgui that there is no mouse."""
+"""The coordinate that tells imgui that there is no mouse."""
 
 VERTEX = """#version 330
 uniform vec2 size;
@@ -106,8 +107,8 @@ CURSORS: dict[int, str] = {
 class Gui:
     """One imgui context. Draw panels between `begin` and `end`; call `close` when the window closes.
 
-    `owner` is an `arcade.Window`, or an `arcade.gl.Context` alone: then call `resize`, and there is no clipboard and no
-    cursor.
+    `owner` is an `arcade.Window`, or an `arcade.gl.Context` alone. With a context alone, call `resize` after a change
+    of size; there is no system clipboard and no mouse cursor.
     """
 
     def __init__(self, owner: Any, size: tuple[int, int] | None = None, pixel_ratio: float | None = None):
@@ -148,20 +149,20 @@ class Gui:
     def _clipboard(self) -> None:
         window, platform = self._window, imgui.get_platform_io()
         if window is None or window.headless:
-            return  # imgui has a clipboard of its own
+            return  # imgui then uses its internal clipboard
         platform.platform_get_clipboard_text_fn = lambda _: window.get_clipboard_text()
         platform.platform_set_clipboard_text_fn = lambda _, text: window.set_clipboard_text(text)
 
     # --- a frame
 
     def begin(self, seconds: float) -> None:
-        """Start a frame; `seconds` have passed since the last one."""
+        """Starts a frame; `seconds` is the time since the previous frame."""
         self._use()
         self.io.delta_time = min(max(seconds, 1e-4), 0.25)
         imgui.new_frame()
 
     def end(self) -> None:
-        """End the frame and draw it into the framebuffer that is bound."""
+        """Ends the frame and draws it into the bound framebuffer."""
         self._use()
         imgui.render()
         data = imgui.get_draw_data()
@@ -197,16 +198,16 @@ class Gui:
                 gl.glScissor(round(left), round(height * ratio - bottom), round(right - left), round(bottom - top))
                 array.render(gl.GL_TRIANGLES, first_index + command.idx_offset, command.elem_count)
             first_index += commands.idx_buffer.size()
-        # the loop set the driver's scissor without arcade: set arcade's value again
+        # the loop set OpenGL's scissor without arcade: restore arcade's value
         target.scissor = scissor
         ctx.blend_func = blend_func
         if not blends:
             ctx.disable(ctx.BLEND)
 
     def _fill(self, lists: list[Any], vertex_count: int, index_count: int) -> None:
-        """Write the vertices and indices of all lists into the buffers, one list after the other.
+        """Writes the vertices and indices of all draw lists into the buffers, one list after another.
 
-        Indices then count from the first vertex of the first list.
+        The written indices count from the first vertex of the first list.
         """
         vertices = np.empty(vertex_count * imgui.VERTEX_SIZE, np.uint8)
         indices = np.empty(index_count, np.uint32)
@@ -243,7 +244,7 @@ class Gui:
         self._geometry = self.ctx.geometry(content, index_buffer=self._indices, index_element_size=4)
 
     def _update_texture(self, texture: Any) -> None:
-        """Create, update or delete a texture, as imgui requests."""
+        """Creates, updates or deletes a texture, as imgui requests by its status."""
         status, statuses = texture.status, imgui.ImTextureStatus
         if status == statuses.want_create:
             gl_texture: Any = self.ctx.texture((texture.width, texture.height), components=4)
@@ -278,45 +279,45 @@ class Gui:
 
     @property
     def wants_mouse(self) -> bool:
-        """Whether the mouse is over a panel or dragging one."""
+        """Whether the mouse is over a panel or is dragging a panel."""
         return self.io.want_capture_mouse
 
     @property
     def wants_keyboard(self) -> bool:
-        """Whether a field of a panel has the keyboard."""
+        """Whether a text field of a panel has keyboard focus."""
         return self.io.want_text_input
 
     def on_mouse_motion(self, x: float, y: float, *_: Any) -> None:
-        """The mouse moves, with or without a button pressed."""
+        """Handles mouse movement, with or without a button pressed; `x` and `y` are logical pixels, y upward."""
         self.io.add_mouse_pos_event(x, self.io.display_size.y - y)
 
     def on_mouse_press(self, x: float, y: float, button: int, modifiers: int = 0) -> None:
-        """A button is pressed."""
+        """Handles a press of a mouse button."""
         self.on_mouse_motion(x, y)
         if button in BUTTONS:
             self.io.add_mouse_button_event(BUTTONS[button], True)
 
     def on_mouse_release(self, x: float, y: float, button: int, modifiers: int = 0) -> None:
-        """A button is released."""
+        """Handles the release of a mouse button."""
         self.on_mouse_motion(x, y)
         if button in BUTTONS:
             self.io.add_mouse_button_event(BUTTONS[button], False)
 
     def on_mouse_scroll(self, x: float, y: float, right: float, up: float) -> None:
-        """The wheel turns."""
+        """Handles mouse-wheel scrolling by `right` and `up` notches."""
         self.on_mouse_motion(x, y)
         self.io.add_mouse_wheel_event(-right, up)
 
     def on_mouse_leave(self, *_: Any) -> None:
-        """The mouse leaves the window."""
+        """Handles the mouse leaving the window."""
         self.io.add_mouse_pos_event(NO_MOUSE, NO_MOUSE)
 
     def on_key_press(self, symbol: int, modifiers: int = 0) -> None:
-        """A key is pressed."""
+        """Handles a key press; `symbol` is pyglet's key code."""
         self._key(symbol, modifiers, True)
 
     def on_key_release(self, symbol: int, modifiers: int = 0) -> None:
-        """A key is released."""
+        """Handles the release of a key; `symbol` is pyglet's key code."""
         self._key(symbol, modifiers, False)
 
     def _key(self, symbol: int, modifiers: int, down: bool) -> None:
@@ -333,16 +334,19 @@ class Gui:
             self.io.add_key_event(KEYS[symbol], down)
 
     def on_text(self, text: str) -> None:
-        """Text is typed."""
+        """Handles typed text: passes it to the focused text field."""
         self.io.add_input_characters_utf8(text)
 
     def on_focus(self, focused: bool) -> None:
-        """The window gets or loses the keyboard; no key counts as held any more."""
+        """Handles a gain (`focused`) or loss of keyboard focus: treats all held keys as released."""
         self._down.clear()
         self.io.add_focus_event(focused)
 
     def resize(self, width: int, height: int, pixel_ratio: float | None = None) -> None:
-        """The window has another size, in logical pixels, of which each is `pixel_ratio` framebuffer pixels wide."""
+        """Sets the window's size in logical pixels, each `pixel_ratio` framebuffer pixels wide.
+
+        By default, `pixel_ratio` is that of the window, or 1 without a window.
+        """
         if pixel_ratio is None:
             pixel_ratio = self._window.get_pixel_ratio() if self._window is not None else 1.0
         self.pixel_ratio = max(0.25, float(pixel_ratio))
@@ -350,7 +354,7 @@ class Gui:
         self.io.display_framebuffer_scale = imgui.ImVec2(self.pixel_ratio, self.pixel_ratio)
 
     def close(self) -> None:
-        """Delete the context and all GPU resources."""
+        """Deletes the imgui context and all GPU resources."""
         self._use()
         for texture in imgui.get_platform_io().textures:
             texture.set_tex_id(0)
@@ -363,12 +367,12 @@ class Gui:
 
 
 def _bytes_at(address: int, count: int) -> np.ndarray:
-    """A view of imgui's memory, `uint8[count]`."""
+    """Returns a view of `count` bytes of imgui's memory, `uint8[count]`, without copying."""
     return np.ctypeslib.as_array((ctypes.c_ubyte * count).from_address(address))
 
 
 def _load_fonts(io: Any) -> None:
-    """Load the text font, and merge the icons into it."""
+    """Loads the text font and merges the icons into it."""
     io.fonts.add_font_from_file_ttf(str(TEXT_FONT), TEXT_PX)
     config = imgui.ImFontConfig()
     config.merge_mode = True

@@ -1,4 +1,4 @@
-"""Moving the camera by mouse and keyboard, following the selected being, and finding what is under the mouse."""
+"""Moving the camera by mouse and keyboard, following the selected being, and finding the being under the mouse."""
 
 from collections.abc import Callable
 
@@ -8,15 +8,15 @@ from umwelt.client.window.input.tools import REACH_CELLS, REACH_PIXELS
 from umwelt.client.window.session import Session
 
 WHEEL_FACTOR, KEY_ZOOM_PER_S = 1.18, 3.0
-"""How much larger cells become: by a notch of the wheel, and by a key that is held for a second."""
+"""Zoom factors: for one notch of the mouse wheel, and for each second that a zoom key is held."""
 PAN_PIXELS_PER_S = 900.0
 
 Pixel = tuple[float, float]
-"""Framebuffer pixels from the upper left corner: right, down."""
+"""A position in framebuffer pixels (right, down) from the upper left corner."""
 
 
 class Navigation:
-    """Moves one session's camera. `pixel_ratio` gives framebuffer pixels per logical pixel."""
+    """Moves one session's camera. `pixel_ratio` returns the number of framebuffer pixels per logical pixel."""
 
     def __init__(self, session: Session, pixel_ratio: Callable[[], float]):
         self.session, self.pixel_ratio = session, pixel_ratio
@@ -25,21 +25,21 @@ class Navigation:
     # --- keys that are held
 
     def press_key(self, name: str) -> None:
-        """Pan or zoom from now on; `name` is pyglet's name of a key in `PANS` or `ZOOMS`."""
+        """Starts panning or zooming; `name` is pyglet's name of a key in `PANS` or `ZOOMS`."""
         self._held.add(name)
 
     def release_key(self, name: str) -> None:
-        """Stop panning or zooming by this key."""
+        """Stops panning or zooming by this key."""
         self._held.discard(name)
         if name in ZOOMS:  # if Shift is released first, the same key is released under another name
             self._held -= ZOOMS.keys()
 
     def release_all_keys(self) -> None:
-        """Stop panning and zooming."""
+        """Stops panning and zooming."""
         self._held.clear()
 
     def turn(self, seconds: float) -> None:
-        """Pan and zoom by the keys that are held; called once a frame."""
+        """Pans and zooms by the held keys; called once a frame, with the seconds since the last frame."""
         right = sum(PANS[name][0] for name in self._held if name in PANS)
         down = sum(PANS[name][1] for name in self._held if name in PANS)
         if right or down:
@@ -52,33 +52,33 @@ class Navigation:
     # --- the mouse
 
     def drag(self, right_px: float, down_px: float) -> None:
-        """Move the world with the mouse, by logical pixels."""
+        """Pans the camera so that the world moves by `right_px` and `down_px` logical pixels, with the mouse."""
         ratio = self.pixel_ratio()
         self.session.camera.pan(-right_px * ratio, -down_px * ratio)
         self.session.following = False
 
     def scroll(self, notches: float, pixel: Pixel) -> None:
-        """Zoom so that the cell under a pixel stays under it; above 0: in."""
+        """Zooms so that the cell under `pixel` stays under it; zooms in if `notches` is positive."""
         self.session.camera.zoom(WHEEL_FACTOR**notches, pixel)
 
     def cell(self, pixel: Pixel) -> tuple[float, float]:
-        """The place (y, x in cells) under a pixel."""
+        """Returns the place (y, x in cells) under a pixel."""
         return self.session.camera.cell(*pixel)
 
     def being(self, pixel: Pixel) -> tuple[int, str]:
-        """The id and table of the being under a pixel; 0 and "" if there is none."""
+        """Returns the id and table of the being under a pixel, or 0 and "" if there is none."""
         y, x = self.cell(pixel)
         reach_cells = max(REACH_CELLS, REACH_PIXELS * self.pixel_ratio() / self.session.camera.scale)
         return nearest(self.session.feed.frame, y, x, self.session.torus, reach_cells)
 
-    # --- at once
+    # --- the full world, following
 
     def show_whole_world(self) -> None:
-        """Move the camera so far away that the whole world is in view."""
+        """Zooms out until the full world is in view, and stops following."""
         camera = self.session.camera
         self.session.following = False
         camera.look(camera.height / 2, camera.width / 2, camera.min_scale)
 
     def toggle_following(self) -> None:
-        """Follow the selected being, or stop following."""
+        """Starts or stops following the selected being."""
         self.session.following = self.session.selected is not None and not self.session.following

@@ -1,4 +1,4 @@
-"""Short lines for the person at the window: shown for a few seconds, then kept for the list of events."""
+"""Short messages to the user: displayed for a few seconds, then kept for the list of events."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ MAX_KEPT = 100
 
 @dataclass
 class Notice:
-    """One line; `bad` marks an error, `at_s` is the time on the session's clock."""
+    """One message; `bad` marks an error, `at_s` is the time in seconds on the session's clock."""
 
     line: str
     at_s: float
@@ -17,7 +17,7 @@ class Notice:
 
 
 class Notices:
-    """The last notices of one session, oldest first."""
+    """The latest `MAX_KEPT` notices of one session, oldest first."""
 
     def __init__(self, clock: Callable[[], float]):
         self._clock = clock
@@ -33,9 +33,9 @@ class Notices:
         return self._notices[at]
 
     def add(self, line: str, bad: bool = False) -> None:
-        """Show a line."""
+        """Adds a notice, which is displayed for `SHOWN_S` seconds; `bad` marks an error."""
         self._notices = [*self._notices[1 - MAX_KEPT :], Notice(line, self._clock(), bad)]
 
     def recent(self) -> list[Notice]:
-        """The notices that are still on the screen."""
+        """Returns the notices that are still displayed."""
         return [notice for notice in self._notices if self._clock() - notice.at_s < SHOWN_S]

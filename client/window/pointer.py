@@ -1,4 +1,4 @@
-"""The mouse over the world, where no panel is: it selects, moves the world, or works with the chosen tool."""
+"""Mouse input over the world, outside the panels: selects beings, pans the camera, or uses the chosen tool."""
 
 import math
 
@@ -7,11 +7,11 @@ from umwelt.client.window.navigation import Navigation, Pixel
 from umwelt.client.window.session import Session
 
 CLICK_PIXELS = 5.0
-"""A press that moves by fewer logical pixels before its release is a click."""
+"""The largest distance in logical pixels, exclusive, between press and release that counts as a click."""
 
 
 class Pointer:
-    """One mouse. From a press to its release it either drags the world or works with the tool that was chosen."""
+    """The state of the mouse. From press to release it either pans the camera or uses the chosen tool."""
 
     def __init__(self, session: Session, toolbox: Toolbox, navigation: Navigation):
         self.session, self.toolbox, self.navigation = session, toolbox, navigation
@@ -19,11 +19,11 @@ class Pointer:
         self._dragging_world = False
 
     def hover(self, pixel: Pixel) -> None:
-        """The mouse moves with no button pressed."""
+        """Handles mouse movement with no button pressed."""
         self.toolbox.hover(*self.navigation.cell(pixel))
 
     def press(self, pixel: Pixel, left: bool, modifiers: int) -> None:
-        """A button is pressed; any but the left one drags the world, whatever the tool."""
+        """Handles a button press; any button but the left pans the camera, whichever tool is chosen."""
         self._pressed_at = pixel
         self._dragging_world = self.toolbox.tool == "look" or not left
         if not self._dragging_world:
@@ -31,7 +31,7 @@ class Pointer:
             self.toolbox.press(*self.navigation.cell(pixel), being, table, modifiers)
 
     def drag(self, pixel: Pixel, right_px: float, down_px: float) -> None:
-        """The mouse moves with a button pressed, by so many logical pixels."""
+        """Handles mouse movement with a button pressed, by `right_px` and `down_px` logical pixels."""
         if self._pressed_at is None:
             return
         if self._dragging_world:
@@ -40,7 +40,7 @@ class Pointer:
             self.toolbox.drag(*self.navigation.cell(pixel))
 
     def release(self, pixel: Pixel, left: bool) -> None:
-        """A button is released: a tool's stroke ends, a click selects."""
+        """Handles a button release: ends the tool's stroke, or selects a being if it was a click."""
         pressed_at, self._pressed_at = self._pressed_at, None
         if pressed_at is None:
             return

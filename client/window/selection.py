@@ -1,4 +1,4 @@
-"""The selected being: all that the world tells of it, fetched again several times a second."""
+"""The selected being and its data, which is fetched again several times a second."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,36 +17,39 @@ FETCH_PERIOD_S = 0.2
 
 @dataclass
 class Selected:
-    """A selected being and what was last fetched of it (`api.Connection.fetch`)."""
+    """A selected being and its data of the latest fetch (`api.Connection.fetch`)."""
 
     id: int
     table: str = ""
     being: dict[str, Any] | None = None
     gone: bool = False
-    """Whether it has died or was removed."""
+    """Whether the being has died or was removed."""
     missed: int = 0
-    """How many fetches in a row did not find it."""
+    """The number of consecutive fetches that did not find the being."""
     asked_s: float = -1e9
     waiting: bool = False
     family: dict[str, Any] | None = None
 
 
 class Selection:
-    """Which being is selected, if any, and whether the camera follows it."""
+    """The selected being, if there is one, and whether the camera follows it."""
 
     def __init__(self) -> None:
         self.selected: Selected | None = None
         self.following = False
 
     def select(self, being: int, table: str = "") -> None:
-        """Select a being by its id; 0 selects nothing."""
+        """Selects the being with id `being`; 0 clears the selection."""
         if self.selected is not None and self.selected.id == being:
             return
         self.selected = Selected(being, table) if being else None
         self.following = self.following and bool(being)
 
     def place(self, frame: Frame, torus: Torus) -> tuple[float, float, float] | None:
-        """Where the being is drawn (y, x in cells, heading in radians); out of view, where it was last fetched."""
+        """Returns y and x in cells and the heading in radians at which the being is drawn.
+
+        A being outside the frame is at the place of its latest fetch, with heading 0. None if no place is known.
+        """
         if self.selected is None:
             return None
         drawn = place_of(frame, self.selected.id, torus)
@@ -56,7 +59,10 @@ class Selection:
         return drawn
 
     def refresh(self, source: Any, ask: Callable[..., None], tick: int, now_s: float) -> None:
-        """Fetch the being again from `source` if it was not fetched at this tick; `ask` is `Session.ask`."""
+        """Starts a fetch of the being from `source`, unless its data is already of `tick` or was requested recently.
+
+        `ask` is `Session.ask`.
+        """
         selected = self.selected
         if selected is None or selected.waiting or selected.gone or now_s - selected.asked_s < FETCH_PERIOD_S:
             return
@@ -67,7 +73,7 @@ class Selection:
         def receive(being: dict[str, Any] | None) -> None:
             selected.waiting = False
             if being is None:
-                selected.missed += 1  # a being that crosses from one node to another may be missed once
+                selected.missed += 1  # a query can miss a being once while it crosses from one node to another
                 selected.gone = selected.missed > 1
                 return
             selected.missed = 0

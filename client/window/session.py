@@ -1,7 +1,7 @@
-"""The window's state without any drawing: the connection, what is shown, what is selected, what was reported.
+"""The window's state without drawing: the connection, the displayed tick, the selected being, and notices.
 
-Panels and tools act on a `Session` alone. Nothing in it waits: commands and queries return promises, whose answers are
-delivered in `turn`, in the window's own thread.
+Panels and tools use only a `Session`. No method blocks: commands and queries return promises, whose answers are
+delivered in `turn`, in the window's thread.
 """
 
 import time
@@ -23,16 +23,16 @@ from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.region import Torus
 
 NEAR_BYTES_PER_S, FAR_BYTES_PER_S = 2.8e6, 0.95e6
-"""The most that the window asks the gateway to send, in bytes a second: near by, and when it shows densities only."""
+"""Limits of the bytes per second that the gateway sends: with beings or dots in view, and with densities only."""
 STALE_S = 2.5
-"""The connection counts as lost when the gateway has sent nothing for this many seconds."""
+"""The age in seconds of the latest status beyond which the connection counts as lost."""
 
 
 class Session:
     """One window's view of one world, live or in the past. Created by `app`, closed when the window closes.
 
-    `world` is a `PromisedConnection`, or a recording with the same methods. `looking` is what queries go to: `world`,
-    or a moment of its past.
+    `world` is a `PromisedConnection`, or a recording with the same methods. `looking` is the target of queries:
+    `world`, or a moment of its past.
     """
 
     def __init__(self, world: Any, camera: Camera, clock: Callable[[], float] = time.monotonic):
@@ -48,17 +48,18 @@ class Session:
         self.reconnecting = False
         self.quitting = False
         self.done: list[Any] = []
-        """The commands that were given in this window (`sending.Done`), oldest first."""
+        """The commands issued in this window (`sending.Done`), oldest first."""
         self.at_close: list[Callable[[], None]] = []
-        """Called before the connection closes, so that what is held can be released."""
+        """Callbacks that `close` calls before the connection closes, to release resources such as an inhabited being.
+        """
         self.awaited = LIVE
-        """The tick that is being replayed and will be shown; equal to `shown` when no replay is awaited."""
+        """The tick that is being replayed and will be displayed; equal to `shown` when no replay is awaited."""
         self._last_status: dict[str, Any] = {}
         self._answers = Answers()
-        # the history before the window opened; the plots do without it if the server does not have it
+        # measurements from before the window opened; if the server has none, the plots begin at the present tick
         self.ask(world.metrics(), self.series.begin, lambda line: None)
 
-    # --- what is known
+    # --- properties
 
     @property
     def known(self) -> viewer_protocol.Welcome:
@@ -72,12 +73,12 @@ class Session:
 
     @property
     def shown(self) -> int:
-        """`LIVE`, or the tick of the past that is shown."""
+        """The displayed tick of the past, or `LIVE`."""
         return self.feed.shown
 
     @property
     def tick(self) -> int:
-        """The tick on the screen."""
+        """The tick of the current frame."""
         return self.feed.frame.tick
 
     @property
@@ -90,7 +91,10 @@ class Session:
     def ask(
         self, promise: Promise, then: Callable[[Any], None] | None = None, failed: Callable[[str], None] | None = None
     ) -> None:
-        """Call `then` with the answer when it arrives; an error line goes to `failed`, or else becomes a notice."""
+        """Registers callbacks for the answer of a promise: `then` gets the answer, `failed` an error line.
+
+        Without `failed`, an error line becomes a notice.
+        """
         self._answers.expect(promise, then, failed or self._report_error)
 
     def command(
@@ -102,7 +106,11 @@ class Session:
         failed: Callable[[str], None] | None = None,
         **named: Any,
     ) -> None:
-        """Give a command, a method of `api.Connection` by name; `done` is the notice that follows its success."""
+        """Issues a command through the method of `api.Connection` with this name.
+
+        `arguments` and `named` are the method's. On success, displays the notice `done` (if not empty) with the tick,
+        and calls `then` with the answer. On failure, calls `failed` with an error line, or displays it as a notice.
+        """
 
         def report(tick: Any) -> None:
             if done:
@@ -113,7 +121,7 @@ class Session:
         self.ask(getattr(self.world, name)(*arguments, **named), report, failed)
 
     def say(self, line: str, bad: bool = False) -> None:
-        """Show a notice; `bad` marks an error."""
+        """Displays a notice; `bad` marks an error."""
         self.notices.add(line, bad)
 
     def _report_error(self, line: str) -> None:
@@ -121,7 +129,7 @@ class Session:
 
     @property
     def fresh_notices(self) -> list[Notice]:
-        """The notices that are still on the screen."""
+        """The notices that are still displayed."""
         return self.notices.recent()
 
     # --- the selected being
@@ -141,20 +149,21 @@ class Session:
         self.selection.following = following
 
     def select(self, being: int, table: str = "") -> None:
-        """Select a being by its id; 0 selects nothing."""
+        """Selects the being with id `being`; 0 clears the selection."""
         self.selection.select(being, table)
         self.looks.selected = being
 
     def selected_place(self) -> tuple[float, float, float] | None:
-        """Where the selected being is drawn (y, x in cells, heading in radians), if that is known."""
+        """Returns y and x in cells and the heading in radians of the selected being as drawn; None if unknown."""
         return self.selection.place(self.feed.frame, self.torus)
 
-    # --- the past
+    # --- displaying the past
 
     def show(self, tick: int) -> None:
-        """Show a tick of the past while the world runs on; `LIVE` shows the running world again.
+        """Displays a tick of the past while the world keeps running; `LIVE` displays the running world again.
 
-        The last call counts. To give up a replay that is under way, set `awaited` to `shown`.
+        The latest call takes effect, even if an earlier replay finishes after it. To cancel a replay in progress, set
+        `awaited` to `shown`.
         """
         self.awaited = tick
         if tick == LIVE:
@@ -180,7 +189,10 @@ class Session:
     # --- once a frame
 
     def turn(self, seconds: float) -> None:
-        """Advance by one frame: deliver answers, refresh the selected being, move the camera, update the feed."""
+        """Advances by one frame of `seconds`.
+
+        Delivers answers, refreshes the selected being, moves the camera, and updates the feed.
+        """
         now_s = self.clock()
         self._read_status()
         self._answers.deliver(self._report_error)
@@ -204,7 +216,7 @@ class Session:
                 self.series.note(status)
 
     def close(self) -> None:
-        """Close the connection; the world runs on."""
+        """Calls the callbacks of `at_close` and closes the connection; the world keeps running."""
         for release in self.at_close:
             release()
         with suppress(UmweltError):

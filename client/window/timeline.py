@@ -1,7 +1,8 @@
-"""The run from its first tick to the present: which tick is shown, playing the past, and forking a run from it.
+"""The timeline of the run: which tick is displayed, playing the past, and forking a run from a tick.
 
-A tick of the past is replayed while the world runs on, from the last snapshot before it. That takes a while, during
-which the window keeps showing what it showed. `panels.timeline` draws the strip at the bottom of the window.
+A tick of the past is replayed from the latest snapshot before it, while the world keeps running. Until the replay is
+complete, the window continues to display the previous tick. `panels.timeline` draws the strip at the bottom of the
+window.
 """
 
 from typing import Any, NamedTuple
@@ -13,14 +14,14 @@ from umwelt.sandbox.errors import UmweltError
 
 LIST_PERIOD_S = 5.0
 NOW_SHARE = 0.995
-"""A drag that ends beyond this share of the strip returns to the present."""
+"""The position on the strip, from 0 to 1, from which on the end of a drag displays the running world."""
 MAX_MARKS_NEAR = 3
 DEFAULT_TICKS_PER_S, MIN_TICKS_PER_S = 20.0, 0.25
 SNAPSHOT, KEPT, COMMAND, EVENT = "snapshot", "kept snapshot", "command", "event"
 
 
 class Mark(NamedTuple):
-    """A snapshot, a command or an event on the timeline."""
+    """A snapshot, a command or an event on the timeline; `kind` is `SNAPSHOT`, `KEPT`, `COMMAND` or `EVENT`."""
 
     tick: int
     kind: str
@@ -31,7 +32,7 @@ class Timeline:
     """The timeline of one session. `turn` is called once a frame.
 
     `held` is the tick under the mouse while the strip is dragged, else None; `playing` is whether a moment of the past
-    plays on.
+    is being played.
     """
 
     def __init__(self, session: Session):
@@ -55,22 +56,22 @@ class Timeline:
 
     @property
     def position(self) -> int:
-        """The tick to mark on the strip: the one that is dragged to, else the one that is shown."""
+        """The tick to mark on the strip: the tick under the mouse during a drag, else the displayed tick."""
         if self.held is not None:
             return self.held
         shown = self.session.shown
         return self.reached if shown == LIVE else max(shown, self.session.tick)
 
     def share_of(self, tick: int) -> float:
-        """Where a tick is on the strip, from 0 to 1."""
+        """Returns the position of a tick on the strip, from 0 to 1."""
         return min(1.0, max(0.0, tick / max(1, self.reached)))
 
     def tick_at(self, share: float) -> int:
-        """The tick at a place on the strip, from 0 to 1."""
+        """Returns the tick at a position on the strip, from 0 to 1."""
         return round(min(1.0, max(0.0, share)) * self.reached)
 
     def marks(self) -> list[Mark]:
-        """The run's snapshots and events, and the commands given in this window, in the order of their ticks."""
+        """Returns the run's snapshots and events and the commands issued in this window, ordered by tick."""
         marks = []
         for snapshot in self.snapshots:
             kind = KEPT if snapshot.get("kept") else SNAPSHOT
@@ -81,19 +82,22 @@ class Timeline:
         return sorted(mark for mark in marks if mark.tick <= self.reached)
 
     def marks_near(self, share: float, within: float) -> list[Mark]:
-        """At most three marks near a place on the strip: commands and events first, then snapshots."""
+        """Returns at most `MAX_MARKS_NEAR` marks within `within` of the position `share`.
+
+        Commands and events precede snapshots; within each group, nearer marks come first.
+        """
         near = [mark for mark in self.marks() if abs(self.share_of(mark.tick) - share) <= within]
         near.sort(key=lambda mark: (mark.kind in (SNAPSHOT, KEPT), abs(self.share_of(mark.tick) - share)))
         return near[:MAX_MARKS_NEAR]
 
-    # --- showing a tick
+    # --- displaying a tick
 
     def drag(self, share: float) -> None:
-        """The strip is dragged to a place, from 0 to 1."""
+        """Updates the drag of the strip to the position `share`, from 0 to 1."""
         self.held = self.tick_at(share)
 
     def drop(self) -> None:
-        """The drag ends: show that tick."""
+        """Ends the drag and displays the tick at its end."""
         tick, self.held = self.held, None
         if tick is None:
             return
@@ -103,7 +107,7 @@ class Timeline:
             self.show(tick)
 
     def show(self, tick: int) -> None:
-        """Show a tick of the past."""
+        """Displays a tick of the past, clamped to the ticks of the run."""
         tick = max(0, min(tick, self.reached))
         if self.waiting and tick == self.session.awaited:
             return
@@ -114,7 +118,7 @@ class Timeline:
             self.session.say(str(error), bad=True)
 
     def back_to_now(self) -> None:
-        """Show the running world again."""
+        """Displays the running world again and cancels an awaited replay."""
         self.held, self.playing = None, False
         if self.session.shown != LIVE:
             self.session.show(LIVE)
@@ -122,16 +126,16 @@ class Timeline:
 
     @property
     def waiting(self) -> bool:
-        """Whether a replay is under way."""
+        """Whether a replay is in progress."""
         return self.session.awaited != self.session.shown
 
     @property
     def waited_s(self) -> float:
-        """How long the replay has been under way, in seconds."""
+        """The time in seconds since the replay in progress began; 0 if there is none."""
         return 0.0 if self._waiting_since_s is None else self.session.clock() - self._waiting_since_s
 
     def cancel(self) -> None:
-        """Stop waiting for a replay; what is shown stays."""
+        """Cancels the replay in progress; the displayed tick stays."""
         if self.waiting:
             self.session.awaited = self.session.shown
             self.session.say("replay cancelled")
@@ -140,18 +144,18 @@ class Timeline:
 
     @property
     def can_play(self) -> bool:
-        """Whether a moment of the past is shown, which can play on."""
+        """Whether a tick of the past is displayed, from which playback can start."""
         return self.session.shown != LIVE
 
     def toggle(self) -> None:
-        """Play the past as it happened, or pause it."""
+        """Starts or pauses playback of the past."""
         if not self.can_play:
             self.session.say("this is the present: show a tick of the past first", bad=True)
             return
         self._play(0.0 if self.playing else self.play_ticks_per_s)
 
     def set_speed(self, ticks_per_s: float) -> None:
-        """Set how fast the past plays."""
+        """Sets the speed of playback, in ticks per second."""
         self.play_ticks_per_s = max(MIN_TICKS_PER_S, ticks_per_s)
         if self.playing:
             self._play(self.play_ticks_per_s)
@@ -171,13 +175,13 @@ class Timeline:
             failed(str(error))
 
     def fork(self) -> None:
-        """Start a new run from the tick that is shown."""
+        """Starts a fork at the displayed tick."""
         fork_run(self.session, self.position)
 
     # --- once a frame
 
     def turn(self, now_s: float) -> None:
-        """List snapshots now and then, and show the past again after the connection was lost."""
+        """Fetches the list of snapshots periodically, and requests the displayed tick again after a reconnection."""
         session = self.session
         if session.shown != self._shown:
             self._shown, self.playing = session.shown, False
@@ -191,7 +195,7 @@ class Timeline:
         if self._connection_lost:
             self._connection_lost = False
             if session.shown != LIVE and not self.waiting:
-                self.show(session.shown)  # a new gateway has none of the moments that the last one had replayed
+                self.show(session.shown)  # a restarted gateway has lost its replays
         if not self._listing and now_s - self._listed_s >= LIST_PERIOD_S:
             self._list_snapshots(now_s)
 
@@ -202,7 +206,7 @@ class Timeline:
             self._listing, self.snapshots = False, list(snapshots)
 
         def failed(line: str) -> None:
-            self._listing = False  # a world without a run's folder has no snapshots; other errors show when it replays
+            self._listing = False  # a world without a run folder has no snapshots; other errors are reported on replay
 
         try:
             self.session.ask(self.session.world.snapshots(), receive, failed)

@@ -1,4 +1,4 @@
-"""The Arcade window: its frame loop, and the events that it forwards to panels, mouse and keys."""
+"""The Arcade window: its frame loop, and the forwarding of its events to panels, mouse and keys."""
 
 import arcade
 import numpy as np
@@ -26,12 +26,12 @@ from umwelt.cluster import LIVE
 
 FRAMES_PER_S = 60
 MAX_FRAME_S = 0.25
-"""A frame that took longer counts as this long, so that nothing leaps after a pause."""
+"""The longest time step of one frame in seconds; a longer frame counts as this long, so that motion does not jump."""
 RECORDINGS_TOP_PX = 92.0
 
 
 class Window(arcade.Window):
-    """The window of one session. Closes itself when `session.quitting` is set; the session is closed by its owner."""
+    """The window of one session. Closes itself when `session.quitting` is set; the caller closes the session."""
 
     def __init__(self, session: Session, size: tuple[int, int], panels: bool = True, shown: bool = True):
         super().__init__(
@@ -71,7 +71,7 @@ class Window(arcade.Window):
     # --- frames
 
     def on_update(self, delta_time: float) -> None:
-        """Advance the session and its parts by one frame."""
+        """Advances the session, the camera, the tools and the captures by one frame of `delta_time` seconds."""
         seconds = min(MAX_FRAME_S, delta_time)
         self.navigation.turn(seconds)
         self.session.turn(seconds)
@@ -84,7 +84,7 @@ class Window(arcade.Window):
             self.close()
 
     def on_draw(self) -> None:
-        """Draw the world, and the panels over it; recordings get the world alone."""
+        """Draws the world, adds it to a recording in progress, and draws the panels over it."""
         self.clear()
         self._draw_world()
         self.captures.add_frame()
@@ -122,24 +122,24 @@ class Window(arcade.Window):
         recordings.draw(self.captures.recorder, self.captures.writing, LEFT_PX + 24.0, RECORDINGS_TOP_PX)
 
     def pixels(self) -> np.ndarray:
-        """The framebuffer's content, `uint8[height, width, 3]`."""
+        """Returns the framebuffer's content, `uint8[height, width, 3]`, top row first."""
         width, height = self.get_framebuffer_size()
         raw = self.ctx.screen.read(viewport=(0, 0, width, height), components=3)
         return np.frombuffer(raw, np.uint8).reshape(height, width, 3)[::-1].copy()
 
     def on_resize(self, width: int, height: int) -> None:
-        """The window has another size, in logical pixels."""
+        """Handles a change of the window's size; `width` and `height` are logical pixels."""
         super().on_resize(width, height)
         if hasattr(self, "stage"):  # Arcade calls this while it creates the window
             self.session.camera.resize(*self.get_framebuffer_size())
             self.gui.resize(width, height)
 
     def toggle_fullscreen(self) -> None:
-        """Fill the screen, or return to a window."""
+        """Switches between full screen and a window."""
         self.set_fullscreen(not self.fullscreen)
 
     def close(self) -> None:
-        """Release the inhabited being, end a recording, and close the window."""
+        """Releases the inhabited being, ends a recording in progress, and closes the window."""
         if hasattr(self, "captures"):
             self.inhabiting.end()
             if self.captures.recorder is not None:
@@ -149,54 +149,54 @@ class Window(arcade.Window):
     # --- the mouse
 
     def _pixel(self, x: float, y: float) -> Pixel:
-        """From Arcade's logical pixels, counted upward, to the framebuffer's, counted downward."""
+        """Converts Arcade's logical pixels, counted upward, to framebuffer pixels, counted downward."""
         ratio = self.get_pixel_ratio()
         return x * ratio, (self.height - y) * ratio
 
     def _panels_want(self, device: str) -> bool:
-        """Whether the panels use the "mouse" or the "keyboard" now; hidden panels use neither."""
+        """Returns whether the panels use `device` ("mouse" or "keyboard"); hidden panels use neither."""
         return self._panels_drawn and (self.gui.wants_mouse if device == "mouse" else self.gui.wants_keyboard)
 
     def on_mouse_motion(self, x: int, y: int, dx: int, dy: int) -> None:
-        """The mouse moves with no button pressed."""
+        """Handles mouse movement with no button pressed."""
         self.gui.on_mouse_motion(x, y)
         if not self._panels_want("mouse"):
             self.pointer.hover(self._pixel(x, y))
 
     def on_mouse_press(self, x: int, y: int, button: int, modifiers: int) -> None:
-        """A button is pressed."""
+        """Handles a press of a mouse button."""
         self.gui.on_mouse_press(x, y, button)
         if not self._panels_want("mouse"):
             self.pointer.press(self._pixel(x, y), button == arcade.MOUSE_BUTTON_LEFT, modifiers)
 
     def on_mouse_drag(self, x: int, y: int, dx: int, dy: int, buttons: int, modifiers: int) -> None:
-        """The mouse moves with a button pressed."""
+        """Handles mouse movement with a button pressed."""
         self.gui.on_mouse_motion(x, y)
         self.pointer.drag(self._pixel(x, y), dx, -dy)
 
     def on_mouse_release(self, x: int, y: int, button: int, modifiers: int) -> None:
-        """A button is released."""
+        """Handles the release of a mouse button."""
         self.gui.on_mouse_release(x, y, button)
         self.pointer.release(self._pixel(x, y), button == arcade.MOUSE_BUTTON_LEFT)
 
     def on_mouse_scroll(self, x: int, y: int, scroll_x: float, scroll_y: float) -> None:
-        """The wheel turns."""
+        """Handles mouse-wheel scrolling: zooms at the cursor, unless the cursor is over a panel."""
         self.gui.on_mouse_scroll(x, y, scroll_x, scroll_y)
         if not self._panels_want("mouse"):
             self.navigation.scroll(scroll_y, self._pixel(x, y))
 
     def on_mouse_leave(self, x: int, y: int) -> None:
-        """The mouse leaves the window."""
+        """Handles the mouse leaving the window."""
         self.gui.on_mouse_leave()
 
     # --- the keyboard
 
     def on_text(self, text: str) -> None:
-        """Text for a field of a panel."""
+        """Handles typed text: passes it to the focused text field of a panel."""
         self.gui.on_text(text)
 
     def on_key_press(self, symbol: int, modifiers: int) -> None:
-        """A key is pressed; `input.keys` lists what each does."""
+        """Handles a key press; `input.keys` lists the action of each key."""
         self.gui.on_key_press(symbol, modifiers)
         if not self._panels_want("keyboard"):
             key = pyglet.window.key
@@ -204,16 +204,16 @@ class Window(arcade.Window):
             self.actions.press_key(key.symbol_string(symbol), bool(control), bool(shift))
 
     def on_key_release(self, symbol: int, modifiers: int) -> None:
-        """A key is released."""
+        """Handles the release of a key."""
         self.gui.on_key_release(symbol, modifiers)
         self.actions.release_key(pyglet.window.key.symbol_string(symbol))
 
     def on_activate(self) -> None:
-        """The window gets the keyboard."""
+        """Handles the window's gaining keyboard focus."""
         self.gui.on_focus(True)
 
     def on_deactivate(self) -> None:
-        """The window loses the keyboard: no key counts as held any more."""
+        """Handles the window's losing keyboard focus: treats all held keys as released."""
         self.gui.on_focus(False)
         self.navigation.release_all_keys()
         self.inhabiting.release_keys()

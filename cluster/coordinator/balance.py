@@ -1,4 +1,4 @@
-"""Whether another map would be faster: the number of ticks an exchange, and the balance of load. No I/O."""
+"""Decides whether another map would be faster: by the number of ticks per exchange, and the balance of load. No I/O."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,29 +9,30 @@ from umwelt.cluster.wire.protocol import Heartbeat, Member
 from umwelt.sandbox.region import Torus
 
 EXCHANGE_CHOICES = (1, 2, 4, 8)
-"""Numbers of ticks an exchange to choose among."""
+"""Possible numbers of ticks per exchange."""
 WORTHWHILE_SHARE = 0.85
-"""Another number is chosen if ticks promise to take at most this share of the time."""
+"""The number of ticks per exchange is changed if the expected time of a tick shrinks below this share of it."""
 EXCHANGE_S = 0.0005
-"""What an exchange costs besides computing and the way of the messages."""
+"""Fixed cost of an exchange in seconds, besides computation and the transmission of messages."""
 JUDGE_INTERVAL_S = 2.0
 BUSIEST_OVER_MEAN = 1.25
-"""The load is divided again if the busiest node has so many times the mean load."""
+"""Minimum ratio of the busiest node's load to the mean load for which the torus is divided again."""
 BALANCE_AFTER_S = 20.0
-"""After a change of the map, the load is not divided again for so long."""
+"""Minimum time between a change of the map and the next division because of uneven load."""
 
 
 class Improvement(NamedTuple):
-    """A better map: its number of ticks an exchange, and the reason for the change."""
+    """A proposed change of the map: its number of ticks per exchange, and the reason as text for the user."""
 
     ticks_per_exchange: int
     reason: str
 
 
 class LoadBalance:
-    """Judges the present map by what nodes measure. Owned by `CoordinatorMachine`.
+    """Evaluates the present map by the measurements in the nodes' heartbeats. Owned by `CoordinatorMachine`.
 
-    `fixed_ticks_per_exchange` is 0 if that number is chosen here.
+    `reach` is the light speed of the world's laws in cells per tick. `fixed_ticks_per_exchange` is the number of ticks
+    per exchange that the user has chosen; 0 if it is chosen here.
     """
 
     def __init__(self, torus: Torus, reach: int, fixed_ticks_per_exchange: int):
@@ -39,11 +40,14 @@ class LoadBalance:
         self._judged_s = self._changed_s = 0.0
 
     def restart(self, now_s: float) -> None:
-        """The map has changed."""
+        """Restarts all intervals, because the map has changed."""
         self._judged_s = self._changed_s = now_s
 
     def is_due(self, nodes: Sequence[NodeRecord], now_s: float) -> bool:
-        """Whether the map is to be judged now; starts the next interval if so."""
+        """Returns whether the map is to be evaluated now; if so, starts the next interval.
+
+        The map is evaluated every `JUDGE_INTERVAL_S` seconds, if all nodes have sent heartbeats.
+        """
         if now_s - self._judged_s < JUDGE_INTERVAL_S or not all(node.heartbeat for node in nodes):
             return False
         self._judged_s = now_s
@@ -52,7 +56,7 @@ class LoadBalance:
     def improve(
         self, nodes: Sequence[NodeRecord], members: Sequence[Member], ticks_per_exchange: int, now_s: float
     ) -> Improvement | None:
-        """Returns a better map for the nodes of the present one, if there is one and all have measured ticks."""
+        """Returns a better map for the nodes of the present map; None if there is none, or measurements are missing."""
         heartbeats = [node.heartbeat for node in nodes if node.heartbeat is not None and node.heartbeat.tick_s > 0]
         if len(heartbeats) < len(members):
             return None
@@ -71,9 +75,11 @@ class LoadBalance:
 def exchange_ticks(
     current: int, heartbeats: Sequence[Heartbeat], members: Sequence[Member], torus: Torus, reach: int
 ) -> int:
-    """Returns the number of ticks an exchange that makes ticks fastest, by what was measured with the current number.
+    """Returns the number of ticks per exchange for which ticks are expected to be fastest.
 
-    A tick costs the work on the window, which is larger the deeper the halo is, and a share of an exchange.
+    The cost of a tick is the computation of the shard and its halo, which is wider for more ticks per exchange, plus a
+    share of the cost of an exchange. Both are estimated from `heartbeats`, measured with `current` ticks per exchange.
+    Returns `current` unless another number is considerably faster.
     """
     if len(members) < 2:
         return 1
@@ -91,7 +97,11 @@ def exchange_ticks(
 
 
 def window_share(height: int, width: int, reach: int, ticks_per_exchange: int) -> float:
-    """Cells computed over cells owned, on average over an exchange: the exact part of the halo shrinks every tick."""
+    """Returns the mean number of cells computed per tick, divided by the number of owned cells.
+
+    The mean is taken over the ticks between two exchanges, in which the exact part of the halo shrinks. `height` and
+    `width` are those of the shard's rectangle.
+    """
     margins = [reach * (ticks_per_exchange - tick - 0.5) for tick in range(ticks_per_exchange)]
     cells = sum((height + 2 * margin) * (width + 2 * margin) for margin in margins) / len(margins)
     return cells / (height * width)

@@ -1,4 +1,7 @@
-"""The commands on a world that are journalled but not over: each gets a tick and a number, each ticket once. No I/O."""
+"""Assigns ticks and journal numbers to submitted commands, and keeps those that nodes may still need. No I/O.
+
+A ticket identifies the commands of one submission. Each ticket is accepted once, however often it is received.
+"""
 
 from umwelt.cluster.wire.protocol import ScheduledCommand, SubmitCommands, TicketResult
 from umwelt.sandbox.errors import BusyError, CommandError
@@ -6,13 +9,14 @@ from umwelt.sandbox.errors import BusyError, CommandError
 MAX_TICKETS = 10_000
 MAX_PENDING_COMMANDS = 10_000
 MAX_AHEAD_TICKS = 1_000_000
-"""How far ahead of the present tick a command may be submitted."""
+"""Maximum number of ticks in the future for which a command can be submitted."""
 
 
 class PendingCommands:
-    """Commands by tick, and tickets. Owned by `CoordinatorMachine`.
+    """Journalled commands that no complete snapshot contains, and recent tickets. Owned by `CoordinatorMachine`.
 
-    `commands` are the commands from the last complete snapshot on, `tickets` the latest ones.
+    The constructor takes the journal's commands since the newest complete snapshot, its tickets as (ticket, tick,
+    number of the first command), and the journal number of the next command.
     """
 
     def __init__(
@@ -21,18 +25,19 @@ class PendingCommands:
         self.commands = list(commands)
         by_ticket = {ticket: (tick, number) for ticket, tick, number in tickets}
         self.tickets = dict(sorted(by_ticket.items(), key=lambda item: item[1][1])[-MAX_TICKETS:])
-        """Tick and number of the first command of each ticket."""
+        """Tick and number of the first command of each recent ticket, the oldest ticket first."""
         self._next_number = next_number
 
     def result(self, ticket: str) -> TicketResult | None:
-        """The result of a ticket that was submitted before."""
+        """Returns the result of a ticket that was accepted before; None if the ticket is new."""
         known = self.tickets.get(ticket)
         return TicketResult(ticket, *known) if known is not None else None
 
     def add(self, submit: SubmitCommands, first_tick: int) -> tuple[ScheduledCommand, ...]:
-        """Gives the commands of a ticket a tick, not before `first_tick`, and their numbers.
+        """Adds the commands of a new ticket; returns them with their tick and journal numbers.
 
-        Raises CommandError if they are for a tick too far ahead, BusyError if there are too many.
+        The tick is the submitted one, but at least `first_tick`. Raises CommandError if it is more than
+        `MAX_AHEAD_TICKS` after `first_tick`, BusyError if too many commands are pending.
         """
         tick = max(first_tick, submit.tick)
         if tick > first_tick + MAX_AHEAD_TICKS:
@@ -51,9 +56,9 @@ class PendingCommands:
         return commands
 
     def between(self, from_tick: int, through: int) -> list[ScheduledCommand]:
-        """The commands from a tick until another one, that one excluded."""
+        """Returns the commands with `from_tick` <= tick < `through`."""
         return [command for command in self.commands if from_tick <= command.tick < through]
 
     def drop_before(self, tick: int) -> None:
-        """Drops commands that a complete snapshot contains."""
+        """Drops commands of ticks before `tick`, at which a snapshot is complete."""
         self.commands = [command for command in self.commands if command.tick >= tick]

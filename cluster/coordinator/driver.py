@@ -1,7 +1,8 @@
-"""Carries out what the coordinator's machine decides: messages, the journal, snapshots.
+"""Carries out the instructions of the coordinator's state machine (`machine.py`): sends messages, writes journal and
+snapshots.
 
 The same driver runs in the coordinator's process (`process.py`) and in simulations: transport, clock and storage are
-passed in.
+arguments.
 """
 
 import queue
@@ -50,59 +51,71 @@ from umwelt.sandbox.errors import CommandError, UmweltError
 
 MAX_MESSAGES_A_TURN, MAX_TURN_S = 1024, 0.05
 MAX_COMMANDS, MAX_COMMAND_BYTES = 1000, 1 << 20
-"""Of one ticket."""
+"""Maximum number and total size of the commands of one ticket."""
 NODE_ROLES, KEEPER_ROLES = frozenset({"node", "world", "keeper"}), frozenset({"world", "keeper"})
 
 
 class CoordinatorStorage(Protocol):
-    """Journal and snapshots of a run, as a coordinator reads and writes them. Failures raise an `UmweltError`."""
+    """The interface through which a coordinator reads and writes journal and snapshots of a run.
+
+    Methods raise an `UmweltError` on failure.
+    """
 
     def check_command(self, content: bytes) -> None:
-        """Raises an UmweltError if a command is not valid in this world."""
+        """Raises an UmweltError if `content`, a command as JSON, is not valid in this world."""
 
     def divide_torus(self, divide: DivideTorus) -> list[tuple[int, int, int, int]]:
-        """Returns rectangles of about equal load."""
+        """Returns rectangles (y, x, height, width) of about equal cost that cover the torus."""
 
     def journal_map(self, opened: JournalMap) -> None:
-        """Journals a map, durably."""
+        """Writes a map to the journal, durably."""
 
     def journal_commands(self, entered: JournalCommands) -> None:
-        """Journals commands; they are durable after `commit`."""
+        """Writes commands to the journal; they are durable after `commit`."""
 
     def journal_births(self, raw: Sequence[Any]) -> None:
-        """Journals births (`shard.pack_births`)."""
+        """Writes births to the journal; `raw` holds one frame of `shard.pack_births`."""
 
     def journal_tick(self, record: JournalTick) -> None:
-        """Journals digest and metrics of a tick."""
+        """Writes digest and metrics of a tick to the journal."""
 
     def commit(self) -> None:
-        """Makes everything that was journalled durable."""
+        """Makes all journal entries durable."""
 
     def begin_snapshot(self, begin: BeginSnapshot) -> None:
-        """Makes the folder in which nodes write their parts of a snapshot."""
+        """Creates the folder in which nodes write their parts of a snapshot."""
 
     def complete_snapshot(self, complete: CompleteSnapshot, done: Callable[[str], None]) -> None:
-        """Makes the journal durable and writes the manifest. Calls `done`, perhaps from another thread, with an empty
-        line, or with one that tells why it failed."""
+        """Makes the journal durable and writes the manifest, in the background.
+
+        Calls `done`, possibly from another thread, with an empty line on success, else with the reason of the failure.
+        """
 
     def fetch_part(self, fetch: FetchPart, request: Callable[[FileRequest], None], done: Callable[[], None]) -> None:
-        """Fetches a part's files from another host, with requests that `take_chunk` gets the answers to."""
+        """Fetches the files of a snapshot part from a node's host.
+
+        Calls `request` with each request to be sent to the node, and `done` when all files have arrived. The answers
+        must be passed to `take_chunk`.
+        """
 
     def take_chunk(self, sender: Any, chunk: FileChunk, raw: Sequence[Any]) -> None:
-        """Takes in a chunk of a file."""
+        """Stores a received chunk of a file that is being fetched from `sender`."""
 
     def read_chunk(self, request: FileRequest) -> tuple[FileChunk, list[Any]] | None:
-        """Returns a chunk of a file of a complete snapshot, or the list of its files; None if there is none."""
+        """Returns the requested chunk of a file of a complete snapshot, or the list of the snapshot's files.
+
+        Returns None if there is no such snapshot or file.
+        """
 
     def turn(self, now_s: float) -> None:
-        """Does what is due: commits, requests files again."""
+        """Does periodic work: commits the journal, requests missing chunks again."""
 
 
 class CoordinatorDriver:
-    """Carries out the instructions of a `CoordinatorMachine`. One thread owns it and calls `turn` again and again.
+    """Carries out the instructions of a `CoordinatorMachine`. One thread owns the driver and calls `turn` in a loop.
 
-    `announce` prints a line for people. `ended` is None until the run has ended; then it is empty, or the line of the
-    error that ended it.
+    `announce` prints a line for the user. `ended` is None until the run has ended; then it is an empty string, or the
+    error that ended the run.
     """
 
     def __init__(
@@ -116,19 +129,19 @@ class CoordinatorDriver:
         self.machine, self.transport, self.storage, self.clock = machine, transport, storage, clock
         self.ended: str | None = None
         self.malformed = 0
-        """Messages that did not decode, or came from a role that may not send them."""
+        """Number of messages that could not be decoded, or were sent by a role that may not send them."""
         self._announce = announce
         self._events: queue.SimpleQueue[CoordinatorEvent] = queue.SimpleQueue()
-        """Events from other threads."""
+        """Events that other threads have put here for the state machine."""
         self._held_back: list[SendMessage] | None = None
-        """Messages that wait until journalled commands are durable; None while none has to wait."""
+        """Messages held back until journalled commands are durable; None while all commands are durable."""
 
     # --- turns
 
     def turn(self, wait_s: float) -> None:
-        """Handles the messages that have come, makes their commands durable all at once, then lets time pass.
+        """Handles received messages, makes their commands durable in one commit, then passes in the present time.
 
-        With nothing to do it waits up to `wait_s` seconds for a message.
+        Waits up to `wait_s` seconds for the first message.
         """
         end_s = self.clock() + wait_s + MAX_TURN_S
         for _ in range(MAX_MESSAGES_A_TURN):
@@ -147,7 +160,7 @@ class CoordinatorDriver:
         self.storage.turn(now_s)
 
     def take(self, incoming: Incoming) -> None:
-        """Handles one message, if the sender's role may send it."""
+        """Decodes and handles one message; counts it in `malformed` if the sender's role may not send it."""
         try:
             message, raw = decode(incoming.frames)
         except ValueError:
@@ -174,14 +187,15 @@ class CoordinatorDriver:
                     self.transport.send(incoming.sender, encode(result))
                     return
             case Hello() | Join():
-                self.machine.set_time(self.clock())  # it can be old if the last turn took long
+                self.machine.set_time(self.clock())  # the machine's time is old if the last turn took long
         self._handle(MessageReceived(message, raw, incoming.sender))
 
     def order(self, order: Order) -> None:
-        """Carries out an order of this process itself."""
+        """Passes in an order that this process gives itself, such as to stop on a signal."""
         self._handle(MessageReceived(order))
 
     def _check(self, submit: SubmitCommands) -> UmweltError | None:
+        """Returns the error for which submitted commands are rejected; None if they are valid."""
         if len(submit.commands) > MAX_COMMANDS or sum(map(len, submit.commands)) > MAX_COMMAND_BYTES:
             return CommandError(
                 f"too much at once: give at most {MAX_COMMANDS} commands and {MAX_COMMAND_BYTES:,} bytes"
@@ -199,7 +213,10 @@ class CoordinatorDriver:
         self._carry_out(self.machine.handle(event))
 
     def _carry_out(self, instructions: Sequence[CoordinatorInstruction]) -> None:
-        """Carries out instructions in order, each followed by what its event leads to after the ones before it."""
+        """Carries out instructions in order; instructions that follow from their events are appended to the queue.
+
+        After an `UmweltError` the queue is replaced by the instructions that end the run.
+        """
         waiting = deque(instructions)
         while waiting:
             instruction = waiting.popleft()
@@ -216,25 +233,26 @@ class CoordinatorDriver:
                 waiting.extend(self.machine.handle(event))
 
     def _send(self, instruction: SendMessage) -> None:
+        """Sends a message, or holds it back while journalled commands are not durable."""
         if self._held_back is not None:
             self._held_back.append(instruction)
         else:
             self.transport.send(instruction.to, encode(instruction.message, instruction.raw))
 
     def _commit(self) -> None:
-        """Makes journalled commands durable, then sends the messages that waited for that."""
+        """Makes journalled commands durable, then sends the messages that were held back."""
         if self._held_back is None:
             return
         waiting: Sequence[CoordinatorInstruction] = self._held_back
         self._held_back = None
         try:
             self.storage.commit()
-        except UmweltError as error:  # nobody may learn of commands that are not on the disk
+        except UmweltError as error:  # messages about commands that are not on disk must not be sent
             waiting = self.machine.fail(str(error))
         self._carry_out(waiting)
 
     def _execute(self, action: CoordinatorAction) -> CoordinatorEvent | None:
-        """Carries out an action; returns the event that answers it, if there is one now."""
+        """Carries out an action; returns its event, or None if it has none or its event follows later."""
         match action:
             case DivideTorus():
                 return TorusDivided(action.epoch, self.storage.divide_torus(action))

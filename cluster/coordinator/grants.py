@@ -1,8 +1,8 @@
-"""Granted time: until which tick the nodes may compute. No I/O.
+"""Granting of time: computes until which tick the nodes may run. No I/O.
 
-Time is granted a little ahead of the slowest node: so far that nodes need not wait for grants, and so little that a
-command, which takes effect after all that was granted, is felt at once. Speed, pause and step decide how grants are
-given, nothing else.
+Time is granted a little ahead of the slowest node: far enough that nodes need not wait for grants, and not so far that
+commands, which take effect after the last granted tick, are delayed noticeably. Speed, pause and step only affect which
+ticks are granted.
 """
 
 import math
@@ -14,7 +14,7 @@ from umwelt.cluster.wire.protocol import Heartbeat
 from umwelt.sandbox.errors import CommandError
 
 AHEAD_S = 0.1
-"""How much time is granted at once."""
+"""Real time, in seconds, for which ticks are granted ahead of the slowest node."""
 RESEND_AFTER_S = 0.1
 MAX_SPEED = 1e6
 MAX_STEP_TICKS = 1e6
@@ -23,26 +23,29 @@ RATE_WINDOW_S = 1.0
 
 @dataclass
 class WorldClock:
-    """How far time may go: as fast as possible, at a speed, paused, or step by step."""
+    """Limits granted ticks by the user's orders: as fast as possible, at a speed, paused, or by steps."""
 
     last_tick: int | None = None
-    """The run's last tick, if it has one."""
+    """Tick at which the run ends; None if it has no end."""
     speed: float = 0.0
-    """Ticks a second; 0: as fast as possible."""
+    """Ticks per second; 0 for as fast as possible."""
     paused: bool = False
     pause_tick: int = 0
-    """Where a paused world rests."""
+    """Tick at which a paused world stops."""
     reached: int = 0
-    """The latest tick that was ever granted. After a fall back, time up to there is granted again at once."""
+    """The latest tick that was ever granted.
+
+    After the world was reloaded from a snapshot, ticks up to this one are granted regardless of speed and pause.
+    """
     _anchor_tick: int = 0
     _anchor_s: float = 0.0
 
     def start(self, tick: int, now_s: float) -> None:
-        """Time goes on at a tick; the speed counts from here."""
+        """Starts to measure the speed from `tick`, or from `reached` if that is later."""
         self._anchor_tick, self._anchor_s = max(tick, self.reached), now_s
 
     def limit(self, wanted: int, now_s: float) -> int:
-        """Returns the tick until which time may be granted, at most `wanted`."""
+        """Returns the tick until which time may be granted, at most `wanted`; updates `reached`."""
         if self.last_tick is not None:
             wanted = min(wanted, self.last_tick)
         allowed = wanted
@@ -50,14 +53,17 @@ class WorldClock:
             allowed = self.pause_tick
         elif self.speed > 0:
             allowed = self._anchor_tick + int((now_s - self._anchor_s) * self.speed)
-            if allowed > wanted:  # the world is slower than the speed: time that was lost is not made up for
+            if allowed > wanted:  # the nodes are slower than the speed: lost time is not made up for later
                 self._anchor_tick, self._anchor_s = wanted, now_s
         through = min(wanted, max(allowed, self.reached))
         self.reached = max(self.reached, through)
         return through
 
     def order(self, what: str, value: float, granted: int, now_s: float) -> None:
-        """Pauses, goes on, steps or changes the speed. Raises CommandError if the order is not valid."""
+        """Carries out an order: pause, go, step (`value` ticks) or speed (`value` ticks per second).
+
+        `granted` is the tick until which time is granted. Raises CommandError if the order is not valid.
+        """
         match what:
             case "pause":
                 self.paused, self.pause_tick = True, max(granted, self.reached)
@@ -79,17 +85,17 @@ class WorldClock:
 
 @dataclass
 class TickRate:
-    """Measures how long the whole world takes for a tick, including the time that nodes wait for each other."""
+    """Measures the rate at which all nodes together complete ticks, including the time they wait for each other."""
 
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
-    """Times and ticks over the last second."""
+    """Pairs (time, tick reached by all nodes) of the last `RATE_WINDOW_S` seconds."""
 
     def restart(self) -> None:
-        """Drops what was measured: time was granted differently until now."""
+        """Drops all measurements, because time is granted differently from now on."""
         self._seen.clear()
 
     def add(self, tick: int, now_s: float) -> None:
-        """All nodes have reached a tick."""
+        """Records that all nodes have reached `tick`."""
         if self._seen and self._seen[-1][1] >= tick:
             return
         self._seen.append((now_s, tick))
@@ -97,9 +103,9 @@ class TickRate:
             self._seen.popleft()
 
     def ticks_in(self, seconds: float, tick_s: float) -> int:
-        """Returns the number of ticks that fit into a time; 1 while nothing is measured.
+        """Returns the number of ticks that are computed in `seconds`, rounded up; 1 while nothing is measured.
 
-        `tick_s` is what nodes report for a tick, without waiting: no tick takes less.
+        `tick_s` is the time of a tick without waiting, as nodes report it; it is a lower bound for the measured time.
         """
         if len(self._seen) < 2:
             return 1
@@ -108,9 +114,10 @@ class TickRate:
 
 
 class Grants:
-    """What is granted. Owned by `CoordinatorMachine`.
+    """State of the granted time. Owned by `CoordinatorMachine`.
 
-    `granted` is the tick until which nodes may compute; `horizon` the first at which a new command may take effect.
+    `granted` is the tick until which nodes may run. `horizon` is the first tick that was never granted, at which a new
+    command may take effect.
     """
 
     def __init__(self, tick: int, horizon: int, last_tick: int | None):
@@ -122,7 +129,7 @@ class Grants:
 
     @property
     def caught_up(self) -> bool:
-        """Whether a world that fell back to a snapshot has reached the tick again where it was."""
+        """Whether all ticks that were ever granted are granted again, after the world was reloaded from a snapshot."""
         return self.granted >= self.clock.reached
 
     @property
@@ -131,25 +138,26 @@ class Grants:
         return max(self.horizon, self.granted)
 
     def fall_back(self, tick: int) -> None:
-        """The world is loaded from a snapshot of `tick`: nothing after it is granted."""
+        """Withdraws all grants after `tick`, because the world is reloaded from a snapshot of that tick."""
         self.granted = tick
 
     def start(self, tick: int, now_s: float) -> None:
-        """Time goes on at a tick."""
+        """Starts to measure speed and rate from `tick`, when all nodes have loaded their shards."""
         self.clock.start(tick, now_s)
         self._rate.restart()
 
     def order(self, what: str, value: float, now_s: float) -> None:
-        """Changes the world's clock. Raises CommandError if the order is not valid."""
+        """Carries out an order on time (see `WorldClock.order`). Raises CommandError if the order is not valid."""
         self.clock.order(what, value, self.granted, now_s)
         self._rate.restart()
 
     def next_tick(
         self, slowest: int, heartbeats: Sequence[Heartbeat], ticks_per_exchange: int, stopping: bool, now_s: float
     ) -> int:
-        """Returns the tick until which time can be granted now, where the slowest node is at tick `slowest`.
+        """Returns the tick until which time can be granted now.
 
-        A run that is stopping only goes as far as it ever was.
+        `slowest` is the tick of the slowest node, `heartbeats` are the last ones of all nodes. With `stopping`, only
+        ticks that were granted before are granted.
         """
         round_trip_s = max((heartbeat.round_trip_s for heartbeat in heartbeats), default=0.0)
         tick_s = max((heartbeat.tick_s for heartbeat in heartbeats), default=0.0)
@@ -162,10 +170,10 @@ class Grants:
         return max(self.granted, self.clock.limit(wanted, now_s))
 
     def is_due(self, through: int, now_s: float) -> bool:
-        """Whether a grant until `through` is to be sent: it is a new one, or the last one may have got lost."""
+        """Returns whether a grant until `through` is to be sent: it is new, or the previous one may be lost."""
         return through != self.granted or now_s - self._sent_s >= RESEND_AFTER_S
 
     def mark_sent(self, through: int, now_s: float) -> None:
-        """A grant until `through` is sent."""
+        """Records that a grant until `through` is sent."""
         self.granted, self._sent_s = through, now_s
         self.horizon = max(self.horizon, through)

@@ -1,12 +1,12 @@
-"""The life of a run, as its coordinator decides it. No I/O: events in, instructions out.
+"""The state machine of a run's coordinator, without I/O: it takes events and returns instructions.
 
-Time is granted. Every node gets the same grant: run until this tick, with these commands at these ticks. Commands are
-journalled before they are granted, and take effect at the first tick that was not granted yet.
+The coordinator grants time. All nodes get the same grants: the tick until which they may run, and the commands that
+take effect until then. Commands are journalled before they are granted, and take effect at the first tick that was not
+granted yet.
 
-The map changes in one way, whatever the reason. A tick is chosen that is safe: the present one, of which a snapshot is
-taken; or, after a death, that of the last complete snapshot. The torus is divided again, every node loads its
-rectangle, time and commands since then are granted again, and the world goes on. Every map has an epoch; messages of
-an older one are dropped.
+The map always changes in the same way. First a complete snapshot is needed: one of the present tick is taken, or, after
+a node has died, the last complete one is used. Then the torus is divided again, every node loads its rectangle, and
+ticks and commands since the snapshot are granted again. Every map has an epoch; messages of an older epoch are dropped.
 
     gathering   waits for nodes                              -> dividing
     dividing    the torus is divided by load                 -> assigning
@@ -16,9 +16,10 @@ an older one are dropped.
     settling    no more time is granted; a snapshot is taken -> dividing, resting
     resting     everything is saved; nodes end
 
-This module decides about phases and maps. Its parts each do one job: `membership.py` knows the nodes, `snapshots.py`
-the snapshots, `grants.py` time, `commands.py` commands, `records.py` digests and metrics, `balance.py` whether another
-map would be faster, `status.py` what others see. `driver.py` carries the instructions out, `process.py` runs both.
+This module decides about phases and maps. `membership.py` keeps the nodes and the map, `snapshots.py` the state of
+snapshots, `grants.py` grants time, `commands.py` schedules commands, `records.py` adds up digests and metrics,
+`balance.py` decides whether another map would be faster, and `status.py` composes status reports. `driver.py` carries
+out the instructions, and `process.py` runs machine and driver.
 """
 
 from collections.abc import Sequence
@@ -81,18 +82,19 @@ from umwelt.sandbox.errors import BusyError, RunError, UmweltError
 RECORD_EVERY_TICKS = GRID_TICKS
 ASSIGN_RETRY_S = 0.5
 REFUSALS_QUIET_S = 1.0
-"""Refusals of nodes are announced if there was none for so long."""
+"""Refusals of nodes are announced only if there was none for this time, so that repeated ones print no lines."""
 MAX_ANNOUNCED_CHARACTERS = 80
 
 Instructions = list[CoordinatorInstruction]
 
 
 class CoordinatorMachine:
-    """Decides what a coordinator does. Owned by a `CoordinatorDriver`, which passes in events and carries out the
+    """The state machine of a coordinator. Owned by a `CoordinatorDriver`, which passes in events and carries out the
     instructions.
 
-    `seals` are the hashes of all that must be equal on every node. `dropped` counts messages that no coordinator
-    handles.
+    `state` is the run's state on disk, `welcome` the message that nodes get, and `seals` are the hashes of everything
+    that must be equal on all nodes (`fingerprint.seals_of`). `dropped` counts messages that a coordinator does not
+    handle.
     """
 
     def __init__(self, state: RunState, options: RunOptions, welcome: Welcome, seals: dict[str, str]):
@@ -101,9 +103,9 @@ class CoordinatorMachine:
         self.pass_key = b""
         self.ticks_per_exchange = options.ticks_per_exchange or 1
         self.reason = "the world begins" if not state.epoch else "the world goes on"
-        """Why the map changes, or changed last."""
+        """Reason for the present or most recent change of the map, as text for the user."""
         self.stopping = ""
-        """Why the run ends; empty while it does not."""
+        """Reason why the run ends; empty while it does not end."""
         self.dropped = 0
         self.membership = Membership(options.max_parts, options.dead_after_s)
         self.snapshots = Snapshots(state.snapshot, options.mark_s, options.kept_s)
@@ -114,7 +116,7 @@ class CoordinatorMachine:
         self.reports = StatusReports()
         self._state, self._options, self._welcome, self._seals = state, options, welcome, seals
         self._totals_at_snapshot = state.births, state.deaths
-        """Births and deaths until the last complete snapshot."""
+        """Births and deaths from the start of the run to the last complete snapshot."""
         self._now_s = 0.0
         self._gathering_since_s: float | None = None
         self._refused_s = float("-inf")
@@ -187,15 +189,15 @@ class CoordinatorMachine:
     # --- other calls of the driver
 
     def set_time(self, now_s: float) -> None:
-        """Sets the time without acting on it, where messages are handled before the next `Timer`."""
+        """Sets the present time without other effects, for messages that are handled before the next `Timer`."""
         self._now_s = now_s
 
     def mark_seen(self, sender: Any) -> None:
-        """A node is alive: a chunk of a file came from it."""
+        """Records that a node is alive, because a chunk of a file has arrived from it."""
         self.membership.mark_seen(sender, self._now_s)
 
     def fail(self, line: str) -> Instructions:
-        """The run cannot go on: it ends, and what was saved stays as it is."""
+        """Returns the instructions that end the run because of an error; snapshots and journal are not changed."""
         return [self._announce(line), *self._end(line)]
 
     # --- nodes come and go
@@ -221,7 +223,7 @@ class CoordinatorMachine:
         predecessors = [node for node in self.membership.nodes.values() if node.join.address == address]
         instructions = [instruction for node in predecessors for instruction in self._remove(node, "started again")]
         node = self.membership.add(join, sender, self._now_s)
-        # the journal may have lost its end, but a node knows how far it had come
+        # the journal may have lost its last entries, but the node knows the latest tick that it has computed
         furthest = max(self._state.horizon, self.grants.granted) + MAX_AHEAD_TICKS
         self.grants.horizon = max(self.grants.horizon, min(join.reached, furthest))
         if self.epoch > self._state.epoch:
@@ -229,6 +231,7 @@ class CoordinatorMachine:
         return [*instructions, *self._include_nodes(f"{node.name} joined")]
 
     def _refuse(self, join: Join, sender: Any, name: str) -> Instructions:
+        """Refuses a node whose seal `name` differs from the coordinator's."""
         line = f"the {name} of this node are not those of the world: install the same Umwelt and species"
         refusal = SendMessage(sender, Refused(line))
         quiet, self._refused_s = self._now_s - self._refused_s >= REFUSALS_QUIET_S, self._now_s
@@ -236,7 +239,10 @@ class CoordinatorMachine:
         return [refusal, self._announce(f"{host}: refused: its {name} differ")] if quiet else [refusal]
 
     def _include_nodes(self, reason: str) -> Instructions:
-        """Begins a new map if nodes wait for one or want to leave; but first a world that fell back catches up."""
+        """Starts a change of the map if nodes wait for a rectangle or want to leave.
+
+        Does nothing until all ticks that were granted before the last reload from a snapshot are granted again.
+        """
         if self.phase != Phase.RUNNING or not self.grants.caught_up or not self.membership.is_outdated:
             return []
         return self._settle(reason)
@@ -248,17 +254,19 @@ class CoordinatorMachine:
         return self._let_leave(node) if node.sender == sender else []
 
     def _let_leave(self, node: NodeRecord) -> Instructions:
+        """Marks a node as leaving: removes it immediately if it has no rectangle, else with a change of the map."""
         node.leaving = True
         if not self.membership.is_member(node):
             return [self.membership.remove(node)]
         return self._include_nodes(f"{node.name} leaves")
 
     def _remove_dead(self) -> Instructions:
+        """Removes all nodes that have sent no messages for too long."""
         dead = self.membership.dead(self._now_s)
         return [instruction for node in dead for instruction in self._remove(node, "is silent")]
 
     def _remove(self, node: NodeRecord, reason: str) -> Instructions:
-        """Removes a node that died or failed. If it was a member, the world falls back to the last snapshot."""
+        """Removes a node that died or failed; if it had a rectangle, all nodes reload the last complete snapshot."""
         if node.key not in self.membership.nodes:
             return []
         was_member = self.membership.is_member(node)
@@ -271,21 +279,24 @@ class CoordinatorMachine:
     # --- a new map
 
     def _gather(self, since_s: float) -> Instructions:
-        """Divides the torus as soon as enough nodes are there, or some and others do not come in time."""
+        """Divides the torus when enough nodes have joined, or at least one has and the waiting time is over."""
         enough = len(self.membership.nodes) >= min(self._options.nodes, self._options.max_parts)
         patience_s = self._options.gather_s if self.epoch > 0 else LOADING_DEAD_AFTER_S
         late = self._now_s - since_s > patience_s
         return self._divide(self.reason) if self.membership.nodes and (enough or late) else []
 
     def _settle(self, reason: str) -> Instructions:
-        """Grants no more time, takes a snapshot of the present, and changes the map there."""
+        """Stops granting time and takes a snapshot of the last granted tick; when it is complete, the map changes."""
         if self.phase != Phase.RUNNING:
             return []
         self.phase, self.reason = Phase.SETTLING, reason
         return self._take_snapshot(self.grants.granted, bool(self.stopping), reason)
 
     def _divide(self, reason: str) -> Instructions:
-        """Gives the present map up and divides the torus again, at the last complete snapshot."""
+        """Ends the present map and divides the torus again, at the last complete snapshot.
+
+        If no nodes are left, waits for nodes instead.
+        """
         self.snapshots.round = None
         self.records.drop_incomplete()
         self.membership.map = []
@@ -318,6 +329,7 @@ class CoordinatorMachine:
         return instructions + [self._assign(node) for node in self.membership.members]
 
     def _assign(self, node: NodeRecord) -> SendMessage:
+        """Returns the message that assigns a node its rectangle in the present map."""
         node.assigned_s = self._now_s
         last, membership = self.snapshots.last, self.membership
         assignment = Assignment(
@@ -334,11 +346,12 @@ class CoordinatorMachine:
         return SendMessage(node.sender, assignment)
 
     def _assign_again(self) -> Instructions:
+        """Resends assignments to nodes that have not reported that they are ready."""
         late_s = self._now_s - ASSIGN_RETRY_S
         return [self._assign(node) for node in self.membership.members if not node.ready and node.assigned_s <= late_s]
 
     def _improve_map(self) -> Instructions:
-        """Changes the map if another one promises to be faster."""
+        """Starts a change of the map if another map is expected to be faster."""
         nodes, membership = self.membership.members, self.membership
         if not self.balance.is_due(nodes, self._now_s) or self.snapshots.round is not None:
             return []
@@ -401,6 +414,7 @@ class CoordinatorMachine:
     # --- snapshots
 
     def _take_due_snapshot(self) -> Instructions:
+        """Starts a periodic snapshot if one is due and none is being taken."""
         if self.phase != Phase.RUNNING or self.snapshots.round is not None:
             return []
         kept = self.snapshots.due(self._now_s)
@@ -409,7 +423,11 @@ class CoordinatorMachine:
         return self._take_snapshot(self.grants.granted, kept)
 
     def _take_snapshot(self, tick: int, kept: bool, reason: str = "") -> Instructions:
-        """Takes a snapshot of all that was granted: a tick that no node has passed. `reason` is a change that waits."""
+        """Starts a snapshot of `tick`, the last granted tick, which no node has passed.
+
+        If `reason` is not empty, it is the reason for a change of the map that follows when the snapshot is complete. A
+        snapshot of that tick that is complete or being taken is used instead of a new one.
+        """
         if self.snapshots.join_round(tick, kept, reason):
             return []
         if self.snapshots.covers(tick, kept):
@@ -442,6 +460,7 @@ class CoordinatorMachine:
         return self._complete_snapshot()
 
     def _complete_snapshot(self) -> Instructions:
+        """Returns the instruction to complete the snapshot that is being taken, once nothing of it is missing."""
         assert self.snapshots.round is not None
         keys = [member.key for member in self.membership.map]
         return [*self.snapshots.complete(self.epoch, keys, self.records.totals(self.snapshots.round.tick))]
@@ -450,7 +469,7 @@ class CoordinatorMachine:
         if event.epoch != self.epoch or not self.snapshots.is_present(event.tick, event.kept):
             return []
         finished = self.snapshots.finish(self._now_s, failed=bool(event.line))
-        if event.line:  # nothing changes: the world goes on as it is, or ends with the snapshot before
+        if event.line:  # the map stays as it is; a run that is ending ends with the previous snapshot
             self.phase = Phase.RUNNING
             announcement = self._announce(event.line)
             return [announcement, *self._end(event.line)] if self.stopping else [announcement]
@@ -461,7 +480,7 @@ class CoordinatorMachine:
         return self._change(finished.reason) if finished.reason else []
 
     def _change(self, reason: str) -> Instructions:
-        """The present is safe: begins the new map that waited for that, or ends the run."""
+        """Changes the map, or ends the run if it is stopping. Called when a snapshot of the present is complete."""
         if not self.stopping or not self.grants.caught_up:
             return self._divide(reason)
         if self.snapshots.last.kept:
@@ -469,7 +488,7 @@ class CoordinatorMachine:
         return self._take_snapshot(self.snapshots.last.tick, True, reason)
 
     def _end(self, line: str = "") -> Instructions:
-        """Ends the run. With `line`, because of an error."""
+        """Ends the run: tells all nodes to stop. `line` is empty, or the error because of which the run ends."""
         self.phase = Phase.RESTING
         stops = [SendMessage(node.sender, Stop(line)) for node in self.membership.nodes.values()]
         return [*stops, *self._report_status(), EndRun(line)]
@@ -477,7 +496,10 @@ class CoordinatorMachine:
     # --- time
 
     def _grant(self, force: bool = False) -> Instructions:
-        """Grants time to all members if more can be granted. Grants are also sent again, because they can get lost."""
+        """Returns grants to all members if more time can be granted, or the last grants are to be resent.
+
+        With `force`, grants are returned in any case.
+        """
         nodes = self.membership.members
         if self.phase not in (Phase.RUNNING, Phase.SETTLING) or not nodes:
             return []
@@ -528,7 +550,10 @@ class CoordinatorMachine:
         return [SendMessage(sender, TicketResult(order.ticket, self.grants.granted, 0, line, code)), *instructions]
 
     def _execute_order(self, order: Order) -> Instructions:
-        """Returns the instructions that follow from an order. Raises an UmweltError if it cannot be carried out."""
+        """Returns the instructions that follow from an order. Raises an UmweltError if it cannot be carried out.
+
+        `protocol.Order` lists the orders.
+        """
         match order.what:
             case "leave":
                 return self._order_to_leave(order.name)
@@ -546,6 +571,7 @@ class CoordinatorMachine:
                 return self._grant()
 
     def _order_to_leave(self, name: str) -> Instructions:
+        """Makes the node `name` leave. Raises RunError if there is no such node, or it is the only one."""
         nodes = self.membership.nodes.values()
         node = next((node for node in nodes if node.name == name), None)
         if node is None:
@@ -556,14 +582,14 @@ class CoordinatorMachine:
         return self._let_leave(node)
 
     def _process_ended(self, pid: int, host: str) -> Instructions:
-        """The launcher saw a node's process end."""
+        """Removes the node with that process id and host, whose process has ended as the launcher reports."""
         ended = [node for node in self.membership.nodes.values() if (node.join.pid, node.join.host) == (pid, host)]
         return [instruction for node in ended for instruction in self._remove(node, "died")]
 
     # --- status
 
     def status(self) -> RunStatus:
-        """The state of the run."""
+        """Returns the present state of the run."""
         clock, membership = self.grants.clock, self.membership
         return RunStatus(
             self._welcome.world_name,
@@ -582,6 +608,7 @@ class CoordinatorMachine:
         )
 
     def _report_status(self) -> Instructions:
+        """Returns status reports to all subscribers."""
         receivers = self.reports.receivers(self._now_s)
         if not receivers:
             return []
@@ -589,5 +616,6 @@ class CoordinatorMachine:
         return [SendMessage(receiver, report) for receiver in receivers]
 
     def _announce(self, line: str) -> Announce:
+        """Returns the instruction to print `line`, and adds it to the events in status reports."""
         self.reports.add_event(self.grants.granted, line)
         return Announce(line)

@@ -1,7 +1,7 @@
-"""The nodes that are in the world or want to be, and the present map. No I/O, no decisions about time.
+"""The nodes of a run and the present map. No I/O.
 
-A node is a *member* while the map gives it a rectangle. A node that has joined waits for the next map; one that leaves
-stays a member until the next map; one that is dead is removed at once.
+A node is a *member* while the map assigns it a rectangle. A node that has joined becomes a member with the next map. A
+node that leaves stays a member until the next map. A dead node is removed immediately.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from umwelt.cluster.instructions import SendMessage
 from umwelt.cluster.wire.protocol import Fenced, Heartbeat, Join, Member, Stop
 
 LOADING_DEAD_AFTER_S = 30.0
-"""A node that loads or compiles is dead after this time without a message."""
+"""Time without a message after which a node that loads its rectangle or has none is considered dead."""
 MAX_WAITING_NODES = 1000
 MAX_RETIRED_KEYS = 10_000
 MAX_NAME_CHARACTERS = 80
@@ -21,101 +21,106 @@ LEFT_LINE = "left the world, which goes on"
 
 @dataclass
 class NodeRecord:
-    """A node as the coordinator knows it."""
+    """The coordinator's record of a node. `tick` is the latest tick that the node has reported."""
 
     key: str
     name: str
     sender: Any
-    """Where its messages come from; messages in its name from elsewhere do not count."""
+    """Identity of the connection on which it joined; messages with its key from other senders are ignored."""
     join: Join
     seen_s: float
-    """When the last message came from it."""
+    """Time at which the last message from the node arrived."""
     heartbeat: Heartbeat | None = None
-    """The last one of the present map."""
+    """The node's last heartbeat of the present map."""
     ready: bool = False
-    """Whether it has loaded its rectangle."""
+    """Whether the node has loaded its rectangle."""
     tick: int = 0
     living: int = 0
-    """Beings that it owned at its last record."""
+    """Number of beings that the node owned at its last tick record."""
     reports: int = 0
-    """The number of its last report that arrived; those after a gap are sent again."""
+    """Number of the last report received in sequence; reports after a gap are ignored until they are resent."""
     assigned_s: float = 0.0
     leaving: bool = False
 
     def begin_map(self, tick: int, now_s: float) -> None:
-        """The node has a rectangle in a new map, and loads it at `tick`."""
+        """Resets the record for a new map, in which the node loads its rectangle at `tick`."""
         self.ready, self.tick, self.reports, self.heartbeat, self.seen_s = False, tick, 0, None, now_s
 
 
 class Membership:
-    """The nodes and the map. Owned by `CoordinatorMachine`."""
+    """The nodes of a run and the present map. Owned by `CoordinatorMachine`.
+
+    `max_parts` is the maximum number of rectangles in a map. A member is considered dead after `dead_after_s` seconds
+    without a message, or later if its ticks take long.
+    """
 
     def __init__(self, max_parts: int, dead_after_s: float):
         self.nodes: dict[str, NodeRecord] = {}
-        """By key, in the order in which they joined."""
+        """All nodes by key, in the order in which they joined."""
         self.map: list[Member] = []
         self._max_parts, self._dead_after_s = max_parts, dead_after_s
         self._retired: dict[str, bool] = {}
-        """Keys of nodes that were removed, the latest ones, and whether they had asked to leave."""
+        """For the key of each recently removed node, whether the node had asked to leave."""
         self._name_count = 0
 
     # --- questions
 
     @property
     def members(self) -> list[NodeRecord]:
-        """The living nodes of the present map, in its order."""
+        """The members that were not removed, in the order of the map."""
         return [self.nodes[member.key] for member in self.map if member.key in self.nodes]
 
     @property
     def staying(self) -> list[NodeRecord]:
-        """The nodes that do not want to leave: those of the next map."""
+        """The nodes that have not asked to leave, in the order in which they joined."""
         return [node for node in self.nodes.values() if not node.leaving]
 
     @property
     def leaving(self) -> list[NodeRecord]:
-        """The nodes that want to leave."""
+        """The nodes that have asked to leave."""
         return [node for node in self.nodes.values() if node.leaving]
 
     @property
     def is_outdated(self) -> bool:
-        """Whether a node waits for a rectangle that the world has room for, or a member wants to leave."""
+        """Whether the map should change: a node can get a rectangle, or a member has asked to leave."""
         waiting = len(self.nodes) > len(self.map) and len(self.map) < self._max_parts
         return waiting or any(node.leaving for node in self.members)
 
     @property
     def is_full(self) -> bool:
-        """Whether too many nodes wait for a rectangle."""
+        """Whether the maximum number of nodes wait for a rectangle."""
         return len(self.nodes) - len(self.members) >= MAX_WAITING_NODES
 
     def is_member(self, node: NodeRecord) -> bool:
-        """Whether the map gives the node a rectangle."""
+        """Returns whether the map assigns a rectangle to the node."""
         return any(member.key == node.key for member in self.map)
 
     def is_retired(self, key: str) -> bool:
-        """Whether a node of this key was removed."""
+        """Returns whether a node with this key was removed."""
         return key in self._retired
 
     def all_ready(self) -> bool:
-        """Whether all members have loaded their rectangles."""
+        """Returns whether all members have loaded their rectangles."""
         return all(node.ready for node in self.members)
 
     def rectangle(self, node: NodeRecord) -> tuple[int, int, int, int] | None:
-        """The node's rectangle (y, x, height, width) in the map, if it has one."""
+        """Returns the node's rectangle (y, x, height, width) in the map; None if it has none."""
         return next((member.rectangle for member in self.map if member.key == node.key), None)
 
     def index(self, node: NodeRecord) -> int:
-        """The node's index in the map."""
+        """Returns the node's index in the map."""
         return next(index for index, member in enumerate(self.map) if member.key == node.key)
 
     def threads(self, node: NodeRecord) -> int:
-        """The number of threads that the node may use, of the cores that it shares with others on its host."""
+        """Returns the number of threads for the node: its equal share of the cores of its host."""
         return threads_per_node(node.join.host, node.join.cores, [member.join.host for member in self.members])
 
     def dead(self, now_s: float) -> list[NodeRecord]:
-        """The nodes that have been silent for too long."""
+        """Returns the nodes that have sent no message for so long that they are considered dead."""
         return [node for node in self.nodes.values() if now_s - node.seen_s > self._patience_s(node)]
 
     def _patience_s(self, node: NodeRecord) -> float:
+        """Returns the time without a message, in seconds, after which a node is considered dead."""
         if not self.is_member(node) or not node.ready:
             return LOADING_DEAD_AFTER_S
         heartbeat = node.heartbeat
@@ -126,7 +131,10 @@ class Membership:
     # --- messages of nodes
 
     def find(self, key: str, sender: Any, now_s: float) -> NodeRecord | None:
-        """Returns the node that a message comes from; None if there is none of this key, or it sends from elsewhere."""
+        """Returns the node that sent a message, and records that it is alive.
+
+        Returns None if no node has this key, or if `sender` is not the node's.
+        """
         node = self.nodes.get(key)
         if node is None or node.sender != sender:
             return None
@@ -134,7 +142,10 @@ class Membership:
         return node
 
     def mark_seen(self, sender: Any, now_s: float) -> None:
-        """A node is alive: on a slow connection its heartbeats can queue behind a part of a snapshot."""
+        """Records that the node with this `sender` is alive.
+
+        On a slow connection the heartbeats of a node can be delayed by the snapshot part that it sends.
+        """
         for node in self.nodes.values():
             if node.sender == sender:
                 node.seen_s = now_s
@@ -142,7 +153,7 @@ class Membership:
     # --- changes
 
     def add(self, join: Join, sender: Any, now_s: float) -> NodeRecord:
-        """Adds a node, under the name that it would like unless another has it."""
+        """Adds a node, under the requested name, or a generated name if that is empty or in use."""
         name, names = join.name[:MAX_NAME_CHARACTERS], {node.name for node in self.nodes.values()}
         while not name or name in names:
             self._name_count += 1
@@ -151,7 +162,7 @@ class Membership:
         return node
 
     def remove(self, node: NodeRecord) -> SendMessage:
-        """Removes a node; returns the message that tells it so."""
+        """Removes a node; returns the message that informs it (see `reject`)."""
         del self.nodes[node.key]
         self._retired[node.key] = node.leaving
         if len(self._retired) > MAX_RETIRED_KEYS:
@@ -159,11 +170,14 @@ class Membership:
         return self.reject(node.sender, node.key)
 
     def reject(self, sender: Any, key: str) -> SendMessage:
-        """Returns the message to a node that is not in the world: `Stop` if it had asked to leave, else `Fenced`."""
+        """Returns the message to a removed or unknown node: `Stop` if it had asked to leave, else `Fenced`."""
         return SendMessage(sender, Stop(LEFT_LINE) if self._retired.get(key) else Fenced(key))
 
     def begin_map(self, rectangles: Sequence[tuple[int, int, int, int]], tick: int, now_s: float) -> None:
-        """Gives the rectangles to the nodes that stay. There are at least as many of these."""
+        """Starts a new map: assigns the rectangles to the first of the nodes in `staying`.
+
+        There must be at least as many of these nodes as rectangles. All members load at `tick`.
+        """
         nodes = self.staying[: len(rectangles)]
         self.map = [
             Member(node.key, node.name, node.join.address, node.join.tiles_address, rectangle)
@@ -174,5 +188,8 @@ class Membership:
 
 
 def threads_per_node(host: str, cores: int, hosts: Sequence[str]) -> int:
-    """Returns the number of threads for one node on `host`, where `hosts` names the host of every node."""
+    """Returns the number of threads for one node on `host`, which has `cores` cores.
+
+    `hosts` lists the host of every node. The cores are divided equally among the nodes of the host.
+    """
     return max(1, cores // max(1, hosts.count(host)))

@@ -1,9 +1,9 @@
-"""The process of a coordinator: its machine and driver, its transport, and the run's folder, where it must run.
+"""The process of a coordinator: runs its state machine and driver. It must run on the host of the run's folder.
 
-    python -m umwelt.cluster.coordinator.process SETTINGS      (umwelt launch and umwelt resume start it)
+    python -m umwelt.cluster.coordinator.process SETTINGS      (started by umwelt launch and umwelt resume)
 
-If it was killed and is started again, it reads the journal and the newest snapshot that is whole, waits for the nodes,
-and goes on.
+After it was killed, it can be started again: it reads the journal and the newest undamaged snapshot, waits for the
+nodes, and continues the run.
 """
 
 import fcntl
@@ -38,15 +38,15 @@ from umwelt.sandbox.errors import RunError
 
 IDLE_S = 0.02
 LINGER_S = 0.3
-"""For so long after the end, nodes that missed their `Stop` still get one in answer to a heartbeat."""
+"""Time for which the process continues after the end, to repeat lost `Stop` messages in answer to heartbeats."""
 LOCK_WAIT_S = COORDINATOR_ORPHAN_S + 5.0
 LOCK_RETRY_S = 0.05
 
 
 class CoordinatorProcess:
-    """A coordinator in this process. Made by `main`; `run` returns when the run has ended.
+    """A coordinator that runs in this process. Created by `main`; `run` returns when the run has ended.
 
-    Raises RunError if the run is running already, or its folder cannot be used.
+    The constructor raises RunError if the run has a coordinator already, or its folder cannot be used.
     """
 
     def __init__(self, settings: CoordinatorSettings):
@@ -92,7 +92,7 @@ class CoordinatorProcess:
         return 2 if self.driver.ended else 0
 
     def close(self) -> None:
-        """Closes the journal and the transport, and removes what tells others of this process."""
+        """Closes journal and transport, and removes the files by which other processes find this one."""
         self._storage.close()
         snapshot_transfer.remove_tokens(self._store.folder)
         (self._store.folder / COORDINATOR_FILE).unlink(missing_ok=True)
@@ -103,9 +103,10 @@ class CoordinatorProcess:
 
 
 def lock_run(folder: Path, within_s: float = LOCK_WAIT_S) -> TextIO:
-    """Locks a run's folder for one coordinator, as long as the returned file stays open.
+    """Locks a run's folder for this coordinator. The lock is held while the returned file is open.
 
-    Waits for a coordinator that is an orphan and still saves the world. Raises RunError if the run goes on running.
+    Waits up to `within_s` seconds for another coordinator, which may still be saving the world after its launcher has
+    ended. Raises RunError if the folder stays locked.
     """
     file = (folder / COORDINATOR_LOCK).open("w", encoding="ascii")
     end_s = time.monotonic() + within_s
@@ -123,7 +124,7 @@ def lock_run(folder: Path, within_s: float = LOCK_WAIT_S) -> TextIO:
 
 
 def read_state(journal: Journal, world: WorldFile, entry: Entry, manifest: snapshot.Manifest) -> RunState:
-    """Returns the state of a run, from its journal and its newest whole snapshot."""
+    """Returns the state of a run, from its journal and its newest undamaged snapshot."""
     tick = manifest.tick
     return RunState(
         torus_of(world),
@@ -140,7 +141,7 @@ def read_state(journal: Journal, world: WorldFile, entry: Entry, manifest: snaps
 
 
 def options_from(settings: CoordinatorSettings, world: WorldFile) -> RunOptions:
-    """Returns the options of a run. Settings that are 0 have their defaults."""
+    """Returns the options of a run. Intervals that are 0 in `settings` are replaced by their defaults."""
     intervals = {name: getattr(settings, name) for name in ("mark_s", "kept_s", "dead_after_s", "gather_s")}
     return RunOptions(
         nodes=settings.nodes,
@@ -153,7 +154,11 @@ def options_from(settings: CoordinatorSettings, world: WorldFile) -> RunOptions:
 
 
 def _open_journal(store: Store, keys: str) -> tuple[Journal, bytes | None]:
-    """Opens the journal and brings its hash chain up to date; returns it with the key that signs the chain, if any."""
+    """Opens the journal and updates its hash chain.
+
+    Returns the journal, and the secret key that signs the chain, None if the folder `keys` has none. Raises RunError if
+    there is a key, but the journal's last head does not match the chain.
+    """
     journal = Journal(store.journal)
     secret = load_chain_secret(Path(keys)) if keys else None
     if secret is not None and not journal.chain.has_last_head():
@@ -167,7 +172,7 @@ def _open_journal(store: Store, keys: str) -> tuple[Journal, bytes | None]:
 
 
 def main() -> None:
-    """The process's entry point."""
+    """Runs a coordinator with the settings on the command line; exits with its status."""
     with report_errors("coordinator"):
         sys.exit(CoordinatorProcess(read_settings(CoordinatorSettings)).run())
 

@@ -1,4 +1,4 @@
-"""Records of the whole world, added up from those of its nodes. No I/O."""
+"""Digest and metrics of the full world, added up from the tick records of its nodes. No I/O."""
 
 from collections.abc import Sequence
 
@@ -10,34 +10,38 @@ TOTALS_KEPT_TICKS = 4096
 
 
 class WorldRecords:
-    """Digest and metrics of the whole world. Owned by `CoordinatorMachine`.
+    """Digest and metrics of the full world by tick. Owned by `CoordinatorMachine`.
 
-    Nodes count births and deaths from the beginning of an epoch; `begin_epoch` tells how many there were until then.
+    `births` and `deaths` are the numbers from the start of the run until the present epoch, and are replaced by
+    `begin_epoch`: nodes count from the start of the epoch only.
     """
 
     def __init__(self, births: int, deaths: int):
         self.latest: TickRecord | None = None
-        """Of the latest tick, births and deaths counted from the beginning of the run."""
+        """Record of the latest tick, with births and deaths counted from the start of the run."""
         self.incomplete: dict[int, dict[str, TickRecord]] = {}
-        """Records of nodes by tick and key, until all members' are there."""
+        """Records of nodes, by tick and the node's key, of ticks for which records of members are missing."""
         self._base = births, deaths
         self._totals: dict[int, tuple[int, int]] = {}
 
     def begin_epoch(self, totals: tuple[int, int]) -> None:
-        """A new epoch begins at a snapshot, until which there were so many births and deaths."""
+        """Starts a new epoch. `totals` are births and deaths from the start of the run to the epoch's snapshot."""
         self.incomplete.clear()
         self._base = totals
 
     def drop_incomplete(self) -> None:
-        """Drops the records of a map that is given up."""
+        """Drops incomplete records, because their map has ended."""
         self.incomplete.clear()
 
     def totals(self, tick: int) -> tuple[int, int] | None:
-        """Births and deaths until a tick; None if its record is not complete, or too old."""
+        """Returns births and deaths from the start of the run to `tick`; None if its record is missing or too old."""
         return self._totals.get(tick)
 
     def add(self, key: str, record: TickRecord, member_count: int) -> list[JournalTick]:
-        """Adds the record of one node; returns the instruction to journal the tick once all members' are there."""
+        """Adds the record of the node `key`.
+
+        Returns the instruction to journal the tick if records of all `member_count` members are present.
+        """
         parts = self.incomplete.setdefault(record.tick, {})
         parts[key] = record
         if len(parts) < member_count:
@@ -54,7 +58,10 @@ class WorldRecords:
 
 
 def merge_records(parts: Sequence[TickRecord]) -> TickRecord:
-    """Adds up the records of all nodes at one tick. The controls are the same on all nodes, so they count once."""
+    """Returns the sum of the records of all nodes at one tick.
+
+    The digest of the controls is equal on all nodes and is added once.
+    """
     populations: dict[str, dict[str, int]] = {}
     substances: dict[str, int] = {}
     for part in parts:

@@ -1,8 +1,8 @@
-"""Snapshots of the whole world: which is the last complete one, which is being taken, and when the next is due. No I/O.
+"""State of a run's snapshots: the last complete one, the one that is being taken, and when the next is due. No I/O.
 
 A snapshot is taken of a tick that no node has passed. Every member writes its part; when all parts and the record of
-that tick are there, the manifest is written, and the snapshot is complete. Recovery snapshots are frequent and soon
-replaced; *kept* ones are permanent.
+that tick are present, the manifest is written, and the snapshot is complete. *Recovery* snapshots are frequent and soon
+replaced; *kept* snapshots are permanent.
 """
 
 from dataclasses import dataclass, field
@@ -12,33 +12,37 @@ from umwelt.cluster.run.store import Entry
 from umwelt.cluster.wire.protocol import SnapshotPart, SnapshotRequest
 
 MAX_RECOVERY_COST = 1 / 16
-"""Share of the nodes' time that recovery snapshots may cost: a costly one is taken less often."""
+"""Maximum share of the nodes' time for recovery snapshots: costly snapshots are taken less often."""
 COST_DECAY = 0.8
 COST_AFTER_FAILURE_S = 1.0
-"""A snapshot that failed counts as so costly, so that the next one is not tried at once."""
+"""Minimum cost assumed for a failed snapshot, so that the next one is not tried immediately."""
 
 
 @dataclass
 class SnapshotRound:
-    """A snapshot that is being taken. `reason` is the change of the map that waits for it, or empty."""
+    """A snapshot that is being taken. `reason` is the reason for the change of the map that waits for it, or empty."""
 
     tick: int
     kept: bool
     reason: str = ""
     parts: dict[str, SnapshotPart] = field(default_factory=dict)
-    """Parts that have arrived, by the node's key."""
+    """Complete parts, by the node's key."""
     fetching: dict[str, SnapshotPart] = field(default_factory=dict)
-    """Parts whose files are being fetched from another host."""
+    """Parts whose files are being fetched from another host, by the node's key."""
     completing: bool = False
 
     @property
     def request(self) -> SnapshotRequest:
-        """What grants ask nodes for."""
+        """The request for this snapshot that grants contain."""
         return SnapshotRequest(self.tick, self.kept)
 
 
 class Snapshots:
-    """The snapshots of a run. Owned by `CoordinatorMachine`."""
+    """State of a run's snapshots. Owned by `CoordinatorMachine`.
+
+    `mark_s` is the interval of recovery snapshots, `kept_s` that of kept snapshots, in seconds. `round` is the snapshot
+    that is being taken, or None.
+    """
 
     def __init__(self, last: Entry, mark_s: float, kept_s: float):
         self.last = last
@@ -49,15 +53,15 @@ class Snapshots:
         self._cost_s = 0.0
 
     def start_clock(self, now_s: float) -> None:
-        """The intervals of snapshots begin."""
+        """Starts the intervals of all snapshots."""
         self._last_any_s = self._last_kept_s = now_s
 
     def restart_interval(self, now_s: float) -> None:
-        """The interval of recovery snapshots begins again: the world has just been loaded from one."""
+        """Restarts the interval of recovery snapshots, because the world has just been loaded from a snapshot."""
         self._last_any_s = now_s
 
     def due(self, now_s: float) -> bool | None:
-        """Whether the snapshot that is due is a kept one; None if none is due."""
+        """Returns True if a kept snapshot is due, False if a recovery snapshot is due, None if no snapshot is due."""
         if now_s - self._last_kept_s >= self._kept_s:
             return True
         if now_s - self._last_any_s >= max(self._mark_s, self._cost_s / MAX_RECOVERY_COST):
@@ -65,28 +69,35 @@ class Snapshots:
         return None
 
     def covers(self, tick: int, kept: bool) -> bool:
-        """Whether the last complete snapshot is of this tick and good enough."""
+        """Returns whether the last complete snapshot is of `tick`, and is a kept one if `kept` is true."""
         return tick == self.last.tick and (not kept or self.last.kept)
 
     def join_round(self, tick: int, kept: bool, reason: str) -> bool:
-        """Whether the snapshot that is being taken is of this tick and good enough; `reason` then waits for it."""
+        """Returns whether the snapshot that is being taken is of `tick`, and is a kept one if `kept` is true.
+
+        If so, a `reason` that is not empty becomes the reason for the change of the map that waits for the snapshot.
+        """
         if self.round is None or self.round.tick != tick or (kept and not self.round.kept):
             return False
         self.round.reason = reason or self.round.reason
         return True
 
     def is_present(self, tick: int, kept: bool) -> bool:
-        """Whether this is the snapshot that is being taken; a kept one can replace a recovery one of its tick."""
+        """Returns whether the snapshot that is being taken is of `tick` and of the kind `kept`.
+
+        Both values are compared, because a kept snapshot can replace a recovery snapshot of the same tick.
+        """
         return self.round is not None and (self.round.tick, self.round.kept) == (tick, kept)
 
     def add_cost(self, cost_s: float) -> None:
-        """Takes in what a part cost its node."""
+        """Adds the processor time that a node spent on its part to the estimated cost of a snapshot."""
         self._cost_s = max(COST_DECAY * self._cost_s, cost_s) if self._cost_s else cost_s
 
     def complete(self, epoch: int, keys: list[str], totals: tuple[int, int] | None) -> list[CompleteSnapshot]:
-        """Returns the instruction to complete the snapshot, once all parts and the tick's totals are there.
+        """Returns the instruction to complete the snapshot, if all parts and the tick's totals are present.
 
-        `keys` are those of the members, `totals` births and deaths until the tick.
+        `keys` are the members' keys in the order of the map. `totals` are births and deaths from the start of the run
+        to the snapshot's tick, or None if they are not known yet.
         """
         current = self.round
         assert current is not None
@@ -98,7 +109,7 @@ class Snapshots:
         return [CompleteSnapshot(epoch, current.tick, current.kept, parts, controls, *totals)]
 
     def finish(self, now_s: float, failed: bool) -> SnapshotRound:
-        """Ends the round. Without failure its snapshot is the last complete one from now on."""
+        """Ends the snapshot that is being taken and returns it. Unless it failed, it becomes the last complete one."""
         finished, self.round = self.round, None
         assert finished is not None
         self._last_any_s = now_s

@@ -1,4 +1,4 @@
-"""The state of a run on disk, the options of its launch, and its phases."""
+"""The initial state of a coordinator (read from the run's folder), the options of a run, and its phases."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,54 +11,55 @@ from umwelt.sandbox.region import Torus
 
 @dataclass(frozen=True)
 class RunState:
-    """The state of a run, as its folder holds it. A coordinator starts from it, or starts again after it was killed."""
+    """The state of a run as read from its folder, from which a coordinator starts."""
 
     torus: Torus
     reach: int
-    """The light speed of the world's laws, in cells a tick."""
+    """The light speed of the world's laws, in cells per tick."""
     snapshot: Entry
-    """The newest snapshot that is whole."""
+    """The newest undamaged snapshot."""
     births: int
-    """Until that snapshot, as are `deaths`."""
+    """Number of births from the start of the run to that snapshot."""
     deaths: int
+    """Number of deaths from the start of the run to that snapshot."""
     epoch: int = 0
-    """Of the newest map that was journalled; 0 for a new run."""
+    """Epoch of the newest journalled map; 0 for a new run."""
     next_number: int = 1
     """The journal number of the next command."""
     horizon: int = 0
-    """No new command may take effect before this tick: it may have been computed already."""
+    """First tick at which a new command may take effect; earlier ticks may have been computed already."""
     commands: tuple[ScheduledCommand, ...] = ()
-    """The journalled commands from the snapshot's tick on."""
+    """The journalled commands of the snapshot's tick and later."""
     tickets: tuple[tuple[str, int, int], ...] = ()
-    """Ticket, tick and number of every command that was journalled."""
+    """Ticket, tick and journal number of every journalled command."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is carried on."""
+    """Options of a run."""
 
     nodes: int = 1
-    """The number of nodes to wait for."""
+    """Number of nodes to wait for before the first map."""
     ticks_per_exchange: int = 0
-    """0: chosen by what is measured."""
+    """Number of ticks per exchange; 0 if it is chosen by measurements (`balance.py`)."""
     last_tick: int | None = None
-    """The run ends at this tick; None: when it is told to stop."""
+    """Tick at which the run ends; None if it runs until it is stopped."""
     max_parts: int = 1 << 30
-    """The number of rectangles that the world has room for."""
+    """Maximum number of rectangles into which the torus can be divided."""
     gather_s: float = 1.5
-    """For so long a run that goes on waits for nodes; with fewer it then begins."""
+    """Time in seconds for which a run that is continued waits for `nodes` nodes; it then continues with fewer."""
     mark_s: float = 1.0
-    """Interval of recovery snapshots, from which a run goes on after a node died."""
+    """Interval in seconds of recovery snapshots, which are loaded after a node has died."""
     kept_s: float = 60.0
-    """Interval of kept snapshots."""
+    """Interval in seconds of kept (permanent) snapshots."""
     dead_after_s: float = 1.0
-    """A node without a heartbeat for so long is dead; later if its ticks take long."""
+    """Time in seconds without a message after which a node is considered dead; longer if its ticks take long."""
     new_pass: Callable[[], bytes] = bytes
-    """Makes the pass key of a map."""
+    """Returns a new random pass key for a map."""
 
 
 class Phase(StrEnum):
-    """The phases of a run (see `machine.py`). The values stand in status reports."""
+    """The phases of a run (see `machine.py`). The values appear in status reports."""
 
     GATHERING = "gathering"
     DIVIDING = "dividing"

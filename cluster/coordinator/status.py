@@ -1,4 +1,4 @@
-"""Status reports: the state of a run as JSON, for gateways, launchers and people. No I/O."""
+"""Status reports: the state of a run as JSON, for gateways, launchers and users. No I/O."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ MAX_EVENTS = 50
 
 @dataclass(frozen=True)
 class EventLine:
-    """Something that happened, for people, and the granted tick at that time."""
+    """An event, such as the joining of a node, as text for the user; `tick` is the tick granted at that time."""
 
     tick: int
     line: str
@@ -25,7 +25,10 @@ class EventLine:
 
 @dataclass(frozen=True)
 class NodeStatus:
-    """A node in a status report. `rectangle` is (y, x, height, width), None while the node waits for one."""
+    """A node in a status report. Most fields are those of `protocol.Join` and `protocol.Heartbeat`.
+
+    `rectangle` is (y, x, height, width) in cells; None while the node has none. `entities` is the number of beings.
+    """
 
     name: str
     pid: int
@@ -38,12 +41,16 @@ class NodeStatus:
     round_trip_s: float
     resident_bytes: int
     state: str
-    """ready or loading."""
+    """`ready` if the node has loaded its rectangle, else `loading`."""
 
 
 @dataclass(frozen=True)
 class MetricsStatus:
-    """Digest (16 hex digits) and metrics of the world at the latest recorded tick."""
+    """Digest (16 hex digits) and metrics of the full world at the latest recorded tick.
+
+    `births` and `deaths` are counted from the start of the run; `populations` are numbers of beings by table and
+    species, `substances` numbers of molecules by name.
+    """
 
     tick: int
     digest: str
@@ -55,7 +62,12 @@ class MetricsStatus:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """The state of a run. `tick` is what all nodes have reached, `snapshot_tick` that of the last snapshot."""
+    """The state of a run.
+
+    `world` is the world's name, `run` the run's folder, `tick` the latest tick that all nodes have reached, `granted`
+    the tick until which they may run, `snapshot_tick` the tick of the last complete snapshot, and `speed` is in ticks
+    per second, 0 for as fast as possible.
+    """
 
     world: str
     run: str
@@ -72,12 +84,12 @@ class RunStatus:
     events: list[EventLine]
 
     def encode(self) -> bytes:
-        """Encodes the status as a JSON object with these fields."""
+        """Returns the status encoded as a JSON object with the names of the fields."""
         return msgspec.json.encode(self)
 
 
 def describe_node(node: NodeRecord, rectangle: tuple[int, int, int, int] | None) -> NodeStatus:
-    """Returns a node's part of a status report."""
+    """Returns the entry of a node in a status report."""
     heartbeat = node.heartbeat or Heartbeat(node.key, 0, node.tick)
     return NodeStatus(
         node.name,
@@ -95,7 +107,7 @@ def describe_node(node: NodeRecord, rectangle: tuple[int, int, int, int] | None)
 
 
 def describe_metrics(record: TickRecord | None) -> MetricsStatus | None:
-    """Returns the metrics of a status report, from the record of the whole world."""
+    """Returns the metrics of a status report, from the record of the full world; None if there is no record."""
     if record is None:
         return None
     return MetricsStatus(
@@ -104,16 +116,19 @@ def describe_metrics(record: TickRecord | None) -> MetricsStatus | None:
 
 
 class StatusReports:
-    """Subscribers to status reports, and the latest events. Owned by `CoordinatorMachine`."""
+    """Subscribers to status reports, and recent events. Owned by `CoordinatorMachine`."""
 
     def __init__(self) -> None:
         self.subscribers: dict[Any, float] = {}
-        """Senders, and when they subscribed last."""
+        """Time of the last subscription or renewal, by sender."""
         self.events: list[EventLine] = []
         self._reported_s = 0.0
 
     def subscribe(self, sender: Any, now_s: float) -> None:
-        """Adds or renews a subscription; a new subscriber gets a report at once. Too many are ignored."""
+        """Adds or renews a subscription. A new subscription makes a report due immediately.
+
+        New subscriptions are ignored while there are `MAX_SUBSCRIBERS`.
+        """
         if sender not in self.subscribers:
             if len(self.subscribers) >= MAX_SUBSCRIBERS:
                 return
@@ -121,11 +136,11 @@ class StatusReports:
         self.subscribers[sender] = now_s
 
     def is_due(self, now_s: float) -> bool:
-        """Whether the last report was `REPORT_INTERVAL_S` ago."""
+        """Returns whether the last report was sent at least `REPORT_INTERVAL_S` ago."""
         return now_s - self._reported_s >= REPORT_INTERVAL_S
 
     def receivers(self, now_s: float) -> Sequence[Any]:
-        """Returns the subscribers to whom a report is sent now; subscriptions that were not renewed have ended."""
+        """Returns the subscribers to send a report to now; removes those that have not renewed their subscription."""
         self._reported_s = now_s
         self.subscribers = {
             sender: subscribed_s
@@ -135,5 +150,5 @@ class StatusReports:
         return list(self.subscribers)
 
     def add_event(self, tick: int, line: str) -> None:
-        """Adds an event, and drops the oldest if there are too many."""
+        """Adds an event, and drops the oldest one if there are more than `MAX_EVENTS`."""
         self.events = [*self.events[1 - MAX_EVENTS :], EventLine(tick, line)]

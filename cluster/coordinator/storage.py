@@ -1,4 +1,4 @@
-"""A coordinator's storage: the journal and the snapshots of a run, in the run's folder."""
+"""Storage of a coordinator: writes journal and snapshots in the run's folder."""
 
 import queue
 from collections.abc import Callable, Sequence
@@ -42,7 +42,11 @@ CELL_WEIGHT, BEING_WEIGHT = 1, 6
 
 @dataclass
 class _Fetch:
-    """A part whose files are being fetched from another host."""
+    """A snapshot part whose files are being fetched from another host.
+
+    `snapshot` is the name of the part in requests, `request` sends a request to the host, and `done` is called when all
+    files have arrived.
+    """
 
     receiver: snapshot_transfer.Receiver
     snapshot: str
@@ -50,15 +54,15 @@ class _Fetch:
     request: Callable[[FileRequest], None]
     done: Callable[[], None]
     active_s: float = float("-inf")
-    """When something was requested or came last."""
+    """Time of the last request or received chunk."""
     awaited: set[tuple[str, int]] = field(default_factory=set)
-    """Chunks that were requested and have not come, by file and offset."""
+    """Chunks that were requested and have not arrived, as (file name, offset)."""
 
 
 class RunStorage:
-    """A run's folder; implements `CoordinatorStorage`. Owned by the coordinator's process, which closes it.
+    """Journal and snapshots of a run; implements `CoordinatorStorage`. Owned by the coordinator's process.
 
-    `constants` are the world's frozen tables. `secret` signs the hash chain, if there is one.
+    `constants` are the read-only arrays of the world. `secret` is the key that signs the journal's hash chain, or None.
     """
 
     def __init__(
@@ -76,19 +80,19 @@ class RunStorage:
         self._first_populations = first.populations if first is not None else {}
         self._secret = secret
         self._completed: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
-        """Kept snapshots that are to be entered in the hash chain: tick and papers."""
+        """Kept snapshots that are to be added to the hash chain, as (tick, record by `verify.snapshot_record`)."""
         self._folder: Path | None = None
-        """The folder of the snapshot that is being written."""
+        """Folder of the snapshot that is being written, or None."""
         self._fetches: dict[str, _Fetch] = {}
         self._committed_s = self._now_s = 0.0
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="umwelt-store")
 
     def check_command(self, content: bytes) -> None:
-        """Raises an UmweltError if a command is not valid in this world."""
+        """Raises an UmweltError if `content`, a command as JSON, is not valid in this world."""
         commands.check(self.world, commands.decode(content))
 
     def divide_torus(self, divide: DivideTorus) -> list[tuple[int, int, int, int]]:
-        """Returns rectangles of about equal cost, by where beings are in the snapshot."""
+        """Returns rectangles (y, x, height, width) of about equal cost, computed from the beings in the snapshot."""
         entry = Entry.parse(divide.snapshot)
         assert entry is not None, f"{divide.snapshot!r} is not the name of a snapshot"
         torus = torus_of(self.world)
@@ -97,26 +101,29 @@ class RunStorage:
         return [(y, x, height, width) for y, x, height, width in cut(torus, weights, divide.parts, divide.halo_cells)]
 
     def journal_map(self, opened: JournalMap) -> None:
-        """Journals a map; a snapshot that was being written for an older one is given up."""
+        """Writes a map to the journal, and discards a snapshot that is being written for an older map."""
         self._abandon_snapshot()
         self.journal.enter_map(opened.epoch, opened.tick, opened.reason, opened.members)
 
     def journal_commands(self, entered: JournalCommands) -> None:
-        """Journals commands; they are durable after `commit`."""
+        """Writes commands to the journal; they are durable after `commit`."""
         self.journal.enter_commands(entered.ticket, entered.commands)
 
     def commit(self) -> None:
-        """Makes everything that was journalled durable."""
+        """Makes all journal entries durable."""
         self.journal.commit()
 
     def journal_births(self, raw: Sequence[Any]) -> None:
-        """Journals births; malformed ones are left out, because nothing depends on them."""
+        """Writes births to the journal; malformed births are ignored, because no other data depends on them."""
         with suppress(ValueError, LookupError, TypeError, OverflowError):
             for record in unpack_births(raw[0]):
                 self.journal.enter_births(record, self._species, torus_of(self.world).width)
 
     def journal_tick(self, record: JournalTick) -> None:
-        """Journals digest and metrics; species of tick 0 that have died out are entered with 0."""
+        """Writes digest and metrics to the journal.
+
+        Species that have died out are entered with 0 if they occur in the first metrics of the journal.
+        """
         populations = {
             table: {**dict.fromkeys(self._first_populations.get(table, {}), 0), **counts}
             for table, counts in record.populations.items()
@@ -127,12 +134,15 @@ class RunStorage:
     # --- snapshots
 
     def begin_snapshot(self, begin: BeginSnapshot) -> None:
-        """Makes the folder in which nodes write their parts; a snapshot that is not complete is given up."""
+        """Creates the folder in which nodes write their parts, and discards an incomplete snapshot."""
         self._abandon_snapshot()
         self._folder = self.store.begin_snapshot(begin.tick, begin.epoch, begin.kept)
 
     def complete_snapshot(self, complete: CompleteSnapshot, done: Callable[[str], None]) -> None:
-        """Makes the journal durable, then writes constants and manifest in a thread, which calls `done`."""
+        """Makes the journal durable, then writes constants and manifest in another thread.
+
+        That thread calls `done` with an empty line on success, else with the reason of the failure.
+        """
         self.journal.commit()
         folder, self._folder = self._folder, None
         assert folder is not None, "a snapshot is begun before it is completed"
@@ -158,6 +168,7 @@ class RunStorage:
         self._writer.submit(finish)
 
     def _abandon_snapshot(self) -> None:
+        """Discards the snapshot that is being written, and stops fetching its files."""
         self._fetches.clear()
         if self._folder is not None:
             self.store.abandon(self._folder)
@@ -183,7 +194,10 @@ class RunStorage:
     # --- files to and from hosts that do not share the folder
 
     def fetch_part(self, fetch: FetchPart, request: Callable[[FileRequest], None], done: Callable[[], None]) -> None:
-        """Fetches a part's files into the snapshot that is being written."""
+        """Starts to fetch the files of a part into the snapshot that is being written.
+
+        Requests are sent by `turn` and `take_chunk`.
+        """
         if self._folder is None:
             return
         part = f"part-{fetch.rectangle[0]}-{fetch.rectangle[1]}"
@@ -195,7 +209,10 @@ class RunStorage:
         self._fetches[name] = _Fetch(receiver, name, fetch.sender, request, done)
 
     def take_chunk(self, sender: Any, chunk: FileChunk, raw: Sequence[Any]) -> None:
-        """Takes in a chunk of a file that is being fetched from this sender; others are ignored."""
+        """Stores a chunk of a file that is being fetched from `sender`, and requests the next chunks.
+
+        Other chunks are ignored.
+        """
         fetch = self._fetches.get(chunk.snapshot)
         if fetch is None or sender != fetch.sender or len(raw) != 1:
             return
@@ -210,7 +227,10 @@ class RunStorage:
                 self._request_batch(fetch)
 
     def read_chunk(self, request: FileRequest) -> tuple[FileChunk, list[Any]] | None:
-        """Returns a chunk of a file of a complete snapshot, or the list of its files; None if there is none."""
+        """Returns the requested chunk of a file of a complete snapshot, or the list of the snapshot's files.
+
+        Returns None if there is no such snapshot or file.
+        """
         entry = Entry.parse(request.snapshot)
         if entry is None:
             return None
@@ -224,19 +244,19 @@ class RunStorage:
             return None
 
     def turn(self, now_s: float) -> None:
-        """Commits every second, enters completed snapshots in the hash chain, requests chunks that have not come."""
+        """Commits the journal every second, adds complete snapshots to the hash chain, and requests missing chunks."""
         self._enter_snapshots()
         if now_s - self._committed_s > COMMIT_INTERVAL_S:
             self._committed_s = now_s
             self.journal.commit()
         self._now_s = now_s
         for fetch in self._fetches.values():
-            # while chunks come nothing is requested again: on a slow connection the others are on their way
+            # nothing is requested again while chunks arrive: on a slow connection the others are still in transit
             if now_s - fetch.active_s > FILE_REQUEST_RETRY_S:
                 self._request_batch(fetch)
 
     def close(self) -> None:
-        """Makes everything durable, signs the hash chain and closes the journal."""
+        """Finishes writing snapshots, signs the hash chain and closes the journal."""
         self._writer.shutdown()
         try:
             self._enter_snapshots()
@@ -245,12 +265,14 @@ class RunStorage:
             self.journal.close()
 
     def _request_batch(self, fetch: _Fetch) -> None:
+        """Requests the next batch of missing chunks of a part."""
         fetch.active_s = self._now_s
         fetch.awaited = set(fetch.receiver.batch())
         for name, offset in sorted(fetch.awaited):
             fetch.request(FileRequest(fetch.snapshot, name, offset))
 
     def _enter_snapshots(self) -> None:
+        """Adds complete kept snapshots to the hash chain and signs it."""
         if self._completed.empty():
             return
         while not self._completed.empty():
@@ -261,9 +283,10 @@ class RunStorage:
 def newest_good(
     store: Store, world: WorldFile, last_tick: int | None = None
 ) -> tuple[Entry, snapshot.Manifest, list[str]]:
-    """Returns the newest snapshot that is whole, its manifest, and a line for each damaged one that is skipped.
+    """Returns the newest undamaged snapshot, its manifest, and a line for each damaged or unfinished snapshot skipped.
 
-    Every part is read and checked. `last_tick` bounds the search. Raises RunError if no snapshot is whole.
+    All parts of a snapshot are read and checked. Snapshots after `last_tick` are ignored. Raises RunError if there is
+    no undamaged snapshot.
     """
     lines = [f"{path}: unfinished: skipped" for path in store.unfinished()]
     layout = world.laws.layout(world)

@@ -1,4 +1,4 @@
-"""Requests of viewers that change the world: commands on it, and orders on its time and nodes."""
+"""Submits the requests of viewers that change a world: commands, and orders that control its time and nodes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,16 +17,16 @@ from umwelt.cluster.wire.viewer_protocol import LIVE
 from umwelt.sandbox.errors import BusyError, CommandError, UmweltError
 
 MAX_OPEN = 2000
-"""Commands and orders of all viewers that are not settled."""
+"""Maximum number of unanswered commands and orders of all viewers together."""
 BUSY_WITHIN_S, BUSY_RETRY_S = 10.0, 0.1
-"""An order that finds the coordinator busy is sent again for so long, and this often."""
+"""For an order that finds the coordinator busy: how long it is retried, and the interval, in seconds."""
 ORDERS = ("pause", "go", "step", "speed", "save", "leave", "stop")
 
 
 class CommandSubmitter:
-    """Checks commands and orders, and passes them to the coordinator. One for each gateway.
+    """Checks commands and orders, and passes them to the coordinator. One instance for each gateway.
 
-    A command that concerns a being (a move, for example) needs its present row: that is fetched from the nodes first.
+    A command about a being, such as a move, needs the being's present row, which is first fetched from the nodes.
     """
 
     def __init__(
@@ -38,17 +38,17 @@ class CommandSubmitter:
     ):
         self._world, self._coordinator, self._node_queries, self._clock = world, coordinator, node_queries, clock
         self._delayed: list[tuple[float, Callable[[], None]]] = []
-        """Orders that found the coordinator busy: when each is sent again, and how."""
+        """Orders that found the coordinator busy, as (time of the next attempt, function that sends the order)."""
 
     def turn(self, now_s: float) -> None:
-        """Sends orders again that found the coordinator busy."""
+        """Resends orders that found the coordinator busy."""
         due = [send for due_s, send in self._delayed if due_s <= now_s]
         self._delayed = [(due_s, send) for due_s, send in self._delayed if due_s > now_s]
         for send in due:
             send()
 
     def command(self, session: ViewerSession, message: viewer_protocol.CommandRequest, now_s: float) -> None:
-        """Submits a command; raises UmweltError if the viewer may not give it, or if it is not valid."""
+        """Submits a command. Raises UmweltError if it is not valid, or not permitted to this viewer."""
         session.require_keeper(message.what)
         if len(self._coordinator) + len(self._node_queries) >= MAX_OPEN or not session.commands.try_take(now_s):
             raise BusyError("too many commands at once: give fewer a second")
@@ -79,7 +79,10 @@ class CommandSubmitter:
         self._coordinator.submit(SubmitCommands(ticket, contents), self._clock(), _answer_with(session, ticket))
 
     def order(self, session: ViewerSession, message: viewer_protocol.Order, now_s: float) -> None:
-        """Passes an order on; raises UmweltError if the viewer may not give it, or if it is not valid."""
+        """Passes an order to the coordinator.
+
+        Raises UmweltError if it is not valid, or not permitted to this viewer.
+        """
         session.require_keeper(message.what)
         if len(self._coordinator) >= MAX_OPEN or not session.commands.try_take(now_s):
             raise BusyError("too many orders at once: give fewer a second")
@@ -108,7 +111,7 @@ class CommandSubmitter:
 
 
 def _answer_with(session: ViewerSession, ticket: str) -> Callable[[TicketResult | UmweltError], None]:
-    """Returns a callback that answers a viewer's ticket with the outcome."""
+    """Returns a callback that answers the ticket of a viewer with the result or the error."""
 
     def on_settled(outcome: TicketResult | UmweltError) -> None:
         if isinstance(outcome, UmweltError):

@@ -1,4 +1,4 @@
-"""The gateway's subscription to the coordinator: status of the world, and the map of its nodes."""
+"""The gateway's subscription to the coordinator: the status of the world, and the map of its nodes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,35 +11,38 @@ from umwelt.cluster.wire.protocol import StatusReport, StatusSubscription, encod
 from umwelt.cluster.wire.transport import Transport
 
 ATTEND_FIRST_EVERY_S = 0.1
-"""How often reports are requested until the first one has come."""
+"""Interval in seconds at which reports are requested until the first report arrives."""
 RECONNECT_AFTER_S = 6.0
-"""Without a report for this long, the connection to the coordinator is opened again."""
+"""Time in seconds without a report after which the connection to the coordinator is reopened."""
 
 
 class CoordinatorLink:
-    """What the coordinator last reported. `on_map` is called with each new map of nodes. One for each gateway."""
+    """Requests status reports and holds the last one. One instance for each gateway.
+
+    `on_map` is called with each new node map.
+    """
 
     def __init__(self, lines: Transport, address: str, on_map: Callable[[NodeMap], None]):
         self._lines, self.address, self._on_map = lines, address, on_map
         self.status: dict[str, Any] = {}
         self.status_json = b"{}"
-        """The same, as it is sent to viewers."""
+        """The status as the JSON that is sent to viewers."""
         self.node_map: NodeMap | None = None
-        """None while no node has joined, or a new map is being made."""
+        """The present nodes; None while no node has joined, or while the torus is being divided."""
         self.reported_s = self._attended_s = -1e9
 
     @property
     def is_resting(self) -> bool:
-        """Whether no tick is being computed at present, as far as the last report tells."""
+        """Whether, by the last report, the world is not advancing."""
         return bool(self.status.get("paused")) or self.status.get("phase") != "running"
 
     @property
     def tick(self) -> int:
-        """The tick that the run has reached."""
+        """The tick that the run has reached, by the last report."""
         return int(self.status.get("tick", 0))
 
     def turn(self, now_s: float) -> None:
-        """Requests reports when it is time."""
+        """Renews the subscription to reports when this is due, and reconnects if reports have stopped."""
         if now_s - self._attended_s < (STATUS_SUBSCRIPTION_S if self.reported_s > 0 else ATTEND_FIRST_EVERY_S):
             return
         if self.reported_s > 0 and now_s - self.reported_s > RECONNECT_AFTER_S:
@@ -47,10 +50,10 @@ class CoordinatorLink:
             self.reported_s = -1.0
         self._attended_s = now_s
         if not self._lines.send(self.address, encode(StatusSubscription("gateway"))):
-            self._attended_s = now_s - 0.95 * STATUS_SUBSCRIPTION_S  # the connection is only being opened
+            self._attended_s = now_s - 0.95 * STATUS_SUBSCRIPTION_S  # the connection is not open yet
 
     def take_report(self, report: StatusReport, now_s: float) -> None:
-        """Stores a report."""
+        """Stores a report, and calls `on_map` if its node map is new."""
         self.reported_s, self.status_json = now_s, report.status
         try:
             self.status = msgspec.json.decode(report.status, type=dict[str, Any])

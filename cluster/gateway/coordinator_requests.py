@@ -1,4 +1,4 @@
-"""Commands and orders on their way to the coordinator, sent again until they are result."""
+"""Sends commands and orders to the coordinator, repeatedly until it answers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +12,13 @@ RESEND_AFTER_S = 0.25
 ENDS_AFTER_S = 20.0
 BATCH_EVERY_S = 0.05
 MAX_SENT = 512
-"""Commands that the coordinator has not result. They are sent in batches: it makes all of a batch durable at once."""
+"""Maximum number of requests that were sent and not answered.
+
+Further commands wait and are then sent in batches, since the coordinator makes all commands of a batch durable in one
+commit.
+"""
 NOT_REPEATABLE = ("step", "save")
-"""Orders that would do more when executed twice."""
+"""Orders that are sent only once, since executing them twice has another effect."""
 
 OnSettled = Callable[[TicketResult | UmweltError], None]
 
@@ -27,10 +31,10 @@ class _Request:
 
 
 class CoordinatorRequests:
-    """The commands and orders that the coordinator has not result. One for each gateway.
+    """The commands and orders that the coordinator has not answered. One instance for each gateway.
 
-    `send(frames)` reaches the coordinator. It journals a command's ticket once, however often it is sent; it does not
-    recognise the tickets of orders.
+    `send(frames)` sends to the coordinator, and returns whether the message was accepted. The coordinator recognises
+    the tickets of repeated commands, but not those of repeated orders.
     """
 
     def __init__(self, send: Callable[[list[Any]], bool]):
@@ -44,7 +48,7 @@ class CoordinatorRequests:
         return len(self._sent) + len(self._queued)
 
     def submit(self, message: SubmitCommands | Order, now_s: float, on_settled: OnSettled) -> None:
-        """Sends a message until it is settled; `on_settled` is called once, with the outcome or an error."""
+        """Sends a message until it is answered. `on_settled` is called once, with the result or an error."""
         request = _Request(message, on_settled, now_s + ENDS_AFTER_S)
         if isinstance(message, SubmitCommands) and self._sent:
             self._queued[message.ticket] = request
@@ -65,7 +69,7 @@ class CoordinatorRequests:
         )
 
     def take(self, result: TicketResult) -> None:
-        """Takes an answer of the coordinator."""
+        """Handles an answer of the coordinator."""
         request = self._sent.pop(result.ticket, None)
         if request is not None:
             self._resender.end(result.ticket)
@@ -76,14 +80,14 @@ class CoordinatorRequests:
         request.on_settled(RunError(line))
 
     def turn(self, now_s: float) -> None:
-        """Sends again what was not answered, and the next batch of commands."""
+        """Sends unanswered messages again, and the next batch of waiting commands."""
         for ticket in [ticket for ticket, request in self._queued.items() if now_s > request.end_s]:
             self._time_out(self._queued.pop(ticket))
         self._resender.turn(now_s)
         self._send_batch(now_s)
 
     def _send_batch(self, now_s: float) -> None:
-        """Leaves the coordinator time for the nodes in between."""
+        """Sends the next batch of waiting commands, if `BATCH_EVERY_S` seconds have passed since the previous batch."""
         if not self._queued or now_s - self._batched_s < BATCH_EVERY_S:
             return
         self._batched_s = now_s

@@ -1,4 +1,4 @@
-"""Requests of viewers about the past: replays of earlier ticks, forks, and queries to the journal."""
+"""Serves requests of viewers about the past: replays of earlier ticks, forks, and queries of the journal."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,20 +15,20 @@ from umwelt.cluster.wire.viewer_protocol import History
 from umwelt.sandbox.errors import CommandError, RunError, UmweltError
 
 REPLAY_TOKENS = 4.0
-"""A replay or fork starts a process: it counts as so many queries."""
+"""The number of queries that a replay or fork counts as, since it starts a process."""
 
 
 class HistoryRouter:
-    """Checks `History` requests and routes them to replay processes and the journal. One for each gateway with a run.
+    """Checks `History` requests and passes them to replay processes or to the journal.
 
-    `reached()` returns the tick that the live world has reached.
+    One instance for each gateway that has a run folder. `reached()` returns the tick that the live world has reached.
     """
 
     def __init__(self, run: Path, replays: ReplayProcesses, journal: JournalQueries, reached: Callable[[], int]):
         self._run, self._replays, self._journal, self._reached = run, replays, journal, reached
 
     def begin(self, session: ViewerSession, message: History, now_s: float) -> None:
-        """Starts a request; raises UmweltError if the viewer may not make it, or if it is not valid."""
+        """Starts a request. Raises UmweltError if the request is not valid, or not permitted to this viewer."""
         match message.what:
             case "list":
                 self._list(session, message)
@@ -51,7 +51,7 @@ class HistoryRouter:
         session.answer(message.ticket, self._reached(), msgspec.json.encode(content))
 
     def _replay(self, session: ViewerSession, message: History, now_s: float) -> None:
-        """Shows a tick, or forks the run from it."""
+        """Starts a replay process that shows a tick, or forks the run from it."""
         reached = self._reached()
         if not 0 <= message.tick <= reached:
             raise RunError(f"tick {message.tick}: the run has reached tick {reached}: give one from 0 to {reached}")
@@ -92,13 +92,13 @@ class HistoryRouter:
         session.open_queries += 1
 
     def turn(self, shown: set[int], now_s: float) -> None:
-        """Serves replays and the journal. `shown` is what viewers watch or ask at present."""
+        """Advances open replays and journal queries. `shown` are the ticks that viewers watch or query at present."""
         for tick in shown:
             self._replays.use(tick, now_s)
         self._replays.turn(now_s)
         self._journal.turn()
 
     def close(self) -> None:
-        """Ends the replay processes and the journal's thread."""
+        """Ends the replay processes and the thread that reads the journal."""
         self._replays.close()
         self._journal.close()

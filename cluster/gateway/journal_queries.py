@@ -1,7 +1,7 @@
-"""Queries to a run's journal: metrics, births, and the ancestors and children of a being.
+"""Queries of a run's journal: metrics, births, and the ancestors and children of a being.
 
-The journal may be large and its disk slow: a thread reads it, one query after another, so that the gateway goes on
-meanwhile. The size of every answer is bounded.
+The journal can be large and its disk slow. So a thread reads it, one query after another, while the gateway continues
+to serve viewers. The size of every answer is bounded.
 """
 
 from collections.abc import Callable
@@ -23,15 +23,21 @@ from umwelt.sandbox.text import one_line, one_of
 JOURNAL_QUERIES = ("metrics", "births", "family")
 MAX_UNDER_WAY = 100
 MAX_POINTS, MAX_NUMBERS = 2000, 200_000
-"""Points of metrics in an answer, and numbers in all of them: where much is counted, the points are fewer."""
+"""Maximum number of ticks in an answer with metrics, and of numbers in all its ticks together.
+
+If a tick has many numbers, the answer has fewer ticks.
+"""
 MAX_BIRTHS = 20_000
 MARKERS = ("marker_a", "marker_b", "marker_c")
-"""Columns of births for the kinship markers that a world's laws name (`Laws.markers`); 0 where a being has none."""
+"""Columns of an answer with births for the kinship markers that the world's laws name (`Laws.markers`).
+
+They are 0 for beings without markers.
+"""
 _COLUMNS = {"id": np.int64, "parent_id": np.int64, "tick": np.int32, "y": np.int32, "x": np.int32, "species": np.int16}
 
 
 class JournalAnswer(NamedTuple):
-    """The JSON and the raw frame of an answer."""
+    """An answer: JSON content and a raw frame."""
 
     content: dict[str, Any]
     raw: bytes = b""
@@ -41,7 +47,10 @@ OnAnswer = Callable[[JournalAnswer | UmweltError], None]
 
 
 class JournalQueries:
-    """The queries to the journal file `journal`. One for each gateway with a run; call `close` to end its thread."""
+    """The queries of the journal file at `journal`. One instance for each gateway that has a run folder.
+
+    `close` ends the thread that reads the journal.
+    """
 
     def __init__(self, world: WorldFile, journal: Path):
         self.world, self.path = world, journal
@@ -56,9 +65,9 @@ class JournalQueries:
         return len(self._pending)
 
     def begin(self, message: History, on_answer: OnAnswer) -> None:
-        """Starts a query; `on_answer` is called by `turn`, with the answer or an error.
+        """Starts a query; a later call of `turn` calls `on_answer` with the answer or an error.
 
-        Raises UmweltError if the query is not valid, BusyError if too many are open.
+        Raises UmweltError if the query is not valid, and BusyError if too many are open.
         """
         if not (0 <= message.tick < 1 << 62 and abs(message.being) < 1 << 63):
             raise RunError(f"{message.what}: tick {message.tick}, being {message.being}: give numbers from 0 on")
@@ -77,7 +86,7 @@ class JournalQueries:
         self._pending.append((self._reader.submit(self._run, query), on_answer))
 
     def _run(self, query: Callable[[Journal], JournalAnswer]) -> JournalAnswer:
-        """Runs a query, in the reading thread."""
+        """Executes a query in the thread that reads the journal."""
         journal = Journal.reading(self.path)
         try:
             return query(journal)
@@ -85,7 +94,7 @@ class JournalQueries:
             journal.close()
 
     def turn(self) -> None:
-        """Delivers the answers that are ready."""
+        """Calls the callbacks of the queries that are complete."""
         while self._pending and self._pending[0][0].done():
             future, on_answer = self._pending.pop(0)
             outcome: JournalAnswer | UmweltError
@@ -93,12 +102,12 @@ class JournalQueries:
                 outcome = future.result()
             except UmweltError as error:
                 outcome = error
-            except (LookupError, ValueError, TypeError, OverflowError) as error:  # the journal holds foreign values
+            except (LookupError, ValueError, TypeError, OverflowError) as error:  # the journal holds invalid values
                 outcome = RunError(f"{self.path}: damaged: {one_line(error)}: the snapshots are whole")
             on_answer(outcome)
 
     def _kinds_of(self, table: str) -> set[int] | None:
-        """Returns the kinds in the ids of the beings of a table; None where births need no selection."""
+        """Returns the kinds that ids of beings of `table` contain; None if births of all kinds are wanted."""
         if not table:
             return None
         try:
@@ -131,12 +140,15 @@ class JournalQueries:
         return JournalAnswer(content, b"".join(array.tobytes() for array in columns.values()))
 
     def close(self) -> None:
-        """Waits for the query under way, and cancels the others."""
+        """Waits for the query in progress, and cancels the others."""
         self._reader.shutdown(wait=True, cancel_futures=True)
 
 
 def read_metrics(journal: Journal, since: int) -> JournalAnswer:
-    """Returns the metrics from a tick on as JSON in the raw frame, at even distances where they are too many."""
+    """Returns the metrics from the tick `since` on, as JSON in the raw frame.
+
+    If there are too many, returns those at about evenly spaced ticks.
+    """
     entries = journal.history.metrics_from(since, MAX_POINTS)
     width = 3 + max((_count_numbers(entry) for entry in entries), default=0)
     max_points = max(2, MAX_NUMBERS // width)
@@ -161,12 +173,12 @@ def read_metrics(journal: Journal, since: int) -> JournalAnswer:
 
 
 def _count_numbers(entry: Metrics) -> int:
-    """Returns how many numbers an entry of the metrics has."""
+    """Returns the number of populations and substances in the metrics of a tick."""
     return len(entry.substances) + sum(map(len, entry.populations.values()))
 
 
 def read_family(journal: Journal, being: int) -> JournalAnswer:
-    """Returns the births of a being's ancestors, its parent's first, and of its children, the eldest first."""
+    """Returns the births of a being's ancestors (parent first) and of its children (eldest first)."""
     names = ("id", "parent_id", "tick", "species", "y", "x")
     ancestors, children = (
         [dict(zip(names, (born[0], born[1] or 0, born[2], born[5] or "", *born[3:5]), strict=True)) for born in births]

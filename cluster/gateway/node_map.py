@@ -1,4 +1,4 @@
-"""Which nodes hold a world, or a replayed tick of it, and where they can be reached."""
+"""The nodes that hold the live world, or a replayed tick, with their addresses."""
 
 from typing import NamedTuple
 
@@ -11,14 +11,14 @@ class NodeMap(NamedTuple):
     epoch: int
     pass_key: bytes
     addresses: tuple[str, ...]
-    """Where queries and tasks are sent to."""
+    """Addresses for queries and tasks."""
     tile_addresses: tuple[str, ...]
-    """Where tiles are published."""
+    """Addresses at which the nodes publish tiles."""
     rectangles: tuple[tuple[int, int, int, int], ...] = ()
-    """What each node owns (y, x, height, width); empty where there is one node, which owns all."""
+    """The rectangle of each node's shard (y, x, height, width in cells); empty if one node holds the full world."""
 
     def owners(self, wanted: tuple[int, int, int, int] | None, torus: Torus) -> list[int]:
-        """Returns the indices of the nodes that own a part of a rectangle; of all nodes for None."""
+        """Returns the indices of the nodes whose shards overlap the rectangle `wanted`, or of all nodes for None."""
         if wanted is None or not self.rectangles:
             return list(range(len(self.addresses)))
         window = Rectangle(*wanted)

@@ -1,6 +1,6 @@
-"""Queries to all nodes that own a part of what is asked about, answered at one tick and merged.
+"""Queries to the nodes that own the queried cells, answered by all of them at the same tick, and merged.
 
-Nodes that do not answer are asked again. When the node map changes, open queries start over with the new map.
+Queries are resent to nodes that do not answer. When the node map changes, open queries start again with the new map.
 """
 
 import itertools
@@ -22,11 +22,11 @@ from umwelt.sandbox.region import Torus
 RESEND_AFTER_S = 0.5
 ENDS_AFTER_S = 10.0
 MAX_ROUNDS = 12
-"""How often a query is repeated for a tick further ahead."""
+"""Maximum number of times that a query is repeated for a later tick."""
 MAX_DEATHS = 3
-"""After so many worker processes died of a task, the task is given up."""
+"""Number of worker processes that must die while executing a task before the task fails."""
 TICK_WITHIN_S, TICK_WITHIN_RESTING_S = 5.0, 0.4
-"""How long a tick ahead is waited for in a running and in a resting world."""
+"""Time in seconds to wait for a future tick, if the world is advancing and if it is not."""
 _encoder = msgspec.json.Encoder()
 
 Send = Callable[[str, list[Any]], bool]
@@ -53,25 +53,28 @@ class _OpenQuery:
     tick: int = -1
     """The tick at which all nodes are to answer; -1: each at its present tick."""
     reached: int = -1
-    """The tick of the foremost node when `tick` was chosen."""
+    """The latest tick that a node had reached when `tick` was chosen."""
     rounds: int = 0
     deaths: int = 0
-    """Of worker processes that executed `task`."""
+    """Number of worker processes that died while executing `task`."""
     begun_s: float = -1e9
     is_waiting: bool = False
-    """Whether a node has said, since it was last asked, that it has not reached `tick`."""
+    """Whether a node has answered, since the last request, that it has not reached `tick`."""
     wanted: tuple[int, ...] = ()
-    """Indices of the nodes that own a part of what is asked about."""
+    """Indices of the nodes that own queried cells."""
     parts: dict[int, Part] = field(default_factory=dict)
 
 
 class NodeQueries:
-    """The open queries of all viewers. One for each gateway; `send(address, frames)` reaches the nodes.
+    """The open queries of all viewers. One instance for each gateway.
 
-    `map_of(shown)` returns the nodes of the live world or of a replayed tick. All nodes answer at one tick: they are
-    first asked at their present tick. If those differ, they are asked for a tick a little ahead of the foremost node;
-    if that has passed before all know of it, for one further ahead; if it does not come because the world rests, at
-    their present tick again. A `Fetch` is answered as soon as one node has the being.
+    `send(address, frames)` sends to a node and returns whether the message was accepted. `map_of(shown)` returns the
+    nodes of the live world or of a replayed tick.
+
+    All nodes must answer at the same tick. They are first queried at their present tick. If these differ, they are
+    queried at a tick shortly after the latest of them; if a node has passed that tick before the request arrives, at a
+    later tick; if that tick does not come because the world is not advancing, at their present tick again. A `Fetch` is
+    complete as soon as one node has the being.
     """
 
     def __init__(self, torus: Torus, send: Send, map_of: Callable[[int], NodeMap | None]):
@@ -84,7 +87,7 @@ class NodeQueries:
         return len(self._open)
 
     def shown(self) -> set[int]:
-        """Returns what is being asked: `LIVE` and replayed ticks."""
+        """Returns which worlds have open queries: `LIVE` and replayed ticks."""
         return {query.shown for query in self._open.values()}
 
     def begin(
@@ -98,8 +101,9 @@ class NodeQueries:
     ) -> None:
         """Sends a query; `on_answer` is called once, with the merged answer or an error.
 
-        With `task`, the answer's raw frame is a packed list of what the task returned at each node. In a world that
-        is not resting, tick 0 is asked for first then: the nodes only report where they are, and no work is wasted.
+        With `task`, the raw frame of the answer is a packed list of the results of the task at each node. If the world
+        is advancing (`resting` is false), such a query is first sent for tick 0, which has passed: the nodes only
+        report their present ticks, and do not execute a task in vain.
         """
         questions = asked if isinstance(asked, Sequence) else [asked]
         ends_after_s = ENDS_AFTER_S if task is None else STARTS_WITHIN_S + task.within_s
@@ -107,7 +111,7 @@ class NodeQueries:
         self._ask(query, now_s, -1 if task is None or resting else 0)
 
     def cancel(self, on_answer: Callable[..., None]) -> int:
-        """Drops the queries with this callback without calling it; returns how many there were."""
+        """Drops the queries with this callback, without calling it. Returns their number."""
         cancelled = [query for query in self._open.values() if query.on_answer is on_answer]
         for query in cancelled:
             self._remove(query)
@@ -115,7 +119,7 @@ class NodeQueries:
         return len(cancelled)
 
     def _ask(self, query: _OpenQuery, now_s: float, tick: int = -1) -> None:
-        """Asks all nodes, under a new ticket: answers to the former one are ignored from now on."""
+        """Sends a query to all its nodes under a new ticket; later answers to the previous ticket are ignored."""
         if query.ticket in self._open:
             self._remove(query)
             self._cancel_tasks(query)
@@ -136,7 +140,7 @@ class NodeQueries:
         )
 
     def _send(self, query: _OpenQuery) -> bool:
-        """Asks the nodes that have not answered; returns whether all messages were accepted."""
+        """Sends a query to the nodes that have not answered. Returns whether all messages were accepted."""
         if query.map is None:
             return False
         accepted, query.is_waiting = True, False
@@ -150,14 +154,14 @@ class NodeQueries:
         return accepted
 
     def _cancel_tasks(self, query: _OpenQuery) -> None:
-        """Tells the nodes to stop working on a ticket."""
+        """Cancels the tasks of a query at all nodes."""
         if query.task is not None and query.map is not None:
             for index in query.wanted:
                 cancel = CancelTasks(query.map.epoch, query.map.pass_key, [query.ticket])
                 self._send_to(query.map.addresses[index], encode(cancel))
 
     def take(self, message: QueryAnswer, raw: list[Any], now_s: float) -> None:
-        """Takes the answer of a node."""
+        """Handles an answer of a node."""
         query = self._open.get(message.ticket)
         if query is None or query.map is None or message.epoch != query.map.epoch or message.source not in query.wanted:
             return
@@ -181,7 +185,7 @@ class NodeQueries:
                 self._merge(query, now_s)
 
     def _merge(self, query: _OpenQuery, now_s: float) -> None:
-        """Finishes a query that all nodes have answered, or asks again if they answered at different ticks."""
+        """Completes a query that all nodes have answered, or sends it again if they answered at different ticks."""
         parts = [query.parts[index] for index in sorted(query.parts)]
         is_fetched = isinstance(query.questions[0], Fetch) and any(part.answer.get("being") for part in parts)
         ticks = {part.tick for part in parts}
@@ -199,7 +203,7 @@ class NodeQueries:
         self._finish(query, whole)
 
     def _ask_further_ahead(self, query: _OpenQuery, reached: int, now_s: float) -> None:
-        """Asks for a later tick: twice as far ahead as the nodes have moved since the last time."""
+        """Sends a query again for a later tick: twice as far ahead as the nodes have advanced since the last round."""
         query.rounds += 1
         if query.rounds > MAX_ROUNDS:
             line = "the nodes do not come to one tick: slow the world down, or pause it, and ask again"
@@ -223,7 +227,7 @@ class NodeQueries:
         self._resender.end(query.ticket)
 
     def turn(self, now_s: float, resting: bool) -> None:
-        """Asks again where the map has changed, a tick does not come, or no answer came; ends what takes too long."""
+        """Resends queries that are unanswered, late, or sent to an outdated map; ends those that have timed out."""
         self._resender.turn(now_s)
         late_s = TICK_WITHIN_RESTING_S if resting else TICK_WITHIN_S
         for query in list(self._open.values()):

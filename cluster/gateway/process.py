@@ -1,6 +1,6 @@
-"""The gateway's process, one for each run beside the coordinator.
+"""The gateway's process. Each run has one, started by `umwelt launch` and `umwelt resume`.
 
-python -m umwelt.cluster.gateway.process SETTINGS      (umwelt launch and umwelt resume start it)
+python -m umwelt.cluster.gateway.process SETTINGS
 """
 
 import os
@@ -22,11 +22,11 @@ TURN_S = 0.004
 NICE = 5
 DOOR_LIMITS = Limits(message_bytes=4 << 20, queued=128, held_bytes=8 << 20)
 ADMITTED = frozenset({KEEPER, NODE, SPECTATOR, WORLD})
-"""Nodes connect, too: they ask where to join."""
+"""Roles that can connect. Nodes connect to ask for the coordinator's address."""
 
 
 class GatewaySettings(msgspec.Struct):
-    """What the process is started with. `bind` is the address for viewers, `run` the run's folder."""
+    """Settings of the process. `bind` is the address for viewers, `run` the run's folder."""
 
     bind: str
     coordinator: str
@@ -36,7 +36,7 @@ class GatewaySettings(msgspec.Struct):
 
 
 def serve(settings: GatewaySettings) -> None:
-    """Runs a gateway until the process is asked to end, or its parent has ended."""
+    """Runs a gateway until the process gets a stop signal, or its parent process has ended."""
     from umwelt.cluster.run.replay import read_run_world
 
     stop_signal = StopSignal(settings.follow_parent)
@@ -62,7 +62,7 @@ def serve(settings: GatewaySettings) -> None:
 
 
 def main(settings: GatewaySettings | None = None) -> None:
-    """The entry of the process."""
+    """Runs the gateway with `settings`, by default those on the command line, then exits."""
     with report_errors("gateway"):
         os.nice(NICE)
         serve(settings or read_settings(GatewaySettings))

@@ -1,4 +1,4 @@
-"""Queries of viewers: about the live world or a replayed tick, to the nodes that hold it."""
+"""Routes the queries of viewers to the nodes that hold the live world or a replayed tick."""
 
 from collections.abc import Callable
 
@@ -13,17 +13,17 @@ from umwelt.cluster.wire.viewer_protocol import LIVE, Query
 from umwelt.sandbox.errors import BusyError, RunError, UmweltError
 
 MAX_OPEN = 200
-"""Queries of all viewers."""
+"""Maximum number of open queries of all viewers together."""
 
 
 class QueryRouter:
-    """Checks queries, passes them to the nodes, and answers the viewers. One for each gateway."""
+    """Checks queries, passes them to the nodes, and sends the answers to the viewers. One instance for each gateway."""
 
     def __init__(self, world: WorldFile, node_queries: NodeQueries, map_of: Callable[[int], NodeMap | None]):
         self._world, self._node_queries, self._map_of = world, node_queries, map_of
 
     def begin(self, session: ViewerSession, message: Query, now_s: float) -> None:
-        """Starts a query; raises UmweltError if the viewer has too many, or if this world cannot answer it."""
+        """Starts a query. Raises UmweltError if the viewer has too many open queries, or if the query is not valid."""
         if len(self._node_queries) >= MAX_OPEN:
             raise BusyError("too many questions at once: wait for their answers")
         session.require_query(now_s)

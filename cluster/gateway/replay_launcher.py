@@ -1,4 +1,4 @@
-"""The replay processes of a gateway: starts them, passes orders on to them, and ends those that nobody uses."""
+"""The replay processes of a gateway: starts them, sends them orders, and ends unused ones."""
 
 import secrets
 import subprocess
@@ -23,13 +23,13 @@ from umwelt.sandbox.errors import BusyError, RunError, UmweltError, error_for
 
 MAX_PROCESSES = 3
 MAX_ORDERS = 64
-"""Orders to one replay that wait for those before them."""
+"""Maximum number of unanswered orders to one replay."""
 RESEND_AFTER_S = 0.5
 IDLE_S = 60.0
-"""A replay that nobody watches or asks is ended after this time."""
+"""Time in seconds after which a replay without viewers and queries is ended."""
 POLL_EVERY_S = 0.02
 END_WITHIN_S = 0.5
-"""A process that has not ended after this time is killed."""
+"""Time in seconds that a process has to end before it is killed."""
 
 OnReady = Callable[[dict[str, Any] | UmweltError], None]
 OnSettled = Callable[[int | UmweltError], None]
@@ -37,7 +37,7 @@ OnSettled = Callable[[int | UmweltError], None]
 
 @dataclass
 class PendingOrder:
-    """An order to a replay, and the callback for its outcome."""
+    """An unanswered order to a replay, and the callback for its result."""
 
     order: Order
     on_settled: OnSettled
@@ -45,7 +45,7 @@ class PendingOrder:
 
 @dataclass
 class ReplayProcess:
-    """A process that shows a tick or forks a run, and the callbacks that wait for it."""
+    """A process that shows a tick or forks a run, with the callbacks to call when it is ready."""
 
     what: str
     tick: int
@@ -54,25 +54,25 @@ class ReplayProcess:
     pass_key: bytes
     on_ready: list[OnReady] = field(default_factory=list)
     announcement: dict[str, Any] | None = None
-    """None until it is ready."""
+    """The content of the process's announcement file; None until the process is ready."""
     map: NodeMap | None = None
     used_s: float = 0.0
     was_played: bool = False
-    """Whether it was told to play since it last stood at its tick."""
+    """Whether the replay has been played since it was last at its first tick."""
     orders: deque[PendingOrder] = field(default_factory=deque)
-    """Executed one after another: the first has been sent, the others wait for its answer."""
+    """Unanswered orders, executed one after another: the first is being sent, the others wait for its answer."""
 
     @property
     def log(self) -> Path:
-        """The file of its error output."""
+        """The file with the process's error output."""
         return Path(self.folder.name) / "log"
 
 
 class ReplayProcesses:
-    """The replays that are shown, and forks that are under way. One for each gateway with a run.
+    """All replay processes of a gateway. One instance for each gateway that has a run folder.
 
-    `on_shown(tick, map)` and `on_closed(tick)` are called when a replay becomes ready and when it ends.
-    `send(address, frames)` reaches replays; their answers are given to `take`.
+    `on_shown(tick, map)` is called when a replay is ready, `on_closed(tick)` when it ends. `send(address, frames)`
+    sends to a replay; its answers are passed to `take`.
     """
 
     def __init__(
@@ -92,19 +92,20 @@ class ReplayProcesses:
         return next((one for one in self.processes if (one.what, one.tick) == ("show", tick)), None)
 
     def map_of(self, tick: int) -> NodeMap | None:
-        """Returns where the replay of a tick can be asked; None if it is not shown."""
+        """Returns the node map of the replay of a tick, or None if the tick is not shown."""
         process = self._find(tick)
         return process.map if process is not None else None
 
     def shown(self) -> list[int]:
-        """Returns the ticks that can be watched now, in order."""
+        """Returns the ticks that can be watched now, in ascending order."""
         return sorted(process.tick for process in self.processes if process.map is not None)
 
     def begin(self, what: str, tick: int, now_s: float, on_ready: OnReady) -> None:
-        """Shows a tick, or forks the run from it. A replay that was played is taken back to its tick.
+        """Starts a process that shows a tick, or one that forks the run from it.
 
-        `on_ready` is called once, with the announcement of the process or an error. Raises BusyError if too many
-        processes run.
+        If the tick is shown already, its process is used, and a played replay is reset to the tick. `on_ready` is
+        called once, with the announcement of the process or an error. Raises BusyError if `MAX_PROCESSES` processes run
+        and none can be ended.
         """
         known = self._find(tick) if what == "show" else None
         if known is not None:
@@ -124,7 +125,7 @@ class ReplayProcesses:
         self.processes.append(process)
 
     def _make_room(self) -> bool:
-        """Ends the replay that was used longest ago; returns whether there was one that is ready."""
+        """Ends the least recently used of the processes that are ready. Returns whether there was one."""
         ready = [process for process in self.processes if process.announcement is not None]
         if ready:
             self._end(min(ready, key=lambda process: process.used_s))
@@ -141,7 +142,7 @@ class ReplayProcesses:
         return ReplayProcess(what, tick, process, folder, pass_key)
 
     def play(self, tick: int, ticks_per_s: float, now_s: float, on_settled: OnSettled) -> None:
-        """Lets a replay go on at a speed (0: rest); `on_settled` gets the tick from which it does, or an error.
+        """Plays a replay at `ticks_per_s`; 0 stops it. `on_settled` gets the replay's present tick, or an error.
 
         Raises RunError if the tick is not shown.
         """
@@ -155,11 +156,11 @@ class ReplayProcesses:
         if len(process.orders) >= MAX_ORDERS:
             raise BusyError(f"tick {process.tick}: has too many open orders: wait for its answers")
         process.was_played = what == "play" and (process.was_played or value > 0)
-        ticket = secrets.token_hex(16)  # unlike any that a viewer may choose
+        ticket = secrets.token_hex(16)  # differs from all tickets that viewers choose
         process.orders.append(PendingOrder(Order(ticket, what, value, process.pass_key.hex()), on_settled))
 
     def take(self, result: TicketResult) -> None:
-        """Takes the answer of a replay to an order; other answers are ignored."""
+        """Handles the answer of a replay to an order; other answers are ignored."""
         for process in self.processes:
             if process.orders and process.orders[0].order.ticket == result.ticket:
                 self._resender.end(result.ticket)
@@ -168,20 +169,20 @@ class ReplayProcesses:
                 return
 
     def _send_order(self, process: ReplayProcess, now_s: float) -> None:
-        """Begins to send the first order, if that was not done before."""
+        """Starts sending the first unanswered order of a process, unless this was done before."""
         if process.map is None or not process.orders or process.orders[0].order.ticket in self._resender:
             return
         address, order = process.map.addresses[0], process.orders[0].order
         self._resender.begin(order.ticket, lambda: self._send(address, encode(order)), now_s, RESEND_AFTER_S)
 
     def use(self, tick: int, now_s: float) -> None:
-        """Notes that a viewer watches or asks a replay."""
+        """Records that a viewer watches or queries a replay, which keeps the replay from being ended as unused."""
         process = self._find(tick)
         if process is not None:
             process.used_s = now_s
 
     def turn(self, now_s: float) -> None:
-        """Polls the processes, sends orders, and ends the processes that nobody uses or that have failed."""
+        """Polls the processes, sends orders, and ends processes that are unused or have failed."""
         if now_s - self._polled_s < POLL_EVERY_S:
             return
         self._polled_s = now_s
@@ -234,7 +235,7 @@ class ReplayProcesses:
 
 
 def _last_line(log: Path) -> str:
-    """Returns the last line of a process' error output, which tells why it failed."""
+    """Returns the last line of a process's error output, which is its error message; empty if there is none."""
     try:
         lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
     except OSError:

@@ -1,10 +1,10 @@
-"""The process that shows one earlier tick of a run, or forks the run, without touching the live world.
+"""The process that replays a run to show one earlier tick, or forks the run. The live world is not affected.
 
-    python -m umwelt.cluster.gateway.replay_process SETTINGS      (the gateway starts it)
+    python -m umwelt.cluster.gateway.replay_process SETTINGS      (started by the gateway)
 
-It replays the run from the snapshot before the tick, with the journalled commands, and then serves tiles and
-queries as a node that holds the whole world. It can also be played: then it goes on as the run did, never past what is
-journalled.
+The process replays from the last snapshot before the tick, with the journalled commands. It then serves tiles and
+queries as a node that owns the full torus would. It can also be played: then it replays further ticks at a given speed,
+up to the last journalled one.
 """
 
 import os
@@ -30,36 +30,36 @@ from umwelt.sandbox.kernel import crew
 from umwelt.sandbox.region import Region
 
 REPLAY_FILE = "replay.json"
-"""The file in the process' folder in which it announces that it is ready."""
+"""The file, in the process's folder, that announces that the process is ready."""
 MAX_TICKS_PER_S = 10_000
 PLAY_TURN_S = 0.02
-"""For so long a replay that is late computes ticks before it serves requests again."""
+"""Time in seconds for which a late replay computes ticks before it serves requests again."""
 MAX_LATE_S = 0.25
-"""A replay that is late by more than this plays as fast as it can, and does not catch up."""
+"""Maximum delay in seconds that a late replay catches up; any further delay is dropped."""
 JOURNAL_EVERY_S = 0.5
-"""How often the journal is read for what the run has done since."""
+"""Interval in seconds at which the journal is read for new ticks and commands."""
 TURN_S = 0.01
 NICE = 10
 
 
 class ReplaySettings(msgspec.Struct):
-    """What the process is started with; `folder` is a private one for its sockets and its announcement."""
+    """Settings of the process. `folder` is a private folder for its sockets and its announcement."""
 
     run: str
     what: str
-    """`show` or `fork`."""
+    """"show" or "fork"."""
     tick: int
     folder: str
     keys: str = ""
     pass_key: str = ""
-    """In every request of the gateway, as hex: others are not served."""
+    """A hexadecimal key that every request of the gateway contains; requests without it are ignored."""
     to: str = ""
-    """The folder of the forked run; chosen by the process where it is empty."""
+    """The folder of the forked run; empty: the next free folder under `runs/`."""
 
 
 @dataclass(eq=False)
 class ReplayShard:
-    """The replayed world in the form in which a node's shard is published and queried."""
+    """The replayed world, with the attributes of a node's shard that publishing tiles and answering queries use."""
 
     world: WorldFile
     region: Region
@@ -67,12 +67,12 @@ class ReplayShard:
 
     @property
     def tick(self) -> int:
-        """The tick that is shown."""
+        """The tick of the replayed world."""
         return self.region.tick
 
 
 class ReplayPlayer:
-    """A replay that can go on from its first tick, at some speed, as far as the journal has come."""
+    """A replay that shows `first_tick` and can be played from there, up to the last journalled tick."""
 
     shard: ReplayShard
     _replay: Any
@@ -83,21 +83,21 @@ class ReplayPlayer:
         self.restart()
 
     def restart(self) -> None:
-        """Loads the first tick, and rests there."""
+        """Loads the first tick again and stops playing."""
         from umwelt.cluster.run.replay import Replay, restore_region
 
-        self.shard = self._replay = cast(Any, None)  # frees the old region before the new one is made
+        self.shard = self._replay = cast(Any, None)  # frees the old region before the new one is created
         world, region, _ = restore_region(self.store, self.first_tick)
         self.shard = ReplayShard(world, region)
         self._replay = Replay(world, region)
         self._last_tick, self._read_s, self._due_s, self.ticks_per_s = region.tick, -1e9, 0.0, 0.0
 
     def play(self, ticks_per_s: float, now_s: float) -> None:
-        """Goes on from the present tick at a speed; 0 rests."""
+        """Plays from the present tick at `ticks_per_s`; 0 stops."""
         self.ticks_per_s, self._due_s = ticks_per_s, now_s
 
     def turn(self, clock: Callable[[], float]) -> float:
-        """Computes the ticks that are due; returns for how many seconds there is nothing to do."""
+        """Computes the ticks that are due. Returns the time in seconds until the next call is needed."""
         end_s = clock() + PLAY_TURN_S
         while self.ticks_per_s > 0 and self._has_next_tick(clock()):
             now_s = clock()
@@ -111,7 +111,10 @@ class ReplayPlayer:
         return TURN_S
 
     def _has_next_tick(self, now_s: float) -> bool:
-        """Whether the run has gone on from here. The commands of ticks are read before the ticks are computed."""
+        """Returns whether the next tick is journalled.
+
+        Reads new commands from the journal when its known end is reached.
+        """
         from umwelt.cluster.run.replay import read_progress
 
         if self.shard.tick >= self._last_tick and now_s - self._read_s >= JOURNAL_EVERY_S:
@@ -121,7 +124,7 @@ class ReplayPlayer:
         return self.shard.tick < self._last_tick
 
     def order(self, order: Order, clock: Callable[[], float]) -> TicketResult:
-        """Executes an order: `show` starts over, `play` sets the speed."""
+        """Executes an order: "show" restarts, "play" sets the speed."""
         if order.what == "show":
             self.restart()
         elif order.what == "play" and 0 <= order.value <= MAX_TICKS_PER_S:
@@ -133,7 +136,7 @@ class ReplayPlayer:
 
 
 def show(settings: ReplaySettings) -> None:
-    """Replays to a tick, then serves it until the process is asked to end, or its parent has ended."""
+    """Replays to a tick, then serves it until the process gets a stop signal, or its parent process has ended."""
     stop_signal = StopSignal()
     crew.resize(1)
     player = ReplayPlayer(Store.open(Path(settings.run)), settings.tick)
@@ -160,7 +163,7 @@ def show(settings: ReplaySettings) -> None:
             if isinstance(message, QueryRequest | CancelTasks) and message.pass_key.hex() == settings.pass_key:
                 query_server.take(incoming.sender, message, player.shard)
             elif isinstance(message, Order) and message.name == settings.pass_key:
-                if result is None or result.ticket != message.ticket:  # else it was sent again before the answer came
+                if result is None or result.ticket != message.ticket:  # otherwise the order is a resent one
                     result = player.order(message, time.monotonic)
                 transport.send(incoming.sender, encode(result))
         query_server.close()
@@ -168,7 +171,7 @@ def show(settings: ReplaySettings) -> None:
 
 
 def fork(settings: ReplaySettings) -> None:
-    """Forks the run, and announces the folder of the new one."""
+    """Forks the run, and announces the folder of the new run."""
     from umwelt.cluster.run import replay
 
     StopSignal()
@@ -177,7 +180,7 @@ def fork(settings: ReplaySettings) -> None:
 
 
 def main() -> None:
-    """The entry of the process."""
+    """Shows a tick or forks a run, as the settings on the command line say."""
     os.nice(NICE)
     with report_errors("replay"):
         settings = read_settings(ReplaySettings)

@@ -1,7 +1,7 @@
-"""The gateway: the one place where viewers connect. Tiles go out; commands, queries and tasks come in.
+"""The gateway, the process that viewers connect to: sends tiles, and accepts commands, queries and tasks.
 
-Each message of a viewer is checked against the viewer's budget (viewer_session.py) and handed to the part of the
-gateway that serves its kind. Spectators may look; commands and orders need a keeper's key.
+Each message of a viewer is charged to the viewer's budget (viewer_session.py) and passed to the component that handles
+its type. Spectators can watch and query; commands and orders need a keeper's key.
 """
 
 import time
@@ -36,14 +36,14 @@ MESSAGES_A_TURN = 512
 _Request: TypeAlias = (
     viewer_protocol.CommandRequest | viewer_protocol.Order | viewer_protocol.Query | viewer_protocol.History
 )
-"""Messages with a ticket, each of which is executed once."""
+"""Messages that have a ticket and are executed once."""
 
 
 class Gateway:
-    """Composes the parts of a gateway and dispatches messages to them. Owned by one thread, which calls `turn`.
+    """Creates the components of a gateway and dispatches messages to them. Used by one thread, which calls `turn`.
 
     `door` accepts viewers; `lines` connects to the coordinator and the nodes. Both are closed by the caller. `run` is
-    the run's folder: without it, the gateway shows nothing of the past.
+    the run's folder; without it, the gateway cannot serve requests about the past.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Gateway:
             self.history = HistoryRouter(run, self.replays, self.journal_queries, lambda: self.coordinator.tick)
 
     def map_of(self, shown: int) -> NodeMap | None:
-        """Returns the nodes of the live world or of a replayed tick; None if there are none at present."""
+        """Returns the nodes of the live world or of a replayed tick, or None if there are none at present."""
         if shown == LIVE:
             return self.coordinator.node_map
         return self.replays.map_of(shown) if self.replays is not None else None
@@ -85,7 +85,7 @@ class Gateway:
         self.relay.connect_to(LIVE, node_map)
 
     def turn(self, wait_s: float) -> None:
-        """Waits up to `wait_s` for a viewer's message, then handles all that has arrived and sends what is due."""
+        """Waits up to `wait_s` seconds for a message of a viewer, handles all messages, and sends what is due."""
         incoming = self._door.receive(wait_s)
         for _ in range(MESSAGES_A_TURN):
             if incoming is None:
@@ -160,7 +160,7 @@ class Gateway:
                 self.sessions.malformed += 1
 
     def _begin_request(self, session: ViewerSession, message: _Request, now_s: float) -> None:
-        """Starts a request with a ticket, once; an error becomes its answer."""
+        """Starts a request, at most once per ticket; an UmweltError is sent as its answer."""
         if not 0 < len(message.ticket) <= MAX_TICKET:
             self.sessions.malformed += 1
             return
@@ -190,7 +190,7 @@ class Gateway:
             session.send_frames(session.identity, viewer_protocol.encode(answer))
 
     def _remove(self, session: ViewerSession) -> None:
-        """Ends a session, its subscriptions and its tasks."""
+        """Ends a session with its subscriptions and tasks."""
         self.relay.remove_subscriber(session.tiles)
         self.sessions.remove(session)
         self.tasks.cancel(session, list(session.tasks))

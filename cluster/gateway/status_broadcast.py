@@ -5,15 +5,15 @@ from umwelt.cluster.gateway.viewer_session import ViewerSessions
 from umwelt.cluster.wire.viewer_protocol import Status, encode
 
 INTERVAL_S, INTERVAL_S_A_VIEWER = 0.2, 0.002
-"""A viewer gets the status this often, and less often the more viewers there are."""
+"""Interval between status messages to a viewer, in seconds: a minimum, and a time per connected viewer if larger."""
 CHECKS_AN_INTERVAL = 20
-"""How often within an interval the viewers are searched for those that are due."""
+"""Number of times per interval that the sessions are searched for viewers that are due."""
 SENT_A_TURN = 512
 MAX_STALE_S = 1e6
 
 
 class StatusBroadcaster:
-    """Sends each viewer the last status that the coordinator reported, at even intervals."""
+    """Sends the coordinator's last status report to each viewer at regular intervals."""
 
     def __init__(self, sessions: ViewerSessions, coordinator: CoordinatorLink):
         self._sessions, self._coordinator = sessions, coordinator

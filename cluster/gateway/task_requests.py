@@ -1,4 +1,4 @@
-"""Tasks that viewers ask for: which are allowed, how many at once, and where their results go."""
+"""Starts tasks for viewers: checks permissions and limits, and sends the results."""
 
 from collections.abc import Callable, Sequence
 
@@ -24,20 +24,23 @@ from umwelt.sandbox.errors import BusyError, RunError, UmweltError
 from umwelt.sandbox.text import one_line
 
 MAX_TASKS, MAX_TASKS_OF_ONE = 4096, 256
-"""Open tasks of all viewers, and of one."""
+"""Maximum number of open tasks: of all viewers together, and of each viewer."""
 MAX_OVER_DATA = 200
-"""Open tasks over data and queries of all viewers."""
+"""Maximum number of open tasks over data and queries, of all viewers together."""
 MAX_NAME = 80
 MAX_QUESTIONS = 8
 MAX_ARGUMENTS_HELD_BYTES = 128 << 20
-"""Of all open tasks together."""
+"""Maximum size of the arguments of all open tasks together."""
 MAX_RESULTS_BYTES = 3 << 20
-"""Of one task over data, from all nodes together."""
+"""Maximum size of the results of a task over data, from all nodes together."""
 MAX_COORDINATE = 1 << 30
 
 
 class TaskRequests:
-    """Checks tasks and starts them: on idle nodes, or over the data of all nodes. One for each gateway."""
+    """Checks tasks and starts them, either on idle nodes or over the data of all nodes.
+
+    One instance for each gateway.
+    """
 
     def __init__(
         self, world: WorldFile, send: Send, node_queries: NodeQueries, map_of: Callable[[int], NodeMap | None]
@@ -47,16 +50,19 @@ class TaskRequests:
         self._is_resting = True
 
     def turn(self, now_s: float, resting: bool) -> None:
-        """Sends waiting tasks to nodes. `resting`: no tick is being computed at present."""
+        """Sends waiting tasks to nodes. `resting` is true if the world is not advancing at present."""
         self._is_resting = resting
         self.scheduler.turn(now_s)
 
     def take(self, message: QueryAnswer, raw: list[bytes], sender: bytes) -> bool:
-        """Takes the answer of a node; returns whether it concerned a task of the scheduler."""
+        """Handles an answer of a node. Returns whether it belongs to a task of the scheduler."""
         return self.scheduler.take(message, raw, sender)
 
     def begin_all(self, session: ViewerSession, tasks: Sequence[Task], now_s: float) -> int:
-        """Starts tasks, each ticket once; an error becomes its answer. Returns how many tickets are malformed."""
+        """Starts tasks, at most once per ticket, and answers those that cannot be started with an error.
+
+        Returns the number of tasks with a malformed ticket.
+        """
         malformed = 0
         for task in tasks[:MAX_TASKS_OF_ONE]:
             if not 0 < len(task.ticket) <= MAX_TICKET:
@@ -82,7 +88,7 @@ class TaskRequests:
             self._begin_anywhere(session, structs.replace(task, within_s=within_s))
 
     def _check(self, session: ViewerSession, task: Task, name: str, within_s: float) -> None:
-        """Raises RunError if the viewer may not have this task executed, or if it is not valid."""
+        """Raises RunError if the task is not valid, or not permitted to this viewer."""
         if task.name not in FOR_SPECTATORS and not session.is_keeper:
             allowed = ", ".join(FOR_SPECTATORS)
             raise RunError(f"{name}: a {session.role} may ask for {allowed} only: connect with a keeper's key")
@@ -137,7 +143,7 @@ class TaskRequests:
         self._node_queries.begin(questions, task.shown, now_s, on_answer, node_task, resting)
 
     def cancel(self, session: ViewerSession, tickets: Sequence[str]) -> None:
-        """Ends tasks that a viewer no longer waits for; they are not answered."""
+        """Cancels open tasks of a viewer by ticket. They are not answered."""
         cancelled = {ticket: session.tasks.pop(ticket) for ticket in tickets if ticket in session.tasks}
         session.open_tickets -= cancelled.keys()
         self.scheduler.cancel(session, set(cancelled))

@@ -1,8 +1,9 @@
-"""Places tasks that need no data on nodes: each on the one with least to do, and on another one if that one dies.
+"""Distributes tasks that need no data among the nodes, each to the least loaded one.
 
-A node is given a few tasks at a time, enough to keep it busy while messages travel, so that a faster node gets more.
-Each viewer has a queue of tasks, and the queues are served in turn. A task is sent again until its node answers; the
-node executes it once. When a node has left the map, its tasks go to others, ahead of those that wait.
+Each node is assigned a few tasks at a time, enough to keep it busy while messages travel, so that a faster node gets
+more tasks. Each viewer has a queue of waiting tasks, and the queues are served in turn. A task is sent again until its
+node answers; the node executes it once. If a node leaves the map, its tasks are assigned to other nodes, before the
+waiting ones.
 """
 
 import itertools
@@ -22,11 +23,11 @@ from umwelt.sandbox.region import Torus
 
 RESEND_AFTER_S, MAX_RESEND_AFTER_S = 1.0, 8.0
 MAX_DEATHS = 3
-"""After so many nodes or worker processes died of a task, the task is given up."""
+"""Number of nodes or worker processes that must die while executing a task before the task fails."""
 AHEAD_S, MAX_AHEAD = 0.05, 16
-"""A node gets work for this long beyond its present task, and at most so many tasks."""
+"""Work that a node is assigned beyond its present task: in seconds, and as a maximum number of tasks."""
 LONG_TASK_S = 1.0
-"""No task is queued on a node behind tasks that take longer than this."""
+"""Average duration of tasks on a node above which no further task is queued there."""
 TICKET_PREFIX = "task-"
 
 OnResult = Callable[[bytes | UmweltError], None]
@@ -39,13 +40,13 @@ class _ScheduledTask:
     on_result: OnResult
     ticket: str
     address: str = ""
-    """Of the node that has the task."""
+    """Address of the node to which the task is assigned; empty while it waits."""
     deaths: int = 0
 
 
 @dataclass
 class _NodeLoad:
-    """The tasks that a node has, and how long a task has taken there recently."""
+    """The tasks assigned to a node, and `task_s`, the recent average duration of a task there in seconds."""
 
     tasks: OrderedDict[str, _ScheduledTask] = field(default_factory=OrderedDict)
     task_s: float = 0.0
@@ -53,7 +54,7 @@ class _NodeLoad:
 
     @property
     def has_room(self) -> bool:
-        """Whether the node is to get one more task. A full node first completes half of its tasks."""
+        """Whether the node is to be assigned another task. A full node must first complete half of its tasks."""
         if self.task_s == 0.0 or self.task_s > LONG_TASK_S:
             return not self.tasks
         count, max_count = len(self.tasks), min(MAX_AHEAD, 2 + int(AHEAD_S / self.task_s))
@@ -62,9 +63,10 @@ class _NodeLoad:
 
 
 class TaskScheduler:
-    """The open tasks of all viewers. One for each gateway.
+    """The open tasks of all viewers that need no data. One instance for each gateway.
 
-    `send(address, frames)` reaches nodes; `map_of()` returns the present map of nodes, None while one is being made.
+    `send(address, frames)` sends to a node and returns whether the message was accepted. `map_of()` returns the present
+    node map, or None while the torus is being divided.
     """
 
     def __init__(self, torus: Torus, send: Callable[[str, list[Any]], bool], map_of: Callable[[], NodeMap | None]):
@@ -72,12 +74,12 @@ class TaskScheduler:
         self._numbers = itertools.count()
         self._queues: OrderedDict[Hashable, deque[_ScheduledTask]] = OrderedDict()
         self._loads: dict[str, _NodeLoad] = {}
-        """By the addresses of nodes."""
+        """Loads by the address of the node."""
         self._open: dict[str, _ScheduledTask] = {}
         self._resender = Resender()
         self._map: NodeMap | None = None
         self.argument_bytes = 0
-        """Of all open tasks."""
+        """Total size of the arguments of all open tasks."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -90,7 +92,7 @@ class TaskScheduler:
         self._queues.setdefault(owner, deque()).append(scheduled)
 
     def cancel(self, owner: Hashable, tickets: set[str]) -> None:
-        """Drops tasks of an owner without calling back; nodes that have them are told to stop."""
+        """Drops tasks of `owner` without calling `on_result`, and cancels those that were sent to nodes."""
         cancelled = [one for one in self._open.values() if one.owner is owner and one.task.ticket in tickets]
         for scheduled in cancelled:
             self._remove(scheduled)
@@ -104,7 +106,7 @@ class TaskScheduler:
             self._queues[owner] = deque(one for one in self._queues[owner] if one.ticket in self._open)
 
     def take(self, message: QueryAnswer, raw: list[Any], sender: bytes) -> bool:
-        """Takes the answer of a node; returns whether it concerned a task of this scheduler."""
+        """Handles an answer of a node. Returns whether it belongs to a task of this scheduler."""
         scheduled = self._open.get(message.ticket)
         if scheduled is None or scheduled.address.encode() != sender:
             return message.ticket.startswith(TICKET_PREFIX)
@@ -133,7 +135,10 @@ class TaskScheduler:
         self.argument_bytes -= len(scheduled.task.arguments)
 
     def _requeue(self, scheduled: _ScheduledTask, line: str) -> None:
-        """Queues a task again whose worker process or node has died, unless too many have died of it."""
+        """Queues a task again after its worker process or node died; the task fails after `MAX_DEATHS` deaths.
+
+        `line` is the message that says what died.
+        """
         self._resender.end(scheduled.ticket)
         scheduled.deaths += 1
         scheduled.address = ""
@@ -145,7 +150,7 @@ class TaskScheduler:
             self._queues.move_to_end(scheduled.owner, last=False)
 
     def turn(self, now_s: float) -> None:
-        """Sends waiting tasks to nodes with room, and again those that were not answered."""
+        """Sends waiting tasks to nodes that have room, and resends unanswered ones."""
         node_map = self._map_of()
         if node_map != self._map:
             self._take_map(node_map)
@@ -165,7 +170,7 @@ class TaskScheduler:
                 self._requeue(scheduled, f'task "{scheduled.task.name}": its node was lost')
 
     def _place(self, node_map: NodeMap, now_s: float) -> None:
-        """Sends one task of each queue in turn, as long as there is room."""
+        """Assigns waiting tasks, one of each queue in turn, until no node has room."""
         blocked: set[Hashable] = set()
         while len(blocked) < len(self._queues):
             owner, waiting = next(iter(self._queues.items()))
@@ -185,7 +190,10 @@ class TaskScheduler:
             self._begin_sending(scheduled, now_s)
 
     def _choose_node(self, node_map: NodeMap, task: Task) -> str | None:
-        """Returns the address of the node with least to do, of those that own `task.near`; None if none has room."""
+        """Returns the address of the least loaded node, or of the least loaded owner of the cell `task.near`.
+
+        Returns None if no such node has room.
+        """
         addresses = node_map.addresses
         if task.near:
             y, x = task.near

@@ -1,8 +1,8 @@
-"""Relays tiles from nodes to viewers: each tile is received once, cached once, and shared by all who watch it.
+"""Relays tiles from nodes to viewers: each tile is received and cached once, and shared by all its viewers.
 
-A viewer gives credit for a number of tiles. Tiles that it is too slow for are not queued but replaced, so that it gets
-the newest version of each and never delays the others. Viewers are served in turn, and relaying takes a bounded share
-of the gateway's processor time.
+Each viewer grants a credit, the number of tiles that it can receive. If a viewer is slower than the tiles arrive, older
+versions of a tile are replaced rather than queued: it gets the newest version of each tile and does not delay other
+viewers. Viewers are served in turn, and relaying uses a bounded share of the gateway's processor time.
 """
 
 import time
@@ -20,21 +20,21 @@ from umwelt.cluster.wire.keys import Keys
 from umwelt.cluster.wire.viewer_protocol import LIVE
 
 MAX_TILES = 400
-"""What one viewer may watch at once."""
+"""Maximum number of tiles that a viewer can watch at the same time."""
 MAX_CREDIT = 1000
 PROCESSOR_SHARE = 0.1
-"""Of one core: what the gateway's process may spend, all its work counted, before tiles wait."""
+"""Share of one core that the gateway's process can use, for all its work, before tiles are delayed."""
 MAX_PROCESSOR_S = 0.05
-"""How much unused processor time, or debt, is carried over."""
+"""Maximum unused processor time, and maximum debt, that is carried over, in seconds."""
 RECEIVED_A_TURN, SENT_A_TURN = 500, 500
 MIN_TILES_A_S, MIN_TILES_AT_ONCE = 700.0, 8.0
-"""Tiles that are sent even where commands and queries have used up the processor time."""
+"""Tiles that are sent, per second and in one burst, even if commands and queries have used up the processor time."""
 STALLED_S = 0.25
-"""After a failed send, a viewer gets no tiles for this long: its queue is full, or it has gone."""
+"""Time in seconds without tiles after a failed send to a viewer, whose queue is full or which is gone."""
 
 
 class TileRelay:
-    """Subscribes to the tiles that viewers watch and sends them on. One for each gateway, used by its thread alone.
+    """Subscribes to the tiles that viewers watch and relays them. One instance for each gateway, used by one thread.
 
     `send(identity, frames)` never blocks and returns whether the message was accepted; `processor_s()` returns the
     processor time that the process has used, in seconds.
@@ -52,7 +52,7 @@ class TileRelay:
         self.sources: dict[int, TileSource] = {LIVE: TileSource(self._context, keys, LIVE)}
         self.counts = {"received": 0, "sent": 0, "bytes": 0}
         self._ready: OrderedDict[TileSubscriber, None] = OrderedDict()
-        """Those who have credit and tiles waiting, in the order in which they are served."""
+        """Viewers with credit and waiting tiles, in the order in which they are served."""
         self._processor = TokenBucket(PROCESSOR_SHARE, MAX_PROCESSOR_S, max_debt=MAX_PROCESSOR_S)
         self._minimum = TokenBucket(MIN_TILES_A_S, MIN_TILES_AT_ONCE)
         self._charged_s = processor_s()
@@ -60,13 +60,13 @@ class TileRelay:
             bucket.refill(clock())
 
     def connect_to(self, shown: int, node_map: NodeMap) -> None:
-        """Takes the tiles of the live world, or of a replayed tick, from the publishers of a map."""
+        """Subscribes to the publishers of `node_map`, for the live world or a replayed tick."""
         if shown not in self.sources:
             self.sources[shown] = TileSource(self._context, self._keys, shown)
         self.sources[shown].connect_to(node_map.tile_addresses)
 
     def remove_source(self, shown: int, subscribers: Iterable[TileSubscriber]) -> None:
-        """Closes the tiles of a replayed tick."""
+        """Ends all subscriptions to a replayed tick and closes its source."""
         source = self.sources.pop(shown, None)
         if source is not None:
             for subscriber in subscribers:
@@ -74,9 +74,9 @@ class TileRelay:
             source.close()
 
     def watch(self, subscriber: TileSubscriber, shown: int, topics: list[bytes], credit: int) -> None:
-        """Sets what a viewer watches of `shown`, and its credit.
+        """Sets the topics of `shown` (`LIVE` or a replayed tick) that a viewer watches, and its credit.
 
-        Raises ValueError for a tick that is not shown, for too many tiles, and for bytes that are not a topic.
+        Raises ValueError for a tick that is not shown, for more than `MAX_TILES` tiles, and for a malformed topic.
         """
         source = self.sources.get(shown)
         if source is None:
@@ -107,7 +107,7 @@ class TileRelay:
                     source.unsubscribe(tile)
 
     def add_credit(self, subscriber: TileSubscriber, tiles: int) -> None:
-        """Lets a viewer be sent more tiles."""
+        """Increases the number of tiles that a viewer can be sent."""
         subscriber.credit = max(0, min(subscriber.credit + tiles, MAX_CREDIT))
         self._enqueue(subscriber)
 
@@ -125,7 +125,7 @@ class TileRelay:
             self._ready.setdefault(subscriber, None)
 
     def turn(self) -> None:
-        """Receives what has arrived, and sends as many tiles as the budgets allow."""
+        """Receives tiles that have arrived, and sends as many as the budgets permit."""
         now_s = self._clock()
         self._charge_processor_time()
         self._processor.refill(now_s)
@@ -152,7 +152,7 @@ class TileRelay:
         self._charged_s = used_s
 
     def _serve_next(self, now_s: float) -> None:
-        """Sends one tile to the first viewer in the queue, and puts the viewer at its end."""
+        """Sends one tile to the viewer at the head of the queue, and moves the viewer to its end."""
         subscriber, _ = self._ready.popitem(last=False)
         if not subscriber.waiting or subscriber.credit <= 0:
             return

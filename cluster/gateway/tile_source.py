@@ -1,4 +1,4 @@
-"""The tiles that some viewer watches, received from the publishers of the nodes and cached once for all viewers."""
+"""Receives the watched tiles from the publishers of the nodes, and caches each tile once for all viewers."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -20,19 +20,19 @@ VIEWER_BYTES_A_S, VIEWER_BYTES_AT_ONCE = 8e6, 16e6
 
 @dataclass(eq=False)
 class CachedTile:
-    """The newest pieces of a tile, one from each node that owns a part of it, and the subscribers of the tile."""
+    """The newest pieces of a tile, one from each node that owns a piece of it, and the tile's subscribers."""
 
     topic: bytes
     shown: int
     subscribers: dict["TileSubscriber", None] = field(default_factory=dict)
     pieces: dict[tuple[int, int, int, int], bytes] = field(default_factory=dict)
     frames: list[bytes] | None = None
-    """The encoded message, kept until a piece changes."""
+    """The encoded message; None after a piece has changed."""
     size_bytes: int = 0
-    """Of the encoded message."""
+    """Size of the encoded message in bytes."""
 
     def put(self, rectangle: tuple[int, int, int, int], frame: bytes) -> None:
-        """Stores a piece and removes the pieces that it overlaps: a new partition has other rectangles."""
+        """Stores a piece and removes older pieces that overlap it, which are those of another division of the torus."""
         if rectangle not in self.pieces:
             new = Rectangle(*rectangle)
             for old in [old for old in self.pieces if new.intersect(Rectangle(*old))]:
@@ -41,7 +41,7 @@ class CachedTile:
         self.frames = None
 
     def message(self) -> list[bytes]:
-        """Returns the frames of the tile as sent to viewers."""
+        """Returns the frames of the message with the tile, encoded if a piece has changed."""
         if self.frames is None:
             pieces = list(self.pieces.values())[:MAX_PIECES]
             self.frames = encode(Tile(self.topic, self.shown), pieces)
@@ -51,33 +51,33 @@ class CachedTile:
 
 @dataclass(eq=False)
 class TileSubscriber:
-    """What one viewer watches, and what it may still receive. Created and dropped with its `ViewerSession`."""
+    """The subscriptions and the credit of one viewer. Created and dropped with its `ViewerSession`."""
 
     identity: bytes
     credit: int = 0
-    """How many tiles the viewer has said it can take."""
+    """Number of further tiles that the viewer can receive."""
     watched: dict[int, dict[bytes, None]] = field(default_factory=dict)
-    """Topics by what is shown: `LIVE` or a replayed tick."""
+    """Watched topics by source: `LIVE` or a replayed tick."""
     waiting: OrderedDict[CachedTile, None] = field(default_factory=OrderedDict)
-    """Tiles of which the cache has newer pieces than the viewer."""
+    """Tiles of which the cache has newer pieces than the viewer has received."""
     stalled_until_s: float = 0.0
     byte_budget: TokenBucket = field(default_factory=lambda: TokenBucket(VIEWER_BYTES_A_S, VIEWER_BYTES_AT_ONCE))
 
     @property
     def count(self) -> int:
-        """How many tiles are watched."""
+        """The number of watched tiles."""
         return sum(map(len, self.watched.values()))
 
 
 class TileSource:
-    """A subscription to the publishers of one node map, and the cache of what they sent. Owned by `TileRelay`."""
+    """A subscription to the publishers of one node map, and a cache of the received tiles. Owned by `TileRelay`."""
 
     def __init__(self, context: zmq.Context, keys: Keys | None, shown: int):
         self.shown, self._keys = shown, keys
         self.tiles: dict[bytes, CachedTile] = {}
         self.malformed = 0
         self._endpoints: dict[str, str] = {}
-        """The connected endpoint of each address."""
+        """Connected endpoints by the address of the publisher."""
         self._socket = context.socket(zmq.SUB)
         for option, value in (
             (zmq.LINGER, 0),
@@ -90,7 +90,7 @@ class TileSource:
             self._socket.set(option, value)
 
     def connect_to(self, addresses: Iterable[str]) -> None:
-        """Connects to these publishers and disconnects from all others."""
+        """Connects to the publishers at `addresses` and disconnects from all others."""
         wanted = {address for address in addresses if address}
         for address in [address for address in self._endpoints if address not in wanted]:
             self._disconnect(address)
@@ -115,25 +115,25 @@ class TileSource:
         self._endpoints[address] = endpoint
 
     def _disconnect(self, address: str) -> None:
-        with suppress(zmq.ZMQError):  # it is closed already
+        with suppress(zmq.ZMQError):  # the connection is closed already
             self._socket.disconnect(self._endpoints.pop(address))
 
     def subscribe(self, topic: bytes) -> CachedTile:
-        """Returns the cached tile of a topic, and subscribes to the topic if nobody watched it before."""
+        """Returns the cached tile of a topic, after subscribing to the topic if it had no viewers."""
         if topic not in self.tiles:
             self.tiles[topic] = CachedTile(topic, self.shown)
             self._socket.subscribe(topic)
         return self.tiles[topic]
 
     def unsubscribe(self, tile: CachedTile) -> None:
-        """Drops a tile that nobody watches."""
+        """Drops a tile that has no viewers."""
         del self.tiles[tile.topic]
         self._socket.unsubscribe(tile.topic)
 
     def receive(self) -> CachedTile | None:
         """Receives one piece into the cache and returns its tile; None if nothing has arrived.
 
-        A malformed or unwanted piece is dropped; an empty tile without subscribers is returned for it.
+        A malformed or unrequested piece is dropped; in this case, an empty tile without subscribers is returned.
         """
         try:
             frames = self._socket.recv_multipart(zmq.NOBLOCK)

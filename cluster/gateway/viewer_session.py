@@ -1,7 +1,7 @@
-"""Connected viewers: who is admitted, what each may ask for, and which of its requests are open.
+"""The sessions of connected viewers: admission, budgets, and open requests.
 
-No viewer is trusted. Every message counts against the budget of its sender, malformed messages are dropped, and a
-viewer that is silent for `IDLE_AFTER_S` is removed.
+Viewers are not trusted. Every message is charged to the budget of its sender, malformed messages are dropped, and a
+viewer that sends nothing for `IDLE_AFTER_S` seconds is removed.
 """
 
 from collections import OrderedDict
@@ -23,18 +23,21 @@ IDLE_AFTER_S = 10.0
 SWEEP_EVERY_S = 1.0
 MAX_TICKET = 64
 MAX_OPEN_QUERIES = 8
-"""Of one viewer."""
+"""Maximum number of open queries of one viewer."""
 ANSWERS_KEPT, MAX_KEPT_ANSWER_BYTES = 64, 1 << 16
-"""Recent answers of a viewer that are sent again for a repeated ticket; larger ones are computed again."""
+"""Number of recent answers of a viewer that are kept to be resent for a repeated ticket, and their maximum size.
+
+Larger answers are computed again.
+"""
 UNKNOWN_MESSAGES_A_S = 200.0
-"""From all senders together that have no session."""
+"""Maximum rate of messages from all senders without a session together."""
 
 Send = Callable[[bytes, list[Any]], bool]
 
 
 @dataclass(eq=False)
 class ViewerSession:
-    """One connected viewer. Created by its `Hello`, owned by `ViewerSessions`, dropped by `Goodbye` or silence."""
+    """One connected viewer. Created by its `Hello`, owned by `ViewerSessions`, dropped on `Goodbye` or by a timeout."""
 
     identity: bytes
     role: str
@@ -48,34 +51,34 @@ class ViewerSession:
     open_queries: int = 0
     open_tickets: set[str] = field(default_factory=set)
     tasks: dict[str, Callable[..., None]] = field(default_factory=dict)
-    """The callbacks of open tasks by their tickets."""
+    """The callbacks of open tasks by ticket."""
     answers: OrderedDict[str, list[Any]] = field(default_factory=OrderedDict)
     """Encoded recent answers by ticket, oldest first."""
     status_sent_s: float = -1e9
 
     @property
     def is_keeper(self) -> bool:
-        """Whether this viewer may change the world."""
+        """Whether this viewer has permission to change the world."""
         return self.role in (KEEPER, WORLD)
 
     def require_keeper(self, what: str) -> None:
-        """Raises RunError if this viewer may not change the world."""
+        """Raises RunError if this viewer must not change the world; `what` names the request in the message."""
         if not self.is_keeper:
             raise RunError(f"{what[:40]}: a {self.role} may look, not change the world: connect with a keeper's key")
 
     def require_query(self, now_s: float) -> None:
-        """Raises BusyError if this viewer has too many open queries, or has sent too many a second."""
+        """Charges one query to the budget. Raises BusyError if it is used up, or if too many queries are open."""
         if self.open_queries >= MAX_OPEN_QUERIES:
             raise BusyError("too many questions at once: wait for their answers")
         self.take_query_tokens(now_s)
 
     def take_query_tokens(self, now_s: float, tokens: float = 1.0) -> None:
-        """Charges a request to the budget of queries; raises BusyError if the budget is used up."""
+        """Charges `tokens` queries to the budget. Raises BusyError if the budget is used up."""
         if not self.queries.try_take(now_s, tokens):
             raise BusyError("too many questions a second: ask fewer")
 
     def open_ticket(self, ticket: str) -> bool:
-        """Registers a request; returns whether it is a new one. A repeated one is answered again if it was answered."""
+        """Registers a request and returns whether it is new. If it was answered before, its answer is resent."""
         if ticket in self.answers:
             self.send_frames(self.identity, self.answers[ticket])
             return False
@@ -85,7 +88,7 @@ class ViewerSession:
         return True
 
     def answer(self, ticket: str, tick: int, content: bytes = b"{}", raw: bytes = b"") -> None:
-        """Answers a ticket: the tick of the data or effect, JSON, and a raw frame."""
+        """Answers a ticket with the tick of the data or effect, JSON content, and a raw frame."""
         self._close_ticket(Answer(ticket, tick, "", content), raw)
 
     def fail(self, ticket: str, error: UmweltError) -> None:
@@ -103,16 +106,16 @@ class ViewerSession:
 
 
 class ViewerSessions:
-    """All connected viewers by the identity of their connection. One for each gateway.
+    """All connected viewers by the identity of their connection. One instance for each gateway.
 
-    `send_frames(identity, frames)` never blocks. `compose_welcome(role)` returns what a new viewer is sent.
+    `send_frames(identity, frames)` never blocks. `compose_welcome(role)` returns the message that a new viewer is sent.
     """
 
     def __init__(self, send_frames: Send, compose_welcome: Callable[[str], Welcome]):
         self._send_frames, self._compose_welcome = send_frames, compose_welcome
         self.by_identity: dict[bytes, ViewerSession] = {}
         self.malformed = self.over_budget = 0
-        """Messages that were dropped."""
+        """Numbers of dropped messages: malformed, and over budget."""
         self._unknown = TokenBucket(UNKNOWN_MESSAGES_A_S, UNKNOWN_MESSAGES_A_S)
         self._swept_s = 0.0
 
@@ -120,10 +123,10 @@ class ViewerSessions:
         return len(self.by_identity)
 
     def accept(self, incoming: Incoming, now_s: float) -> tuple[ViewerSession, Message] | None:
-        """Decodes a message of a connected viewer, within its budget.
+        """Decodes a viewer's message, charges it to the viewer's budget, and returns it with the session.
 
-        Returns None if nothing is left to do: for a message that was dropped, for `Hello`, and for a sender without a
-        session, which is told to say `Hello`.
+        Returns None if the caller has nothing to do: the message was dropped, or it was a `Hello`, which is handled
+        here, or the sender has no session, in which case it is asked to send `Hello`.
         """
         session = self.by_identity.get(incoming.sender)
         if not self._is_within_budget(session, incoming, now_s):
@@ -174,7 +177,7 @@ class ViewerSessions:
         self.by_identity.pop(session.identity, None)
 
     def idle(self, now_s: float) -> list[ViewerSession]:
-        """Returns the sessions whose viewers have been silent for too long; looks once every `SWEEP_EVERY_S`."""
+        """Returns the sessions that have timed out. Checks once every `SWEEP_EVERY_S` seconds, and else returns []."""
         if now_s - self._swept_s < SWEEP_EVERY_S:
             return []
         self._swept_s = now_s

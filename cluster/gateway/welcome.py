@@ -1,4 +1,4 @@
-"""What a viewer is told of the world when it connects: its size, what lives there, what can be watched and asked."""
+"""The message that describes the world to a viewer that connects: size, species, layers of tiles, query columns."""
 
 from umwelt.agents.body.interface import DRIVES
 from umwelt.agents.world_file import WorldFile
@@ -9,13 +9,13 @@ from umwelt.cluster.wire.keys import SPECTATOR
 from umwelt.cluster.wire.viewer_protocol import Welcome
 
 PLACE_COLUMNS = ("id", "y", "x")
-"""Of every table, before what its beings look like."""
+"""Columns that the tiles of every table have, before the columns of its appearance."""
 
 
 def compose_welcome(world: WorldFile, role: str, coordinator_address: str) -> Welcome:
-    """Returns the welcome for a viewer of a role.
+    """Returns the welcome message for a viewer with `role`.
 
-    `coordinator_address` is where nodes join; spectators are not told.
+    `coordinator_address`, at which nodes join, is not sent to spectators.
     """
     fields, schemas = world.laws.layout(world)
     units = {part: field.unit for field in fields for part in field.parts or (field.name,)}
@@ -44,12 +44,12 @@ def compose_welcome(world: WorldFile, role: str, coordinator_address: str) -> We
 
 
 def species_names(world: WorldFile) -> list[str]:
-    """Returns the names of the species by their index; empty where the laws know no species."""
+    """Returns the names of the species by index; empty if the laws have no species."""
     return list(world.laws.species(world)) if world.laws.species else []
 
 
 def species_tables(world: WorldFile) -> dict[str, str]:
-    """Returns the table of the beings of each species, by its name; empty where the laws do not tell."""
+    """Returns the table of each species, by species name; empty if it cannot be determined from the laws."""
     founders = world.laws.founders(world)
     if founders:
         return {group.species: group.table for group in founders}

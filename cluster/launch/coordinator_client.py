@@ -1,4 +1,4 @@
-"""The engine's connection to the coordinator of its run: status reports come in, orders go out."""
+"""The engine's connection to the coordinator of its run, which receives status reports and sends orders."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from umwelt.cluster.wire.protocol import Order, StatusReport, StatusSubscription
 from umwelt.cluster.wire.transport import ZmqTransport
 
 SUBSCRIBE_AGAIN_S = 0.1
-"""How often the subscription to reports is sent until the first report has come."""
+"""Interval in seconds at which the subscription to reports is resent until the first report arrives."""
 RESEND_S = 0.2
 
 
@@ -23,7 +23,7 @@ class CoordinatorClient:
     def __init__(self, address: str, keys: Keys | None = None):
         self.address = address
         self.report: StatusReport | None = None
-        """The last report, None before the first."""
+        """The last report; None before the first."""
         self.status: dict[str, Any] = {}
         """The status in the last report."""
         self.settled: dict[str, TicketResult] = {}
@@ -35,7 +35,7 @@ class CoordinatorClient:
         self._tickets = 0
 
     def poll(self, wait_s: float) -> bool:
-        """Send what is due, and receive for up to `wait_s`. Returns whether a report arrived."""
+        """Sends what is due, and receives for up to `wait_s` seconds. Returns whether a report arrived."""
         now_s = time.monotonic()
         if now_s - self._subscribed_s > (STATUS_SUBSCRIPTION_S if self.report is not None else SUBSCRIBE_AGAIN_S):
             self._subscribed_s = now_s
@@ -57,7 +57,7 @@ class CoordinatorClient:
         return has_report
 
     def order(self, what: str, value: float = 0.0, name: str = "") -> str:
-        """Send an order, and again until it is answered. Returns its ticket."""
+        """Sends an order, repeatedly until it is answered. Returns its ticket."""
         self._tickets += 1
         ticket = f"engine-{os.getpid()}-{self._tickets}"
         self._orders[ticket] = Order(ticket, what, value, name)
@@ -65,5 +65,5 @@ class CoordinatorClient:
         return ticket
 
     def close(self) -> None:
-        """Close the connection."""
+        """Closes the connection."""
         self._transport.close()

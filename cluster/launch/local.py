@@ -1,9 +1,10 @@
-"""Starts the processes of a world on this machine, watches them, and restarts those that die.
+"""Starts the processes of a world on this machine, monitors them, and restarts those that die.
 
     engine (in umwelt launch)  ->  coordinator, gateway, nodes
 
-Processes are `subprocess.Popen` of the standard library. What to restart, when and how often is decided here: it
-depends on the coordinator, which must hear of a lost node before another one takes its place.
+Processes are started with the standard library's `subprocess.Popen`. The engine itself decides what to restart, when
+and how often, because restarts depend on the coordinator, which must be told of a lost node before the node is
+replaced.
 """
 
 import os
@@ -46,18 +47,21 @@ LOGS = "logs"
 COORDINATOR_NAME, GATEWAY_NAME, NODE_PREFIX = "coordinator", "gateway", "node-"
 START_S, CLOSE_S = 60.0, 5.0
 GATHER_S = 30.0
-"""How long the nodes that the engine starts may take to load and compile."""
+"""Time in seconds that the coordinator waits for the nodes to load and compile."""
 REPLACE_AFTER_S = 3.0
-"""A starting node takes a core for seconds, which the remaining nodes first need to catch up."""
+"""Delay in seconds before a dead node is replaced.
+
+A starting node uses a core for seconds, which the others need first.
+"""
 MAX_RESTARTS, RESTARTS_WITHIN_S, SHORT_LIFE_S = 5, 30.0, 4.0
 USAGE_EXIT_CODE = 2
-"""A process exits with it after an error that a restart would repeat; its last line says what to fix."""
+"""Exit code of a process after an error that a restart would repeat; the last line of its log is the error message."""
 
 
 def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = False, url: str = "") -> Store:
-    """Creates a run at tick 0: genesis, its snapshot, and the first row of the journal.
+    """Creates a run at tick 0: generates the world, saves its snapshot, and enters the first row of the journal.
 
-    Nothing is written before genesis has succeeded; if a later step fails, nothing is left behind.
+    The run's folder is created after the world has been generated, and removed if a later step fails.
     """
     region = generate_world(world)
     if checked:
@@ -82,7 +86,7 @@ def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = Fals
 
 @dataclass
 class ManagedProcess:
-    """A process that the engine started."""
+    """A process that the engine has started."""
 
     name: str
     process: subprocess.Popen
@@ -100,7 +104,7 @@ class ManagedProcess:
 
 
 def strip_process_name(line: str) -> str:
-    """Returns an error line without "umwelt NAME: " before it."""
+    """Returns an error message without its prefix "umwelt NAME: "."""
     line = line.removeprefix("umwelt: ")
     return line.split(": ", 1)[-1] if line.startswith("umwelt ") else line
 
@@ -110,9 +114,9 @@ class Plan:
     """The options with which a run is launched."""
 
     nodes: int = 0
-    """0: one for each core."""
+    """Number of nodes; 0: one for each core."""
     bind: str = ""
-    """The address at which the world is open to others; empty: only for this user on this machine."""
+    """The address at which other machines can reach the world; empty: only this user on this machine can."""
     keys: str = ""
     ticks_per_exchange: int = 0
     last_tick: int | None = None
@@ -123,9 +127,9 @@ class Plan:
 
 
 def nodes_for(world: WorldFile, plan: Plan) -> int:
-    """Returns the number of nodes: what the plan says, or one for each core, at most as many as the world has room for.
+    """Returns the number of nodes: as planned, or else one for each core, up to the maximum for the size of the world.
 
-    Raises `RunError` for a plan that is not possible: its keys, its address, its number of nodes.
+    Raises `RunError` if the plan is not possible because of its keys, its address, or its number of nodes.
     """
     keys = Keys.load(Path(plan.keys), WORLD) if plan.keys else None
     if plan.bind:
@@ -141,7 +145,10 @@ def nodes_for(world: WorldFile, plan: Plan) -> int:
 
 
 def check_not_running(store: Store) -> None:
-    """Raises `RunError` if a run is in progress. Waits for a coordinator without an engine, which saves and exits."""
+    """Raises `RunError` if the run is in progress.
+
+    First waits for a coordinator whose engine has died, which saves the world and exits.
+    """
     announcement = read_announcement(store.folder / CLUSTER_FILE) or {}
     pid = announcement.get("pid")
     if is_alive(pid) and pid != os.getpid():
@@ -152,7 +159,7 @@ def check_not_running(store: Store) -> None:
 
 
 class Engine:
-    """The processes of one run on this machine. `start` once, `poll` until `finished`, then `close`."""
+    """The processes of one run on this machine. Call `start` once, `poll` until `finished`, then `close`."""
 
     def __init__(self, store: Store, plan: Plan):
         nodes_count = nodes_for(parse_world(store.world_text(), str(store.folder), store.folder.name), plan)
@@ -161,22 +168,22 @@ class Engine:
         self.nodes_count = nodes_count
         self.children: dict[str, ManagedProcess] = {}
         self.messages: list[str] = []
-        """What happened to processes, for people."""
+        """Messages about processes that died or were restarted, to be displayed."""
         self.keys = Keys.load(Path(plan.keys), WORLD) if plan.keys else None
         self.coordinator: CoordinatorClient | None = None
-        """None until `start`."""
+        """The connection to the coordinator; None before `start`."""
         self._private = tempfile.TemporaryDirectory(prefix="umwelt-")
         self._node_number = 0
         self._restarts_s: list[float] = []
         self._replacements_s: list[float] = []
-        """When nodes are to be started in place of those that died."""
+        """Times at which nodes are to be started to replace dead ones."""
         self._stopping = False
         (store.folder / LOGS).mkdir(exist_ok=True)
 
     # --- starting
 
     def start(self) -> None:
-        """Start coordinator, gateway and nodes."""
+        """Starts the coordinator, the gateway and the nodes."""
         for name in (COORDINATOR_FILE, GATEWAY_FILE):
             (self.store.folder / name).unlink(missing_ok=True)
         announce(
@@ -191,7 +198,10 @@ class Engine:
             self._start_gateway()
 
     def _bind(self, name: str) -> str:
-        """Returns where a process binds: in a private folder, or at any port of the interface the world is open at."""
+        """Returns the address that the process `name` binds.
+
+        This is a socket in a private folder, or any free port of the network interface in `plan.bind`.
+        """
         if not self.plan.bind or self.plan.bind.startswith("ipc://"):
             return f"ipc://{self._private.name}/{name}"
         return self.plan.bind.rpartition(":")[0] + ":*"
@@ -223,7 +233,7 @@ class Engine:
         self._start(GATEWAY_NAME, "umwelt.cluster.gateway.process", settings)
 
     def add_node(self) -> str:
-        """Start another node. Returns its name."""
+        """Starts another node. Returns its name."""
         self._node_number += 1
         name = f"{NODE_PREFIX}{self._node_number}"
         address = self.coordinator.address if self.coordinator is not None else self._bind("coordinator")
@@ -237,7 +247,7 @@ class Engine:
         log = self.store.folder / LOGS / f"{name}.log"
         command = [sys.executable, "-m", module, msgspec.json.encode(settings).decode()]
         with log.open("ab") as output:
-            # in a session of its own, so that Ctrl-C in the terminal reaches the engine alone
+            # in a new session, so that Ctrl-C in the terminal reaches only the engine
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -249,7 +259,10 @@ class Engine:
         self.children[name] = ManagedProcess(name, process, log, command)
 
     def _wait_for(self, file: str, name: str) -> dict[str, Any]:
-        """Returns what a process announces in a file. Raises `RunError` with its last line if it ends first."""
+        """Returns the announcement that the process `name` writes to `file`.
+
+        Raises `RunError`, with the last line of the process's log, if the process ends first.
+        """
         child = self.children[name]
         end_s = time.monotonic() + START_S
         while time.monotonic() < end_s:
@@ -261,12 +274,12 @@ class Engine:
             time.sleep(0.01)
         raise RunError(f"the {name} did not start within {START_S:.0f} s: see {child.log}")
 
-    # --- watching
+    # --- monitoring
 
     def poll(self, wait_s: float) -> bool:
-        """Restart what has died, and receive from the coordinator for up to `wait_s`. Returns whether a report came.
+        """Restarts processes that have died, and receives from the coordinator for up to `wait_s` seconds.
 
-        Raises `RunError` if the world cannot continue.
+        Returns whether a report arrived. Raises `RunError` if the world cannot continue.
         """
         assert self.coordinator is not None
         has_report = self.coordinator.poll(wait_s)
@@ -311,13 +324,16 @@ class Engine:
 
     @property
     def is_running(self) -> bool:
-        """Whether the nodes have gathered and the world runs."""
+        """Whether all nodes have joined, so that the world can run."""
         return self.coordinator is not None and self.coordinator.status.get("phase") not in (None, "gathering")
 
     def _note_restart(self, child: ManagedProcess) -> None:
-        """Raises `RunError` after too many restarts of processes that died soon after they started."""
+        """Records a restart.
+
+        Raises `RunError` after too many restarts of processes that died soon after their start.
+        """
         now_s = time.monotonic()
-        if now_s - child.started_s < SHORT_LIFE_S:  # a process that ran for longer was killed, and may run again
+        if now_s - child.started_s < SHORT_LIFE_S:  # a longer-lived process was killed, and can restart
             recent_s = [time_s for time_s in self._restarts_s if now_s - time_s < RESTARTS_WITHIN_S]
             self._restarts_s = [*recent_s, now_s]
         if len(self._restarts_s) > MAX_RESTARTS:
@@ -325,26 +341,26 @@ class Engine:
         self.messages.append(f"{child.name} died (process {child.process.pid}); another one takes its place")
 
     def _start_again(self, child: ManagedProcess) -> None:
-        """Start the same process again, at the same address."""
+        """Starts a coordinator or gateway again, at the same address."""
         file = COORDINATOR_FILE if child.name == COORDINATOR_NAME else GATEWAY_FILE
         announcement = read_announcement(self.store.folder / file) or {}
         settings = msgspec.json.decode(child.command[-1])
-        settings.pop("gather_s", None)  # the nodes are there already
+        settings.pop("gather_s", None)  # the nodes are running already
         if settings["bind"].startswith("tcp://") and announcement.get("address"):
             port = announcement["address"].partition("#")[0].rpartition(":")[2]
             settings["bind"] = settings["bind"].rpartition(":")[0] + f":{port}"
         self._start(child.name, child.command[2], settings)
 
-    # --- ending
+    # --- stopping
 
     def stop(self) -> None:
-        """Order the coordinator to save the world and end; continue to call `poll` until `finished`."""
+        """Orders the coordinator to save the world and end. The caller must call `poll` until `finished`."""
         if not self._stopping and self.coordinator is not None:
             self._stopping = True
             self.coordinator.order("stop")
 
     def close(self, within_s: float = CLOSE_S) -> None:
-        """Terminate what still runs, and kill what has not ended after `within_s`."""
+        """Terminates the remaining processes, and kills those that have not ended after `within_s` seconds."""
         self._stopping = True
         for child in self.children.values():
             with suppress(OSError):

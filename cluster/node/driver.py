@@ -1,6 +1,7 @@
-"""Carries out what a node's machine decides: messages, loading, ticks, records and parts of snapshots.
+"""Carries out the instructions of a node's state machine (`machine.py`): sends messages, computes ticks, reads and
+writes snapshots.
 
-The same driver runs in a node's process (`process.py`) and in simulations: transport, clock and storage are passed in.
+The same driver runs in a node's process (`process.py`) and in simulations: transport, clock and storage are arguments.
 """
 
 import queue
@@ -60,14 +61,14 @@ from umwelt.sandbox.step import Law
 MAX_MESSAGES_A_TURN = 256
 MAX_DEFERRED_BYTES = 256 << 20
 LISTEN_S = 0.01
-"""How often messages are received between two laws, or while the node waits for one kind of message."""
+"""Interval at which messages are received during a tick, or while the node waits for messages of one class."""
 MAX_LINE_CHARACTERS = 2000
 
 M = TypeVar("M", bound=Message)
 
 
 class Received(NamedTuple):
-    """A message with its raw frames, and how it came."""
+    """A decoded message with its raw frames; `incoming` holds its sender and connection."""
 
     incoming: Incoming
     message: Message
@@ -75,12 +76,12 @@ class Received(NamedTuple):
 
     @property
     def event(self) -> MessageReceived:
-        """The event for the machine."""
+        """The message as an event for the state machine."""
         return MessageReceived(self.message, self.raw, self.incoming.sender, self.incoming.on_own_connection)
 
 
 class ShardContents(NamedTuple):
-    """What a snapshot holds of a rectangle."""
+    """Contents of a snapshot: the pieces that cover one rectangle, the world's read-only arrays, and its controls."""
 
     pieces: list[Piece]
     constants: dict[str, np.ndarray]
@@ -88,23 +89,28 @@ class ShardContents(NamedTuple):
 
 
 class NodeStorage(Protocol):
-    """Snapshots, as a node reads and writes them."""
+    """The interface through which a node reads and writes snapshots."""
 
     def load(self, world: WorldFile, assignment: Assignment, heartbeat: Callable[[], None]) -> ShardContents:
-        """Returns the contents of the node's rectangle; calls `heartbeat` several times a second."""
+        """Returns the contents of the node's rectangle from the assigned snapshot.
+
+        Calls `heartbeat` several times a second while it loads.
+        """
 
     def write_part(self, epoch: int, tick: int, kept: bool, shard: Shard, done: Callable[[SnapshotPart], None]) -> None:
-        """Writes the shard's part of a snapshot as it is now. `done` may be called later, from another thread.
+        """Writes the shard's part of the snapshot of `tick`, in the background.
 
-        The shard has just been recorded: its digest is that of this tick.
+        The state at the time of the call is written; `shard.digest` is the digest of that state. `done` is called with
+        the result, possibly after this method has returned and from another thread.
         """
 
 
 class NodeDriver:
-    """Carries out the instructions of a `NodeMachine`. One thread owns it and calls `turn` again and again.
+    """Carries out the instructions of a `NodeMachine`. One thread owns the driver and calls `turn` in a loop.
 
-    `prepare` reads and compiles the world. `handle_other` gets every message before the machine and returns whether it
-    was one for other parts of the process (queries, files). `ended` is set once the node has left.
+    `prepare` reads the world and compiles its laws. Every message is first passed to `handle_other`, which returns
+    whether it has handled the message (queries, file requests); the state machine gets all other messages. `ended` is
+    None until the process is to end.
     """
 
     def __init__(
@@ -123,25 +129,25 @@ class NodeDriver:
         self.shard: Shard | None = None
         self.ended: EndNode | None = None
         self.malformed = 0
-        """Messages that did not decode."""
+        """Number of messages that could not be decoded."""
         self._actions: deque[NodeAction] = deque()
         self._deferred: deque[Received] = deque()
-        """Messages that came at a moment when they could not be handled."""
+        """Messages that were received within a tick or within `wait_for`, to be handled afterwards."""
         self._reports: queue.SimpleQueue[ReportReady] = queue.SimpleQueue()
-        """Reports from other threads."""
+        """Reports that other threads have put here for the state machine."""
         self._listened_s = 0.0
 
     @property
     def busy(self) -> bool:
-        """Whether there is something to do at once."""
+        """Whether actions are queued, so that the next `turn` should not wait for messages."""
         return bool(self._actions)
 
     # --- turns
 
     def turn(self, wait_s: float = 0.0) -> None:
-        """Handles the messages that have come, then carries out what follows, up to the end of one tick.
+        """Handles the received messages, then carries out queued actions, up to the end of one tick.
 
-        With nothing to do it waits up to `wait_s` seconds for a message.
+        If no actions are queued, waits up to `wait_s` seconds for a message.
         """
         self._handle(Timer(self.clock()))
         while not self._reports.empty():
@@ -155,7 +161,7 @@ class NodeDriver:
                 break
 
     def listen(self, wait_s: float) -> None:
-        """Handles the messages that have come; waits up to `wait_s` seconds for the first."""
+        """Handles deferred and received messages; waits up to `wait_s` seconds for the first message."""
         while self._deferred:
             self._take(self._deferred.popleft())
         for _ in range(MAX_MESSAGES_A_TURN):
@@ -166,17 +172,20 @@ class NodeDriver:
             self.take(incoming)
 
     def take(self, incoming: Incoming) -> None:
-        """Handles one message."""
+        """Decodes and handles one message; counts it in `malformed` if it cannot be decoded."""
         received = self._decode(incoming)
         if received is not None:
             self._take(received)
 
     def leave(self) -> None:
-        """Asks to leave the world."""
+        """Asks the coordinator to let the node leave; ends the node immediately if it has no shard."""
         self._schedule(self.machine.leave())
 
     def wait_for(self, kind: type[M], take: Callable[[M, list[Any]], None], max_count: int, within_s: float) -> None:
-        """Passes up to `max_count` messages of a kind to `take`, as far as they come within a time; defers others."""
+        """Passes up to `max_count` messages of class `kind`, received within `within_s` seconds, to `take`.
+
+        Other messages are deferred until the next `listen`.
+        """
         end_s = self.clock() + within_s
         while max_count > 0 and (left_s := end_s - self.clock()) > 0:
             incoming = self.transport.receive(min(left_s, LISTEN_S))
@@ -190,6 +199,7 @@ class NodeDriver:
                 self._defer(received)
 
     def _decode(self, incoming: Incoming) -> Received | None:
+        """Returns the decoded message; None if it is malformed."""
         try:
             return Received(incoming, *decode(incoming.frames))
         except ValueError:
@@ -202,7 +212,10 @@ class NodeDriver:
             self._handle(received.event)
 
     def _defer(self, received: Received) -> None:
-        """Keeps a message for later, if it is acceptable and there is room; what is lost here is sent again."""
+        """Stores a message to be handled later, if its sender is accepted and the buffer is not full.
+
+        Dropping a message is safe, because its sender repeats it.
+        """
         size = sum(len(frame) for kept in [*self._deferred, received] for frame in kept.raw)
         room = len(self._deferred) < MAX_MESSAGES_A_TURN and size <= MAX_DEFERRED_BYTES
         if room and self.machine.accepts(received.event):
@@ -212,20 +225,20 @@ class NodeDriver:
         self._schedule(self.machine.handle(event))
 
     def _heartbeat(self) -> None:
-        """Lets the machine send a heartbeat, if one is due."""
+        """Passes the time to the state machine, so that it sends a heartbeat if one is due."""
         self._handle(Timer(self.clock()))
 
     # --- instructions
 
     def _schedule(self, instructions: Sequence[NodeInstruction]) -> None:
-        """Sends messages at once and queues all other instructions."""
+        """Sends messages immediately and queues all other instructions."""
         for instruction in instructions:
             if isinstance(instruction, SendMessage):
                 if not self.transport.send(instruction.to, encode(instruction.message, instruction.raw)):
                     self.machine.mark_unsent(instruction)
                 continue
             if isinstance(instruction, LoadShard | DropShard | EndNode):
-                self._actions.clear()  # what is queued belongs to the old map
+                self._actions.clear()  # the queued actions belong to the old map
             self._actions.append(instruction)
 
     def _carry_out(self, action: NodeAction) -> None:
@@ -239,7 +252,7 @@ class NodeDriver:
             self._handle(event)
 
     def _execute(self, action: NodeAction) -> NodeEvent | None:
-        """Carries out an action; returns the event that answers it, if there is one now."""
+        """Carries out an action; returns its event, or None if it has none or its event follows later."""
         match action:
             case PrepareWorld():
                 self.world, prepared = self._prepare(action.welcome)
@@ -265,7 +278,11 @@ class NodeDriver:
         return None
 
     def _fail(self, error: Exception, action: NodeAction) -> None:
-        """Reports an action that raised. A law that raises here would raise on every node: that is fatal."""
+        """Reports to the coordinator that `action` raised `error`; ends the node if the action was `PrepareWorld`.
+
+        An error in a tick is reported as fatal, because every other node would raise it as well, unless it is a
+        MemoryError or OSError.
+        """
         line = " ".join(str(error).split())[:MAX_LINE_CHARACTERS] or type(error).__name__
         if not isinstance(error, UmweltError):
             line = f"{type(error).__name__}: {line}"
@@ -276,6 +293,7 @@ class NodeDriver:
             self._handle(ReportReady(self.machine.assigned.assignment.epoch, Failure(line, fatal)))
 
     def _load(self, assignment: Assignment) -> ShardLoaded:
+        """Replaces the shard by the assigned one, loaded from its snapshot."""
         assert self.world is not None, "a shard is assigned after the world is prepared"
         self.shard = None  # releases its memory before the new one is loaded
         contents = self.storage.load(self.world, assignment, self._heartbeat)
@@ -312,7 +330,10 @@ class NodeDriver:
         return self.shard
 
     def _between_laws(self, law: Law) -> None:
-        """Sends heartbeats and answers neighbours; all other messages wait until the tick is done."""
+        """Sends heartbeats and answers neighbours between two laws; defers all other messages to the end of the tick.
+
+        Does nothing if it was called less than `LISTEN_S` seconds ago.
+        """
         now_s = self.clock()
         if now_s - self._listened_s < LISTEN_S:
             return

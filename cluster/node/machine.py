@@ -1,29 +1,31 @@
-"""The life of a node, without I/O: events in, instructions out. With `earth.py`, the page to read first.
+"""The state machine of a node, without I/O: it takes events and returns instructions.
 
 A world is a torus of cells, cut into one rectangle for each node. A node computes its rectangle, the *shard*, and the
-*halo* around it: cells of the neighbours as far as anything can travel in the ticks between two exchanges. Hence a
-node needs nothing but its shard, a halo and a *grant* of time to compute the next ticks alone, and it comes to the
-same result, bit for bit, as one process that computes the whole world.
+*halo* around it: cells of the neighbours, as far as effects can travel in the ticks between two exchanges. Therefore a
+node can compute these ticks from its shard, the halo and a *grant* of time alone, and the result equals, bit for bit,
+that of one process that computes the full world.
 
     join        The node sends `Hello`, reads and compiles the world of the `Welcome`, and sends `Join`.
     load        The coordinator sends an `Assignment`: the *map* (which node has which rectangle) and a snapshot. The
                 node loads its rectangle and reports `Ready`.
-    exchange    Where the halo is used up, it sends a `HaloMessage` to each neighbour and waits for theirs of the
-                same tick; then it rebuilds its halo.
-    tick        As far as a `Grant` allows, it applies the tick's commands and runs the laws. Every few ticks it
-                reports digest and metrics; where the grant asks for it, it writes its part of a snapshot.
-    leave       It sends `LeaveRequest` and goes on until `Stop`; or it is told to stop; or it is `Fenced`.
+    exchange    When no part of the halo is exact any more, the node sends a `HaloMessage` to each neighbour, waits for
+                the neighbours' halo messages of the same tick, and rebuilds its halo.
+    tick        Up to the tick that a `Grant` permits, the node applies each tick's commands and runs the laws. Every
+                few ticks it reports digest and metrics. If the grant requests a snapshot, it writes its part.
+    leave       The node sends `LeaveRequest` and continues until it receives `Stop`. The coordinator can also send
+                `Stop` without a request, or exclude a node by `Fenced`.
 
-From load to tick is repeated with every new map: whenever a node joins, leaves or dies, all nodes load from a snapshot
-that is safe. Every map has an *epoch*; messages of an older epoch are dropped, so that a node that was cut off cannot
-disturb its successor.
+The steps load to tick are repeated with every new map: whenever a node joins, leaves or dies, all nodes load their
+rectangles from a complete snapshot. Every map has an *epoch*; messages of an older epoch are dropped, so that a node
+that was disconnected cannot interfere with its successor.
 
-Messages can get lost, repeated, delayed and forged. What neighbours need is sent again on request, what the
-coordinator needs until it is acknowledged. The coordinator is obeyed only on the connection that the node itself
-opened, a neighbour only with the *pass key* of the map. Everything else is counted in `dropped`.
+Messages can be lost, repeated, delayed and forged. Messages to neighbours are resent on request; reports to the
+coordinator are resent until they are acknowledged. Messages of the coordinator are accepted only on the connection that
+the node itself opened, messages of a neighbour only with the *pass key* of the map. All other messages are counted in
+`dropped`.
 
-This module decides the order of things. Its parts each do one job: `membership.py` joins and leaves, `halo_exchange.py`
-exchanges halos, `reporting.py` reports. `driver.py` carries the instructions out, `process.py` runs both.
+This module decides the order of the steps. `membership.py` joins and leaves, `halo_exchange.py` exchanges halos,
+`reporting.py` sends reports. `driver.py` carries out the instructions, and `process.py` runs machine and driver.
 """
 
 from collections.abc import Callable
@@ -79,25 +81,28 @@ HEARTBEAT_AFTER_TICK_S = 0.02
 
 @dataclass
 class AssignedShard:
-    """The shard that the present map assigns to a node, and how far it has come. Made with each `Assignment`."""
+    """The shard that the present map assigns to a node, and its progress. Created for each `Assignment`."""
 
     assignment: Assignment
     exchange: HaloExchange
     tick: int
     granted: int
-    """Ticks up to this one may be computed."""
+    """The tick until which the shard may be computed."""
     loaded: bool = False
     busy: bool = False
-    """Whether an instruction on the shard has not been answer yet."""
+    """Whether an instruction on the shard has not been answered with its event yet."""
     commands: dict[int, dict[int, ScheduledCommand]] = field(default_factory=dict)
     """Commands by tick and journal number."""
     snapshots: dict[int, bool] = field(default_factory=dict)
-    """Snapshots to be taken: tick -> whether it is a kept one."""
+    """Requested snapshots: for each tick whether the snapshot is a kept (permanent) one."""
     snapshots_taken: dict[int, bool] = field(default_factory=dict)
     recorded_tick: int = -1
 
     def add_grant(self, grant: Grant) -> None:
-        """Takes in a grant. Grants can arrive repeatedly and in any order; the past is not changed."""
+        """Adds the commands and snapshots of a grant, and raises `granted`.
+
+        Grants can arrive repeatedly and in any order. Entries for ticks that are already computed are ignored.
+        """
         for command in grant.commands:
             if command.tick >= self.tick:
                 self.commands.setdefault(command.tick, {})[command.number] = command
@@ -108,22 +113,23 @@ class AssignedShard:
         self.granted = max(self.granted, grant.through)
 
     def run_tick(self) -> RunTick:
-        """Returns the instruction to run the present tick, its commands in the order of the journal."""
+        """Returns the instruction to run the present tick, with its commands in the order of the journal."""
         commands = self.commands.get(self.tick, {})
         return RunTick(self.tick, tuple(commands[number] for number in sorted(commands)))
 
     def finish_tick(self, tick: int) -> None:
-        """The shard is at `tick`; commands of earlier ticks are dropped."""
+        """Sets the present tick after an answer to `RunTick`, and drops the commands of earlier ticks."""
         self.busy, self.tick = False, tick
         for old in [kept for kept in self.commands if kept < tick]:
             del self.commands[old]
 
 
 class NodeMachine:
-    """Decides what a node does. Owned by a `NodeDriver`, which passes in events and carries out the instructions.
+    """The state machine of a node. Owned by a `NodeDriver`, which passes in events and carries out the instructions.
 
-    `coordinator` is the coordinator's address. `torus_and_reach` returns the size of the prepared world and its light
-    speed in cells a tick. `assigned` is None while the node has no place in a map.
+    `coordinator` is the coordinator's address, `new_key` returns a new random key that identifies the node, and `name`
+    is the requested name. `torus_and_reach` returns the size of the prepared world and its light speed in cells per
+    tick. `assigned` is None while the node has no shard.
     """
 
     def __init__(
@@ -137,10 +143,10 @@ class NodeMachine:
         self.membership = NodeMembership(coordinator, profile, new_key, name)
         self.assigned: AssignedShard | None = None
         self.epoch = -1
-        """Of the newest map that was received."""
+        """Epoch of the newest map that was received; -1 before the first one."""
         self.early = EarlyHaloMessages()
         self.dropped = 0
-        """Messages that were unknown, malformed, out of date, or from a peer that may not send them."""
+        """Number of messages that were unknown, malformed, outdated, or from a peer that may not send them."""
         self._coordinator, self._torus_and_reach = coordinator, torus_and_reach
         self._reporting = Reporting(coordinator)
         self._now_s = 0.0
@@ -181,7 +187,7 @@ class NodeMachine:
             instructions.append(self._heartbeat(shard))
         instructions += self._reporting.resend(self._now_s)
         instructions += shard.exchange.request_missing(shard.tick, self._now_s)
-        # mostly pings go out after an exchange; these are for a world that rests
+        # pings are normally sent after an exchange; this sends them while no ticks are computed, as in a paused world
         return [*instructions, *shard.exchange.ping(self._now_s, 2 * PING_S)]
 
     def _on_shard_loaded(self, event: ShardLoaded) -> list[NodeInstruction]:
@@ -238,10 +244,10 @@ class NodeMachine:
     # --- messages
 
     def accepts(self, event: MessageReceived) -> bool:
-        """Whether a message comes from a peer that may send it.
+        """Returns whether the message is from a peer that may send it.
 
-        The coordinator is known by the connection that this node opened to it, neighbours by the pass key. A halo
-        message of a newer map is accepted unseen, and checked when that map has arrived.
+        The coordinator is identified by the connection that this node opened to it, neighbours by the pass key of the
+        map. A halo message of a newer map is accepted, and checked after that map has arrived.
         """
         message = event.message
         if isinstance(message, FromCoordinator):
@@ -251,6 +257,7 @@ class NodeMachine:
         return self._is_from_member(message) if isinstance(message, FromNeighbour) else not event.raw
 
     def _is_from_member(self, message: FromNeighbour) -> bool:
+        """Returns whether the message has epoch and pass key of the present map, and a valid index of its sender."""
         shard = self.assigned
         if shard is None:
             return False
@@ -307,7 +314,7 @@ class NodeMachine:
             return []
         self._reporting.acknowledge(grant.acknowledged)
         shard.add_grant(grant)
-        # the first grant comes when all neighbours have loaded: from then on round trips can be measured
+        # the first grant arrives after all neighbours have loaded: round trips can be measured from then on
         round_trip = shard.exchange.round_trip
         round_trip.counts_from_s = min(round_trip.counts_from_s, self._now_s)
         if not shard.loaded or shard.busy:
@@ -338,19 +345,22 @@ class NodeMachine:
     # --- other calls of the driver
 
     def leave(self) -> list[NodeInstruction]:
-        """Asks to leave: the node goes on until the others have taken over its shard."""
+        """Returns the request to leave, or the instruction to end if the node has no shard.
+
+        After the request the node continues until other nodes have taken over its shard.
+        """
         self.membership.leaving = True
         return [EndNode("left before joining")] if self.assigned is None else [self.membership.ask_to_leave()]
 
     def mark_unsent(self, send: SendMessage) -> None:
-        """There was no connection for a message."""
+        """Records that a message could not be sent, because there was no connection."""
         if self.assigned is not None:
             self.assigned.exchange.mark_unsent(send)
 
     # --- the next step
 
     def _advance(self, shard: AssignedShard) -> list[NodeInstruction]:
-        """Returns the next instruction on the shard: exchange halos, run a tick, or nothing while it has to wait."""
+        """Returns the next instruction on the shard: exchange halos or run a tick; nothing while it must wait."""
         if shard.busy or not shard.loaded:
             return []
         action: NodeInstruction | None = None
@@ -364,13 +374,14 @@ class NodeMachine:
         return [action]
 
     def _record(self, shard: AssignedShard) -> list[NodeInstruction]:
+        """Returns the instruction to record the present tick, unless it is recorded already."""
         if shard.recorded_tick == shard.tick:
             return []
         shard.recorded_tick = shard.tick
         return [RecordTick(shard.tick)]
 
     def _write_snapshot(self, shard: AssignedShard) -> list[NodeInstruction]:
-        """Returns the instructions for the present tick's snapshot, if one is asked for: its record comes first."""
+        """Returns the instructions to record the present tick and write its snapshot, if a snapshot is requested."""
         if shard.tick not in shard.snapshots:
             return []
         kept = shard.snapshots.pop(shard.tick)

@@ -1,10 +1,9 @@
-"""How a node joins and leaves a world, without I/O.
+"""Joining and leaving a world, from a node's side, without I/O.
 
-Hello   -> Welcome         the node learns which world it is
-(the world is prepared: read and compiled)
-Join    -> Assignment      the node gets a shard, now or whenever the map changes next
-Fenced                     the coordinator has given the node up: it joins again under another key
-LeaveRequest -> Stop       the node stays until the others have taken over its shard
+Hello   -> Welcome         the node receives the world file, reads it and compiles the laws
+Join    -> Assignment      the node is assigned a shard, at the next change of the map
+Fenced                     the coordinator has excluded the node, which joins again under another key
+LeaveRequest -> Stop       the node continues until other nodes have taken over its shard
 """
 
 from collections.abc import Callable
@@ -19,7 +18,7 @@ RETRY_S = 0.5
 
 @dataclass(frozen=True)
 class NodeProfile:
-    """What a node tells about itself and its host; see `protocol.Join`."""
+    """Description of a node and its host, sent to the coordinator; the fields are those of `protocol.Join`."""
 
     address: str
     tiles_address: str
@@ -29,10 +28,10 @@ class NodeProfile:
 
 
 class NodeMembership:
-    """A node's membership of a world. Owned by `NodeMachine`, for the node's whole life.
+    """A node's membership of a world. Owned by `NodeMachine` for the lifetime of the node.
 
-    `key` identifies the node until it is fenced; `new_key` makes the next one. `reached` is the latest tick that the
-    node ever computed: a coordinator that lost part of its journal learns from it that the tick was granted.
+    `key` identifies the node until it is fenced; `new_key` returns a new key. `reached` is the latest tick that the
+    node has ever computed. A coordinator that has lost the end of its journal learns from it which ticks were granted.
     """
 
     def __init__(self, coordinator: str, profile: NodeProfile, new_key: Callable[[], str], name: str):
@@ -46,7 +45,10 @@ class NodeMembership:
         self._asked_s = float("-inf")
 
     def ask(self, now_s: float) -> list[SendMessage]:
-        """Asks to join, every `RETRY_S` seconds until there is an assignment."""
+        """Returns the next message of joining (`Hello` or `Join`), at most once in `RETRY_S` seconds.
+
+        Call it repeatedly until the node has an assignment.
+        """
         if now_s - self._asked_s < RETRY_S or self.leaving:
             return []
         self._asked_s = now_s
@@ -70,29 +72,29 @@ class NodeMembership:
         return [SendMessage(self.coordinator, join)]
 
     def accept_welcome(self, welcome: Welcome) -> list[PrepareWorld]:
-        """Prepares the world; a repeated welcome changes nothing."""
+        """Stores the welcome and returns the instruction to prepare its world; ignores repeated welcomes."""
         if self.welcome is not None:
             return []
         self.welcome = welcome
         return [PrepareWorld(welcome)]
 
     def world_prepared(self, event: WorldPrepared, now_s: float) -> list[SendMessage]:
-        """Joins, now that the world is prepared."""
+        """Stores the result of preparing the world and returns the `Join` message."""
         self._prepared = event
         self._asked_s = float("-inf")
         return self.ask(now_s)
 
     def is_assigned(self, assignment: Assignment) -> bool:
-        """Whether an assignment is addressed to this node."""
+        """Returns whether an assignment is addressed to this node."""
         members, which = assignment.members, assignment.which
         return 0 <= which < len(members) and members[which].key == self.key
 
     def join_again(self, now_s: float) -> list[SendMessage]:
-        """Joins as a new node, after the coordinator has given this one up."""
+        """Replaces the node's key, after it was fenced, and returns the `Join` message with the new key."""
         self.key = self._new_key()
         self._asked_s = float("-inf")
         return self.ask(now_s)
 
     def ask_to_leave(self) -> SendMessage:
-        """Asks to leave."""
+        """Returns the message that asks the coordinator to let the node leave."""
         return SendMessage(self.coordinator, LeaveRequest(self.key))

@@ -1,6 +1,6 @@
-"""The process of a node: its machine and driver, its transport, and what viewers see of its shard.
+"""The process of a node: runs its state machine and driver, publishes tiles, answers queries and runs tasks.
 
-python -m umwelt.cluster.node.process SETTINGS      (umwelt launch and umwelt join start it)
+python -m umwelt.cluster.node.process SETTINGS      (started by umwelt launch and umwelt join)
 """
 
 import os
@@ -37,13 +37,13 @@ from umwelt.sandbox.region import Torus
 
 IDLE_S = 0.02
 NO_SHARD = (-1, False)
-"""Epoch of the node's shard, and whether it is loaded, where it has none."""
+"""State (epoch, loaded) of a node without a shard."""
 
 
 class NodeProcess:
-    """A node in this process. Made by `main`, or by `umwelt join`; `run` returns when the node has left.
+    """A node that runs in this process. Created by `main` or by `umwelt join`; `run` returns when the node has left.
 
-    `report` is called with a line for people for every change of the node's state.
+    `report` is called with a line of text for the user at every change of the node's state.
     """
 
     def __init__(self, settings: NodeSettings, report: Callable[[str], None] = lambda line: None):
@@ -83,7 +83,7 @@ class NodeProcess:
             self.driver.turn(IDLE_S)
             self._report_changes()
             self._serve()
-            if signal.orphaned:  # the coordinator, an orphan as well, saves the world and then sends `Stop`
+            if signal.orphaned:  # the coordinator's launcher has ended too: it saves the world, then sends `Stop`
                 orphaned_s = orphaned_s or time.monotonic()
                 if time.monotonic() - orphaned_s > NODE_ORPHAN_S:
                     break
@@ -99,14 +99,14 @@ class NodeProcess:
         return 2 if end is not None and end.refused else 0
 
     def close(self) -> None:
-        """Closes sockets, ends tasks and removes temporary files."""
+        """Ends running tasks, closes the sockets and removes temporary files."""
         self.queries.close()
         self.publisher.close()
         self.transport.close()
         self._temporary.cleanup()
 
     def _report_changes(self) -> None:
-        """Reports that the node was assigned a shard, has loaded it, or has lost it."""
+        """Calls `report` if the node was assigned a shard, has loaded it, or has lost it since the last call."""
         assigned = self.machine.assigned
         state = NO_SHARD if assigned is None else (assigned.assignment.epoch, assigned.loaded)
         if state == self._reported:
@@ -127,7 +127,7 @@ class NodeProcess:
             self._report(f"loading its part from the snapshot of tick {assignment.tick:,}")
 
     def _serve(self) -> None:
-        """Publishes tiles and answers queries, between two ticks."""
+        """Publishes tiles and answers queries. Called between two ticks."""
         assigned = self.machine.assigned
         if assigned is not None and assigned.assignment.threads != crew.count:
             crew.resize(assigned.assignment.threads)
@@ -142,7 +142,7 @@ class NodeProcess:
         return torus_of(self._world), self._world.laws.light_speed
 
     def _prepare(self, welcome: Welcome) -> tuple[WorldFile, WorldPrepared]:
-        """Reads the world, compiles its laws on a small piece of it, and finds out how snapshots are reached."""
+        """Reads the world, compiles its laws by running a small world, and selects how snapshots are transferred."""
         self._report(f"{welcome.world_name}: reading the world and compiling its laws")
         self._world = world = parse_world(welcome.world_text, welcome.world_name, welcome.world_name)
         audit.digest(try_small_world(world, ticks=1))
@@ -157,7 +157,10 @@ class NodeProcess:
         return world, prepared
 
     def _handle_other(self, incoming: Incoming, message: Message, raw: list[Any]) -> bool:
-        """Handles messages that are not the machine's: requests for files, and queries of the gateway."""
+        """Handles messages that the state machine does not: file requests, queries and tasks.
+
+        Returns False for all other messages.
+        """
         match message:
             case FileRequest():
                 # only the coordinator may read files, and only on the connection that this node opened to it
@@ -168,7 +171,7 @@ class NodeProcess:
             case QueryRequest() | CancelTasks():
                 self.queries.receive(incoming.sender, message, self.machine, self.driver.shard)
             case FileChunk():
-                pass  # it comes too late: `_request_files` waits for chunks
+                pass  # arrived too late: `_request_files` receives the chunks that are still needed
             case _:
                 return False
         return True
@@ -180,19 +183,25 @@ class NodeProcess:
         max_count: int,
         within_s: float,
     ) -> None:
-        """Requests chunks of files from the coordinator and waits a short time for them."""
+        """Requests chunks of files from the coordinator and passes those received within `within_s` seconds to `take`.
+
+        Returns after at most `max_count` chunks.
+        """
         for request in requests:
             self.transport.send(self.settings.coordinator, encode(request))
         self.driver.wait_for(FileChunk, take, max_count, within_s)
 
 
 def unique_endpoint(bind: str, name: str) -> str:
-    """Returns an endpoint for one of a node's sockets: any free port, or a unique name in a folder."""
+    """Returns an endpoint for one of a node's sockets: `bind` itself, or for `ipc://` with its `*` replaced.
+
+    The `*` is replaced by `name` and a random suffix.
+    """
     return bind.replace("*", f"{name}-{secrets.token_hex(4)}") if bind.startswith("ipc://") else bind
 
 
 def main() -> None:
-    """The process's entry point."""
+    """Runs a node with the settings on the command line; exits with its status."""
     with report_errors("node"):
         sys.exit(NodeProcess(read_settings(NodeSettings)).run())
 

@@ -1,7 +1,7 @@
-"""A node's answers to the gateway: about its shard, and the results of tasks.
+"""Answers the gateway's queries about a node's shard, and runs tasks.
 
-A question is answer about one tick: the present one, or a named one when it is reached. A task runs in a process
-of its own, so that the world goes on; its result is kept for a while, in case the answer gets lost.
+A query is answered at one tick: the present tick, or a given tick as soon as the shard reaches it. A task runs in a
+separate process, so that ticks continue; its result is kept for a while, in case the answer is lost.
 """
 
 import time
@@ -22,16 +22,21 @@ from umwelt.cluster.wire.protocol import CancelTasks, QueryAnswer, QueryRequest,
 from umwelt.sandbox.errors import UmweltError
 
 MAX_WAITING, WAIT_S = 256, 5.0
-"""Questions that wait for their tick, and for how long; the gateway then asks again."""
+"""Maximum number of queries that wait for their tick, and the time after which they are dropped.
+
+The gateway repeats a query that was dropped.
+"""
 MAX_RESULTS, MAX_RESULT_BYTES = 256, 16 << 20
-"""Results of tasks that are kept."""
+"""Maximum number and total size of the task results that are kept."""
 TaskKey = tuple[bytes, str]
-"""A task by its sender and ticket: another gateway counts its tickets from the beginning again."""
+"""Identifies a task: its sender and ticket. The sender is included because different gateways use the same tickets."""
 _encoder = msgspec.json.Encoder()
 
 
 @dataclass
 class _WaitingQuery:
+    """A query that waits until the shard reaches its tick; dropped at the time `until_s`."""
+
     sender: bytes
     query: QueryRequest
     until_s: float
@@ -39,18 +44,21 @@ class _WaitingQuery:
 
 @dataclass
 class _Task:
+    """A running or finished task. `source` is the shard's index in the map, `tick` the tick of the task's input."""
+
     sender: bytes
     query: QueryRequest
     source: int
     tick: int
     frames: list[Any] | None = None
-    """The answer; None while the task runs."""
+    """The encoded answer; None while the task runs."""
 
 
 class QueryServer:
-    """Answers queries about a shard and runs tasks. Owned by the thread that runs the shard, which calls `turn`.
+    """Answers queries about a shard and runs tasks. Owned by the thread that steps the shard, which calls `turn`.
 
-    `send(to, frames)` sends an answer; `worker` runs the tasks.
+    `publisher` provides the encoder that answers queries, `send(to, frames)` sends an answer, and `worker` runs the
+    tasks.
     """
 
     def __init__(
@@ -64,13 +72,13 @@ class QueryServer:
         self._waiting: list[_WaitingQuery] = []
         self._tasks: dict[TaskKey, _Task] = {}
         self._result_bytes: OrderedDict[TaskKey, int] = OrderedDict()
-        """Sizes of the results that are kept, the oldest first."""
+        """Sizes in bytes of the task results that are kept, the oldest first."""
         self._kept_bytes = 0
 
     def receive(
         self, sender: bytes, message: QueryRequest | CancelTasks, machine: NodeMachine, shard: ShardView | None
     ) -> None:
-        """Handles a message if it bears epoch and pass key of the present map; others are dropped."""
+        """Handles a message that has epoch and pass key of the present map; drops all other messages."""
         assigned = machine.assigned
         if assigned is None:
             return
@@ -80,8 +88,11 @@ class QueryServer:
             self.take(sender, message, shard if assigned.loaded else None)
 
     def take(self, sender: bytes, message: QueryRequest | CancelTasks, shard: ShardView | None) -> None:
-        """Handles a message of the present map. `shard` is None while it is loaded: then only tasks without questions
-        begin."""
+        """Handles a message without checking epoch and pass key.
+
+        `shard` is None while it is being loaded. Until then only tasks without questions are started, and other queries
+        are dropped.
+        """
         if isinstance(message, CancelTasks):
             self._cancel(sender, message)
             return
@@ -96,7 +107,10 @@ class QueryServer:
             self._answer(sender, message, shard)
 
     def turn(self, shard: ShardView | None, epoch: int) -> None:
-        """Answers the questions whose tick has come, and sends the results of finished tasks."""
+        """Answers waiting queries whose tick is reached, and sends the results of finished tasks.
+
+        Drops waiting queries of other epochs than `epoch`.
+        """
         if self._waiting:
             waiting, self._waiting, now_s = self._waiting, [], self._clock()
             for item in waiting:
@@ -113,7 +127,7 @@ class QueryServer:
                 self._keep(key, sum(map(len, task.frames)))
 
     def close(self) -> None:
-        """Ends the tasks that run."""
+        """Ends all running tasks."""
         self.worker.close()
 
     def _cancel(self, sender: bytes, message: CancelTasks) -> None:
@@ -125,7 +139,11 @@ class QueryServer:
         ]
 
     def _answer(self, sender: bytes, query: QueryRequest, shard: ShardView) -> None:
-        """Answers a question at the present tick, or tells that its tick has passed or has not come."""
+        """Answers a query at the present tick, or starts its task.
+
+        If the query names a future tick, it is stored and the answer says that it waits; if it names a past tick, the
+        answer says that the tick has passed.
+        """
         if query.tick > shard.tick:
             others = [item for item in self._waiting if (item.sender, item.query.ticket) != (sender, query.ticket)]
             self._waiting = [*others[-MAX_WAITING + 1 :], _WaitingQuery(sender, query, self._clock() + WAIT_S)]
@@ -158,7 +176,7 @@ class QueryServer:
         self.worker.begin((sender, query.ticket), TaskCall(query.task, query.arguments, parts), query.within_s)
 
     def _keep(self, key: TaskKey, size: int) -> None:
-        """Keeps a result, and drops the oldest ones while there are too many."""
+        """Records that the result of task `key` is kept, and drops the oldest results that exceed the limits."""
         self._result_bytes[key] = size
         self._kept_bytes += size
         while len(self._result_bytes) > 1 and (
@@ -172,6 +190,7 @@ class QueryServer:
 
 
 def _result(task: _Task, done: TaskOutcome) -> tuple[QueryAnswer, list[Any]]:
+    """Returns the answer that reports the outcome of a task, and its raw frames."""
     query = task.query
     if done.line:
         answer, raw = {"line": done.line, "code": done.code, "again": done.again}, []

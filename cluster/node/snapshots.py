@@ -1,4 +1,4 @@
-"""A node's storage: it loads its rectangle from the parts of a snapshot, and writes its own part beside the ticks."""
+"""Storage of a node: loads its rectangle from a snapshot, and writes its part of new snapshots in the background."""
 
 import errno
 import time
@@ -22,30 +22,37 @@ from umwelt.sandbox.region import Rectangle
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 GIVE_UP_S = 20.0
-"""Without a chunk for so long, loading fails."""
+"""Time without any received chunk after which loading a snapshot fails."""
 
 RequestFiles = Callable[[Sequence[FileRequest], Callable[[FileChunk, list[Any]], None], int, float], None]
-"""`request_files(requests, take, max_count, within_s)` sends requests to the coordinator and passes up to `max_count`
-chunks that come within a time to `take`; other messages wait meanwhile."""
+"""Type of `request_files(requests, take, max_count, within_s)`.
+
+The function sends `requests` to the coordinator and passes up to `max_count` chunks, received within `within_s`
+seconds, to `take`. Other messages are deferred meanwhile.
+"""
 
 
 class SnapshotFolder:
-    """The snapshots of a run as a node reaches them; implements `NodeStorage`. Owned by the node's process.
+    """Access to the snapshots of a run from a node; implements `NodeStorage`. Owned by the node's process.
 
-    `depot` is how: in the run's own folder, over HTTP or another store, or in messages with the coordinator, for which
-    `request_files` is needed.
+    `depot` transfers the files: through the run's folder, a remote store, or messages to and from the coordinator. Only
+    the last of these (`MessageTransfer`) needs `request_files`.
     """
 
     def __init__(self, depot: snapshot_transfer.SnapshotTransfer, request_files: RequestFiles | None = None):
         self.depot, self._request_files = depot, request_files
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="umwelt-part")
         self._last_written = ""
-        """The snapshot that was written last. One is taken at a time, so an older one is not fetched any more."""
+        """Name of the snapshot that was last written to.
+
+        Snapshots are taken one at a time, so the files of an older snapshot are not needed any more.
+        """
 
     def load(self, world: WorldFile, assignment: Assignment, heartbeat: Callable[[], None]) -> ShardContents:
-        """Returns the contents of the node's rectangle, from the parts of the snapshot that it touches.
+        """Returns the contents of the node's rectangle, read from the parts of the snapshot that overlap it.
 
-        Raises SnapshotError if they are damaged, do not arrive, or are of another tick.
+        Calls `heartbeat` repeatedly. Raises SnapshotError if the snapshot is damaged, does not arrive, or is of another
+        tick than the assignment says.
         """
         rectangle = Rectangle(*assignment.members[assignment.which].rectangle)
         if isinstance(self.depot, snapshot_transfer.MessageTransfer):
@@ -65,14 +72,14 @@ class SnapshotFolder:
         return ShardContents(pieces, constants, Controls.from_json(manifest.controls))
 
     def write_part(self, epoch: int, tick: int, kept: bool, shard: Shard, done: Callable[[SnapshotPart], None]) -> None:
-        """Copies the shard's owned cells and writes the copy in a thread."""
+        """Copies the shard's owned cells and beings, and writes the copy in another thread, which calls `done`."""
         start_s = time.thread_time()
         region, entry = shard.region, Entry(tick, kept)
         piece, digest, controls = region.cut(region.owned), shard.digest, region.controls.to_json()
         copy_s = time.thread_time() - start_s
 
         def write() -> None:
-            # a missing folder means that the snapshot was given up; an existing part that it was asked for twice
+            # a missing folder means that the snapshot was abandoned; an existing part, that it was requested twice
             try:
                 start_s = time.thread_time()
                 name = entry.unfinished_name(epoch)
@@ -92,7 +99,7 @@ class SnapshotFolder:
         self._writer.submit(write)
 
     def read_chunk(self, request: FileRequest) -> tuple[FileChunk, list[Any]] | None:
-        """Returns a chunk of a file of a part that this node has written; None if there is no such file."""
+        """Returns a chunk of a file of a snapshot part that this node has written; None if there is no such file."""
         aside, _, part = request.snapshot.partition("/")
         try:
             folder = self.depot.part_folder(aside) / snapshot_transfer.check_name(part)
@@ -106,7 +113,10 @@ class SnapshotFolder:
     def _receive(
         self, carried: snapshot_transfer.MessageTransfer, name: str, rectangle: Rectangle, heartbeat: Callable[[], None]
     ) -> None:
-        """Receives from the coordinator the list of files, then the manifest, then the parts that are needed."""
+        """Receives files of snapshot `name` from the coordinator: all that are needed to load `rectangle`.
+
+        Requests the list of files first, then the manifest, then the parts that overlap the rectangle.
+        """
         sizes: dict[str, int] = {}
 
         def take_list(chunk: FileChunk, raw: list[Any]) -> None:
@@ -127,6 +137,8 @@ class SnapshotFolder:
         self._receive_files(snapshot_transfer.Receiver(carried.receive_folder(name), files), name, heartbeat)
 
     def _receive_files(self, receiver: snapshot_transfer.Receiver, name: str, heartbeat: Callable[[], None]) -> None:
+        """Requests chunks of snapshot `name` from the coordinator until `receiver` has all its files."""
+
         def take(chunk: FileChunk, raw: list[Any]) -> None:
             if chunk.snapshot == name and chunk.name and len(raw) == 1:
                 with suppress(ValueError):
@@ -144,7 +156,10 @@ class SnapshotFolder:
         take: Callable[[FileChunk, list[Any]], None],
         heartbeat: Callable[[], None],
     ) -> None:
-        """Requests what is missing until it is complete. Raises SnapshotError if nothing comes for a long time."""
+        """Sends the requests that `missing` returns and passes received chunks to `take`, until `complete()` is true.
+
+        Raises SnapshotError if no chunk is received for `GIVE_UP_S` seconds.
+        """
         assert self._request_files is not None
         last_s = time.monotonic()
         count = 0
@@ -156,7 +171,7 @@ class SnapshotFolder:
 
         while not complete():
             requests, count, before = missing(), 0, -1
-            # while chunks come nothing is requested again: on a slow connection the others are on their way
+            # nothing is requested again while chunks arrive: on a slow connection the others are still in transit
             while before < count < len(requests):
                 before = count
                 self._request_files(

@@ -1,8 +1,8 @@
-"""Publishes the tiles of a shard that viewers watch, to the gateways that subscribe to them.
+"""Publishes tiles of a shard to the gateways that subscribe to them.
 
-A gateway subscribes to the tiles that its viewers watch; no other tile is ever encoded. Publishing takes at most 5 % of
-the time, sends each tile at most 20 times a second, and never waits: for a gateway that is too slow tiles are dropped,
-and newer ones follow.
+A gateway subscribes to the tiles that its viewers watch; only subscribed tiles are encoded. Publishing takes at most
+5 % of the time, sends each tile at most 20 times per second, and never blocks: tiles for a gateway that receives too
+slowly are dropped, and newer versions follow.
 """
 
 import time
@@ -28,7 +28,7 @@ from umwelt.cluster.wire.transport import (
 
 TILE_INTERVAL_S = 0.05
 TIME_SHARE = 0.05
-"""Share of the time that publishing may take."""
+"""Maximum share of the time that publishing takes."""
 MAX_TURN_S = 0.01
 MAX_TOPICS = 20_000
 MAX_TILES_AT_ONCE = 32
@@ -37,18 +37,18 @@ MAX_QUEUED = 200
 MAX_SUBSCRIPTIONS_A_TURN = 2000
 MAX_SUBSCRIPTION_BYTES = 4096
 TILE_TIME_WEIGHT = 0.2
-"""Of the newest tiles in the moving average of a tile's time."""
+"""Weight of the newest tiles in the moving average of the time to encode and send a tile."""
 FIRST_TILE_S = 0.0005
-"""What a tile is assumed to take before one was measured."""
+"""Assumed time to encode and send a tile, before it was measured."""
 NEVER_S = -1e9
 SUBSCRIBE = b"\1"
-"""First byte of a subscription that an XPUB socket receives; 0 ends one (ZMTP 3.0)."""
+"""First byte of a subscription message at an XPUB socket; 0 is that of a cancellation (ZMTP 3.0)."""
 
 
 class TilePublisher:
-    """Publishes tiles at `address`. Owned by the thread that runs the shard, which calls `turn` between ticks.
+    """Publishes tiles at `address`. Owned by the thread that steps the shard, which calls `turn` between ticks.
 
-    Raises RunError if it cannot listen at `bind`.
+    The constructor raises RunError if it cannot listen at `bind`.
     """
 
     def __init__(self, bind: str, keys: Keys | None = None, clock: Callable[[], float] = time.monotonic):
@@ -56,16 +56,15 @@ class TilePublisher:
         self.clock = clock
         self.counts = {"tiles": 0, "bytes": 0, "dropped": 0}
         self.spent_s = 0.0
-        """Time spent on publishing."""
+        """Total time spent on publishing, in seconds."""
         self._subscribed: OrderedDict[Topic, tuple[int, int, float]] = OrderedDict()
-        """Subscribed tiles, the one that was sent longest ago first: the shard's number, tick and time at which it was
-        sent last."""
+        """For each subscribed tile, the shard number, tick and time of its last sending; least recently sent first."""
         self._cutters: WeakKeyDictionary[ShardView, TileEncoder] = WeakKeyDictionary()
-        """Weak, so that a shard that the driver drops is released."""
+        """Encoders by shard; the references are weak, so that a shard that the driver drops is released."""
         self._shard_number = 0
-        """Counts shards: the same tick of another shard is sent again."""
+        """Number of shards so far. A tile of another shard is sent even if its tick was sent before."""
         self._allowance = TokenBucket(TIME_SHARE, MAX_TURN_S)
-        """Seconds that publishing may take."""
+        """Budget of processor time for publishing, in seconds."""
         self._tile_s = FIRST_TILE_S
         self._context = zmq.Context()
         self._authenticator: ThreadAuthenticator | None = None
@@ -92,13 +91,14 @@ class TilePublisher:
 
     @property
     def subscribed(self) -> list[Topic]:
-        """The tiles that gateways subscribe to."""
+        """The subscribed tiles, least recently sent first."""
         return list(self._subscribed)
 
     def turn(self, shard: ShardView | None, epoch: int = 0) -> int:
-        """Sends the subscribed tiles that are due, as far as time allows; returns how many pieces were sent.
+        """Sends subscribed tiles that are due, within the time budget; returns the number of tile frames sent.
 
-        Call it between two ticks, and every 50 ms while the world rests, because new viewers join then too.
+        `epoch` is the epoch of the map of `shard`. Call this method between two ticks, and every 50 ms while no ticks
+        are computed, so that new subscriptions are served.
         """
         self._receive_subscriptions()
         now_s = self.clock()
@@ -119,7 +119,7 @@ class TilePublisher:
         return sent
 
     def cutter(self, shard: ShardView) -> TileEncoder:
-        """Returns the encoder of a shard's tiles, which also answers queries about it."""
+        """Returns the tile encoder of a shard, which is also used to answer queries about the shard."""
         cutter = self._cutters.get(shard)
         if cutter is None:
             self._shard_number += 1
@@ -127,7 +127,7 @@ class TilePublisher:
         return cutter
 
     def close(self) -> None:
-        """Closes the socket."""
+        """Closes the socket and stops the authenticator."""
         self._socket.close(linger=0)
         if self._authenticator is not None:
             stop_authenticator(self._authenticator)
@@ -135,13 +135,13 @@ class TilePublisher:
         self._context.destroy(linger=0)
 
     def _next_topics(self, cutter: TileEncoder, now_s: float) -> list[Topic]:
-        """Returns the tiles to be sent next, of those that the shard owns a part of; as many as time may allow."""
+        """Returns the tiles to be sent next: due tiles that overlap the shard, as many as the time budget permits."""
         max_count = max(1, min(MAX_TILES_AT_ONCE, int(self._allowance.tokens / max(self._tile_s, 1e-5))))
         topics: list[Topic] = []
         empty: list[Topic] = []
         for topic, (number, tick, sent_s) in self._subscribed.items():
             if number == self._shard_number and (tick == cutter.region.tick or now_s - sent_s < TILE_INTERVAL_S):
-                break  # all others were sent later
+                break  # all tiles that follow were sent more recently
             if cutter.parts(topic):
                 topics.append(topic)
             else:
@@ -157,6 +157,7 @@ class TilePublisher:
         self._subscribed.move_to_end(topic)
 
     def _send(self, topic: Topic, frame: bytes) -> bool:
+        """Publishes a tile frame without blocking; returns whether it was queued, and updates `counts`."""
         try:
             self._socket.send_multipart([topic.packed(), frame], zmq.NOBLOCK)
         except zmq.ZMQError:
@@ -167,7 +168,7 @@ class TilePublisher:
         return True
 
     def _receive_subscriptions(self) -> None:
-        """Takes in what gateways subscribe to and unsubscribe from; a new subscription is due at once."""
+        """Receives subscriptions and cancellations of gateways; newly subscribed tiles are sent first."""
         for _ in range(MAX_SUBSCRIPTIONS_A_TURN):
             try:
                 frame = self._socket.recv(zmq.NOBLOCK)

@@ -1,4 +1,4 @@
-"""Connects to a Ray cluster, or starts one on this machine while it is needed. The only file that imports Ray."""
+"""Connects to a Ray cluster, or starts one on this machine while it is needed. The only module that imports Ray."""
 
 import os
 import secrets
@@ -8,18 +8,18 @@ from typing import Any
 from umwelt.sandbox.errors import RunError
 
 OBJECT_STORE_BYTES = 78_643_200
-"""The least that Ray accepts; Umwelt stores no objects there."""
+"""Size of Ray's object store: the minimum that Ray accepts, since Umwelt stores no objects there."""
 CONNECT_TIMEOUT_S = 5.0
 
 
 def import_ray() -> Any:
-    """Imports Ray with the environment that Umwelt needs: Ray reads the environment when it is imported."""
+    """Imports and returns Ray, after setting the environment variables that Ray reads during its import."""
     defaults = {
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # else it writes about processes to standard output
+        "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # otherwise Ray writes messages about processes to standard output
     }
     if not os.environ.get("RAY_ADDRESS") and "RAY_AUTH_MODE" not in os.environ:
-        # whoever reaches Ray's ports can run any code: admit only processes with this token
+        # any process that can connect to Ray's ports can execute code: require this token
         defaults |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
@@ -33,7 +33,7 @@ def import_ray() -> Any:
 
 
 def address_of_host() -> str:
-    """Returns this host's address, as Ray knows it, in the form that socket addresses take."""
+    """Returns this host's address, as Ray knows it, in the form that socket addresses use."""
     import ray.util
 
     address = str(ray.util.get_node_ip_address())
@@ -41,10 +41,10 @@ def address_of_host() -> str:
 
 
 def connect_ray(ray: Any, cores: int) -> bool:
-    """Connect to the Ray cluster at `RAY_ADDRESS`, or start one here with so many cores.
+    """Connects to the Ray cluster at `RAY_ADDRESS`, or starts one on this machine with `cores` cores.
 
-    Returns whether the caller must shut the connection down: False if this process was connected before. Raises
-    `RunError` if Ray does not answer.
+    Returns whether the caller must close the connection: False if this process was connected before. Raises `RunError`
+    if Ray does not respond.
     """
     address = os.environ.get("RAY_ADDRESS") or "local"
     if address.startswith("ray://"):
@@ -65,23 +65,23 @@ def connect_ray(ray: Any, cores: int) -> bool:
 
 
 def live_hosts(ray: Any) -> list[dict[str, Any]]:
-    """Returns the hosts of the cluster that are alive, as Ray describes them."""
+    """Returns Ray's descriptions of the live hosts of the cluster."""
     return [host for host in ray.nodes() if host["Alive"]]
 
 
 def cores_of(hosts: list[dict[str, Any]]) -> int:
-    """Returns how many cores some hosts have together."""
+    """Returns the total number of cores of `hosts`."""
     return int(sum(host["Resources"].get("CPU", 0) for host in hosts))
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's text."""
+    """Returns the first line of an exception's message, or the name of its type if it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 def _check_reachable(address: str) -> None:
-    """Raises `RunError` if nothing listens at the address, where Ray itself would wait for many minutes."""
+    """Raises `RunError` if nothing listens at `address`, for which Ray itself would wait many minutes."""
     host, colon, port = address.rpartition(":")
     if colon and port.isdigit():
         try:

@@ -1,13 +1,13 @@
 """Runs the processes of a world on the hosts of a Ray cluster, which places them and restarts those that die.
 
-    engine (in umwelt launch)  ->  actors of Ray: coordinator, gateway, nodes (each one process, with the same entry)
+    engine (in umwelt launch)  ->  Ray actors: coordinator, gateway, nodes (one process each, same main functions)
 
-Ray never knows where the world is, and no message of the world goes through it. An actor whose process is killed comes
-back on its host; one whose host is gone comes back on another host that has a free core. Until then the world continues
-with the remaining nodes.
+Messages between these processes do not pass through Ray. An actor whose process is killed is restarted on its host; an
+actor whose host fails is restarted on another host that has a free core. Until then the world continues with the
+remaining nodes.
 
-Coordinator and gateway stay on the launching host, where the run's folder is. Without keys all sockets are bound to
-loopback, so a cluster of several hosts needs keys; their folder must be on every host, under the same path.
+Coordinator and gateway stay on the launching host, which has the run's folder. Without keys all sockets are bound to
+loopback, so a cluster of several hosts needs keys; their folder must exist on every host, under the same path.
 """
 
 import contextlib
@@ -48,25 +48,25 @@ from umwelt.cluster.settings import COORDINATOR_FILE, NodeSettings
 from umwelt.sandbox.errors import RunError
 
 HOST = "{host}"
-"""In an actor's settings: replaced by the address of the host where Ray places the actor."""
+"""Placeholder in an actor's settings for the address of the host on which Ray places the actor."""
 NODE_MODULE = "umwelt.cluster.node.process"
 DIED = -int(signal.SIGKILL)
-"""The exit code of a process that was killed, or whose host is gone."""
+"""Exit code of a process that was killed, or whose host has failed."""
 POLL_S = 0.02
 CALL_AGAIN_S = 0.1
 
 
 class LogStream(io.TextIOBase):
-    """An error stream that also writes to a log file and remembers the last line."""
+    """An error stream that also writes to a log file and stores the last line."""
 
     def __init__(self, stream: Any, log: Path):
         self.last_line = ""
         self._streams = [stream]
-        with contextlib.suppress(OSError):  # a host that does not see the run's folder has Ray's own log only
+        with contextlib.suppress(OSError):  # a host without the run's folder has only Ray's own log
             self._streams.append(log.open("a", encoding="utf-8"))
 
     def write(self, text: str) -> int:
-        """Write to both streams."""
+        """Writes to both streams."""
         lines = text.strip().splitlines()
         self.last_line = lines[-1] if lines else self.last_line
         for stream in self._streams:
@@ -77,21 +77,24 @@ class LogStream(io.TextIOBase):
 
 
 class ProcessActor:
-    """An actor of Ray that runs the main function of one process, once: to run it again, Ray makes a new actor."""
+    """A Ray actor that runs the main function of one process once. To run it again, Ray creates a new actor."""
 
     def __init__(self, module: str, folder: str):
-        if os.path.isdir(folder):  # the user's own species are imported from the working folder
+        if os.path.isdir(folder):  # the user's species are imported from the working folder
             os.chdir(folder)
         sys.path.append(os.getcwd())
         self._module = importlib.import_module(module)
         self._result: tuple[int, str] | None = None
 
     def location(self) -> tuple[int, str]:
-        """Returns process id and host name."""
+        """Returns the process id and the host name."""
         return os.getpid(), socket.gethostname()
 
     def run(self, settings: str, log: str) -> tuple[int, str]:
-        """Runs the process until it ends. Returns exit code and last error line; the same if called again."""
+        """Runs the process until it ends. Returns its exit code and last error line.
+
+        Further calls return the same result.
+        """
         if self._result is None:
             stream = sys.stderr = LogStream(sys.stderr, Path(log))
             sys.argv = [self._module.__name__, settings.replace(HOST, address_of_host())]
@@ -108,16 +111,16 @@ class ProcessActor:
 
 
 class RayProcess:
-    """A process in an actor, with the methods of `subprocess.Popen` that the engine uses."""
+    """A process in a Ray actor, with those methods of `subprocess.Popen` that the engine uses."""
 
     def __init__(self, ray: Any, actor: Any, settings: str, log: Path):
         self._ray, self.actor = ray, actor
         self.pid, self.host = 0, ""
-        """Known once the actor has been placed."""
+        """Process id and host name, known once Ray has placed the actor; 0 and "" before."""
         self.last_line = ""
         """The last error line, known once the process has ended."""
         self.is_lost = False
-        """Whether Ray does not bring the actor back."""
+        """Whether the actor has ended for good, so that Ray does not restart it."""
         self._arguments = settings, str(log)
         self._code: int | None = None
         self._call()
@@ -128,7 +131,7 @@ class RayProcess:
         self._result = self.actor.run.remote(*self._arguments)
 
     def poll(self) -> int | None:
-        """Returns the exit code; None while it runs or waits for a host; `DIED` if process or host is gone."""
+        """Returns the exit code; None while the process runs or waits for a host; `DIED` if it or its host failed."""
         if self._code is not None:
             return self._code
         errors = self._ray.exceptions
@@ -150,12 +153,18 @@ class RayProcess:
         return bool(self._ray.wait([reference], timeout=0)[0])
 
     def terminate(self) -> None:
-        """Ask the process to end if it is on this host; elsewhere it ends when the coordinator releases it."""
+        """Sends SIGTERM to the process if it is on this host.
+
+        On other hosts, it ends when the coordinator releases it.
+        """
         if self.pid and self.host == socket.gethostname() and is_alive(self.pid) and self.poll() is None:
             os.kill(self.pid, signal.SIGTERM)
 
     def wait(self, timeout_s: float | None = None) -> int:
-        """Wait until the process has ended. Returns its exit code."""
+        """Waits until the process has ended. Returns its exit code.
+
+        Raises `subprocess.TimeoutExpired` after `timeout_s` seconds, or if the process has not been placed on a host.
+        """
         end_s = time.monotonic() + (START_S if timeout_s is None else timeout_s)
         while (code := self.poll()) is None:
             if not self.pid or time.monotonic() > end_s:
@@ -164,7 +173,7 @@ class RayProcess:
         return code
 
     def kill(self) -> None:
-        """End the actor; Ray does not restart it."""
+        """Ends the actor for good; Ray does not restart it."""
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(self.actor)
         self._code = DIED if self._code is None else self._code
@@ -172,20 +181,20 @@ class RayProcess:
 
 
 class RayManagedProcess(ManagedProcess):
-    """A process of the engine that runs in an actor."""
+    """A process of the engine that runs in a Ray actor."""
 
     @property
     def in_actor(self) -> RayProcess:
-        """The process, with what only Ray knows of it."""
+        """The process as a `RayProcess`, with its host and other properties that `subprocess.Popen` lacks."""
         return cast(RayProcess, self.process)
 
     def last_line(self) -> str:
-        """Returns the last line that the process wrote, or what Ray says about its death."""
+        """Returns the last line that the process wrote, or Ray's message about its death."""
         return strip_process_name(self.in_actor.last_line)
 
 
 class RayEngine(Engine):
-    """The processes of one run on the hosts of the Ray cluster at `RAY_ADDRESS`, or of one that it starts here."""
+    """The processes of one run on the hosts of the Ray cluster at `RAY_ADDRESS`, or of one started on this machine."""
 
     def __init__(self, store: Store, plan: Plan):
         self._ray = import_ray()
@@ -195,15 +204,15 @@ class RayEngine(Engine):
         self._actors: dict[str, Any] = {}
         self._deaths_s: dict[str, list[float]] = {}
         self._must_shut_down = False
-        """Whether this engine has connected to Ray, and ends that."""
+        """Whether this engine has connected to Ray, so that it must close the connection."""
         self._ray_node_id = ""
 
     # --- starting
 
     def start(self) -> None:
-        """Connect to Ray, or start it here; start coordinator, gateway and nodes."""
+        """Connects to Ray, or starts it on this machine; then starts the coordinator, the gateway and the nodes."""
         self._connect()
-        for number in range(self.nodes_count):  # their processes start and import while the coordinator does
+        for number in range(self.nodes_count):  # they start and import modules while the coordinator starts
             self._create_actor(f"{NODE_PREFIX}{number + 1}", NODE_MODULE)
         super().start()
 
@@ -225,7 +234,7 @@ class RayEngine(Engine):
         return f"tcp://{HOST if self.plan.keys else '127.0.0.1'}:*"
 
     def add_node(self) -> str:
-        """Start another node on any host that has a free core. Returns its name."""
+        """Starts another node on any host that has a free core. Returns its name."""
         self._node_number += 1
         name = f"{NODE_PREFIX}{self._node_number}"
         if self.coordinator is not None:
@@ -259,7 +268,7 @@ class RayEngine(Engine):
         self._actors[name] = actor = create(module, os.getcwd())
         return actor
 
-    # --- watching
+    # --- monitoring
 
     def _handle_exit(self, child: ManagedProcess, code: int) -> None:
         assert isinstance(child, RayManagedProcess)
@@ -279,7 +288,10 @@ class RayEngine(Engine):
         self._start(child.name, child.command[2], msgspec.json.decode(child.command[-1]))
 
     def _note_restart(self, child: ManagedProcess) -> None:
-        """Raises `RunError` if the same process dies too often; several may die at once with their host."""
+        """Records the death of a process. Raises `RunError` if the same process dies too often.
+
+        Deaths are counted for each process, since several processes die together if their host fails.
+        """
         now_s = time.monotonic()
         recent_s = [time_s for time_s in self._deaths_s.get(child.name, ()) if now_s - time_s < RESTARTS_WITHIN_S]
         self._deaths_s[child.name] = [*recent_s, now_s]
@@ -289,10 +301,10 @@ class RayEngine(Engine):
         place = f" (process {process.pid} on {process.host})" if process.pid else ""
         self.messages.append(f"{child.name} died{place}; Ray brings it back")
 
-    # --- ending
+    # --- stopping
 
     def close(self, within_s: float = CLOSE_S) -> None:
-        """Terminate what still runs, kill what has not ended after `within_s`, and disconnect from Ray."""
+        """Terminates the remaining processes, kills those left after `within_s` seconds, and disconnects from Ray."""
         if self._ray.is_initialized():
             processes = [cast(RayManagedProcess, child).in_actor for child in self.children.values()]
             super().close(within_s)

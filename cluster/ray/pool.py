@@ -1,6 +1,6 @@
-"""Workers of a pool on the hosts of a Ray cluster: each is an actor of Ray that holds one core.
+"""Workers of a pool on the hosts of a Ray cluster: each is a Ray actor that occupies one core.
 
-A task whose worker dies goes to another one, and starts from its own checkpoint if that worker can read it.
+If a worker dies, its task is given to another one, which continues from the task's checkpoint if it can read it.
 """
 
 import contextlib
@@ -21,17 +21,17 @@ RESULT_TIMEOUT_S = 0.5
 
 
 class Actor:
-    """Executes tasks one after another on one thread; another thread answers at which tick the task is."""
+    """Executes tasks one after another on one thread; another thread reports the tick that the task has reached."""
 
     def __init__(self, folder: str):
-        if os.path.isdir(folder):  # users keep their own species in the working directory
+        if os.path.isdir(folder):  # the user's species are imported from the working folder
             os.chdir(folder)
         sys.path.append(os.getcwd())
         crew.resize(1)
         self._tick = -1
 
     def execute(self, name: str, arguments: bytes) -> tuple[bytes, str, str]:
-        """Returns the packed result of a task, or the line and code of the error that ended it."""
+        """Executes a task. Returns its packed result, and the message and code of its error, empty if it succeeds."""
         self._tick = -1
         try:
             return find_task(name).run(arguments, say=self._set_tick), "", ""
@@ -39,7 +39,7 @@ class Actor:
             return b"", str(error), error.code
 
     def tick(self) -> int:
-        """Returns the tick that the present task has reached."""
+        """Returns the tick that the present task has reached; -1 if it has reported none."""
         return self._tick
 
     def _set_tick(self, tick: int) -> None:
@@ -47,7 +47,7 @@ class Actor:
 
 
 class RayWorker:
-    """An actor as a worker of a `WorkerPool`. Owned by the pool, which ends it."""
+    """A Ray actor as a worker of a `WorkerPool`, which owns it and ends it."""
 
     kind, max_deaths = "a worker of Ray", 3
 
@@ -61,7 +61,7 @@ class RayWorker:
         self._result = self._actor.execute.remote(call.name, call.arguments)
 
     def receive(self) -> WorkerReport:
-        """Waits for the result, and returns the progress if it does not come soon; raises EOFError if it has died."""
+        """Waits for the result, and returns the progress if it takes long. Raises EOFError if the worker has died."""
         outcome = self._get(self._result)
         if outcome is not None:
             result, line, code = outcome
@@ -70,7 +70,7 @@ class RayWorker:
         return WorkerReport(-1 if tick is None else tick)
 
     def _get(self, reference: Any) -> Any:
-        """Returns the value of a reference of Ray's; None if it does not come within `RESULT_TIMEOUT_S`."""
+        """Returns the value of a Ray reference; None if it is not available within `RESULT_TIMEOUT_S` seconds."""
         try:
             return self._ray.get(reference, timeout=RESULT_TIMEOUT_S)
         except self._ray.exceptions.GetTimeoutError:
@@ -79,7 +79,7 @@ class RayWorker:
             raise EOFError(first_line(error)) from None
 
     def end(self) -> None:
-        """Ends the actor at once."""
+        """Ends the actor immediately."""
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(self._actor)
 
@@ -88,9 +88,10 @@ class RayWorker:
 def ray_worker_pool(
     tasks: int, processes: int, on_tick: Callable[[str, int], None] | None = None
 ) -> Iterator[WorkerPool]:
-    """A context manager: a pool for `tasks` tasks on Ray's hosts, `processes` at once (0: one for each core).
+    """Context manager for a pool that executes `tasks` tasks on Ray's hosts, up to `processes` of them concurrently.
 
-    A Ray that is started here has as many cores, and is shut down at the exit.
+    If `processes` is 0, there is one for each core. If no Ray cluster is running, one is started on this machine with
+    as many cores, and shut down at the exit.
     """
     ray = import_ray()
     must_shut_down = connect_ray(ray, processes or len(os.sched_getaffinity(0)))

@@ -1,8 +1,8 @@
-"""The audit of a run: whether its world is closed, and how fast matter cycles in it. The run is not changed.
+"""Audits a run: checks that its world is closed, and measures how fast matter cycles in it. Does not change the run.
 
-Closed: the atoms of each element are counted in every kept snapshot and at every journalled tick, and compared with the
-first count plus what journalled commands added. Cycles: the run is continued in memory from its last good snapshot, and
-every flow between pools is measured (`agents/measures/cycles.py`).
+To check closure, the atoms of each element are counted in every kept snapshot and at every journalled tick, and
+compared with the first count plus what journalled commands added. To measure cycles, the run is continued in memory
+from its last good snapshot, and every flow between pools is measured (`agents/measures/cycles.py`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,53 +26,53 @@ from umwelt.sandbox.errors import RunError, SnapshotError
 from umwelt.sandbox.laws.weather import climate_of
 
 Moment = tuple[int, str, dict[str, int]]
-"""One count: tick, name of the snapshot ("" for the journal), atoms by element (and the charge, where there is any)."""
+"""A count: tick, name of the snapshot ("" for the journal), and atoms by element, including charge if there is any."""
 
 
 @dataclass
 class ClosureResult:
-    """Whether a world kept its atoms."""
+    """The result of checking that a world neither gained nor lost atoms, except by commands."""
 
     first_tick: int = 0
     last_tick: int = 0
     snapshots: int = 0
-    """How many snapshots were counted."""
+    """Number of snapshots whose atoms were counted."""
     moments: int = 0
-    """How many journalled ticks were counted."""
+    """Number of journalled ticks whose atoms were counted."""
     atoms: dict[str, int] = field(default_factory=dict)
-    """Atoms by element at the last tick that was counted."""
+    """Atoms by element at the last counted tick."""
     damaged: list[str] = field(default_factory=list)
-    """A line for each kept snapshot that cannot be counted."""
+    """One message for each kept snapshot that cannot be read."""
     touched_tick: int | None = None
-    """The first tick at which a command added or took matter."""
+    """The first tick at which a command added or removed matter, or None."""
     open_tick: int | None = None
-    """The first tick at which a command did so in an amount that the journal does not hold."""
+    """The first tick at which a command added or removed an amount that the journal does not record, or None."""
     differs_tick: int | None = None
     differs_element: str = ""
     line: str = ""
-    """The first difference, for people."""
+    """A message that describes the first difference; empty if there is none."""
 
     @property
     def closed(self) -> bool:
-        """Whether everything could be counted and nothing differs."""
+        """Whether every snapshot could be counted and all counts match."""
         return self.differs_tick is None and not self.damaged
 
 
 @dataclass
 class CycleResult:
-    """How matter cycled during some ticks: every cycle with its pools and flows."""
+    """The cycles of matter over a number of ticks: every cycle with its pools and flows."""
 
     from_tick: int
     ticks: int
     day_ticks: int
-    """0 for a world without days."""
+    """Length of a day in ticks; 0 for a world without days."""
     cycles: list[Cycle]
     passed_over: list[str]
-    """A line for each snapshot that could not be used."""
+    """One message for each snapshot that was skipped as unusable."""
 
 
 def check_closure(store: Store, world: WorldFile) -> ClosureResult:
-    """Count the atoms in a run's kept snapshots and at its journalled ticks, up to the first difference."""
+    """Counts the atoms in a run's kept snapshots and at its journalled ticks, and stops at the first difference."""
     chemistry = world.chemistry
     assert chemistry is not None, "a world without substances has no atoms to count"
     result = ClosureResult()
@@ -108,7 +108,7 @@ def check_closure(store: Store, world: WorldFile) -> ClosureResult:
 
 
 def _enter_commands(budget: MatterBudget, due: Sequence[ScheduledCommand], entered: int, tick: int) -> int:
-    """Enter the commands that took effect before the count at `tick`. Returns how many are entered in all."""
+    """Enters in `budget` the commands before `tick`, from index `entered` of `due` on. Returns the next index."""
     while entered < len(due) and due[entered].tick < tick:
         budget.record(due[entered].tick, commands.decode(due[entered].content))
         entered += 1
@@ -128,7 +128,10 @@ def _difference_line(
 
 
 def _count_snapshots(store: Store, world: WorldFile, chemistry: Chemistry, result: ClosureResult) -> Iterator[Moment]:
-    """Yields the counts of the kept snapshots in order; adds a line to `result.damaged` for each unreadable one."""
+    """Yields the counts of the kept snapshots in order of ticks.
+
+    Adds a message to `result.damaged` for each snapshot that cannot be read.
+    """
     layout = world.laws.layout(world)
     for tick in store.ticks():
         entry = Entry(tick, True)
@@ -162,9 +165,9 @@ def _atoms(chemistry: Chemistry, molecules: list[int]) -> dict[str, int]:
 def measure_cycles(
     store: Store, ticks: int | None = None, seen: Callable[[int, int], None] = lambda tick, last: None
 ) -> CycleResult:
-    """Continue a run in memory from its last good snapshot for `ticks` (by default one day), and measure all flows.
+    """Continues a run in memory from its last good snapshot for `ticks`, by default one day, and measures all flows.
 
-    Calls `seen(tick, last_tick)` after each tick.
+    Calls `seen(tick, last_tick)` after each tick. Raises `RunError` if `ticks` is None and the world has no days.
     """
     world, region, skipped = restore_region(store)
     if "climate" not in region.constants and ticks is None:

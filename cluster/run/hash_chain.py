@@ -1,26 +1,28 @@
-"""The hash chain of a run: how it is computed, checked and compared. Works on rows, without files.
+"""The hash chain of a run: how it is computed, checked and compared. Works on rows in memory, without files.
 
-It consists of two chains of BLAKE2b hashes in the journal, and heads that bind both.
+The hash chain consists of two chains of BLAKE2b hashes, the links and the items, and of heads that bind both.
 
-**Links** chain the world's history and nothing else: the world file, the commands, and the digests that resulted.
+**Links** cover the history of the world: the world file, the commands, and the resulting digests.
 
-    the first    covers the world file and the digest of its tick
-    every other  covers the link before, the commands in force since its tick (tick, number, content), and its digest
+    first link     covers the world file, and the digest of the link's tick
+    other links    cover the previous link, the commands since its tick (tick, number, content), and a digest
 
-There is one link every `GRID_TICKS`, at the multiples, where all nodes always report. Digests of other ticks come with
-snapshots, and when a snapshot is taken depends on timing, so those are not links. Hence links are a function of the
-history alone: any number of nodes, kills, replays and resumes give the same links, and anyone who replays the run can
-compute them. Two runs share their past as far as they share links; a fork keeps the links of its source.
+There is one link every `GRID_TICKS` ticks, at the multiples, where all nodes always report digests. Digests of other
+ticks are reported only when a snapshot is taken, which depends on timing, so they are not links. The links therefore
+depend on the history alone: the number of nodes, crashes, replays and resumes do not change them, and a replay of the
+run can recompute them. Two runs share their history up to the last link that they have in common; a fork keeps the
+links of its source.
 
-**Items** chain what else is in the folder of this run: commands in the order in which they were requested and by whom,
-digests between links, and the manifests (which carry hashes of their parts) and constants of kept snapshots. Two runs
-of one history have different items, and comparing runs skips them. The first item holds the version of the chain, the
-hash of the world file, and the tick that was reached when the chain began: 0, unless the run is a fork or its journal
+**Items** cover the other content of the run's folder: commands in the order of submission, with their tickets; digests
+between links; and, for each kept snapshot, its manifest (which holds the hashes of its parts) and constants. Two runs
+with the same history have different items, so a comparison of runs ignores them. The first item holds the version of
+the chain, the hash of the world file, and the tick at which the chain began: 0, unless the run is a fork or its journal
 was lost.
 
-**Heads** hold the last link and the last item at one moment, signed if the run has keys.
+**Heads** hold the last link and the last item at one moment. They are signed if the run has keys.
 
-Passing marks are in neither chain: they exist for seconds, and are checked against the digest of their tick.
+Passing marks are in neither chain, since they are deleted after seconds. They are checked against the digest of their
+tick.
 """
 
 import hashlib
@@ -34,7 +36,7 @@ from umwelt.cluster.formats import CHAIN_FORMAT, unreadable_format
 from umwelt.cluster.wire import signing
 
 GRID_TICKS = 8
-"""Another number makes other chains of the same histories."""
+"""Number of ticks between links. Changing it changes the links of every run."""
 START, COMMAND, DIGEST, SNAPSHOT = "start", "command", "digest", "snapshot"
 """The kinds of items."""
 _PERSON = b"umwelt chain %d" % CHAIN_FORMAT
@@ -44,7 +46,7 @@ _VERSION = re.compile(r"([1-9][0-9]{0,8}) [0-9a-f]{64}")
 
 
 class CommandRow(NamedTuple):
-    """A row of the journal's commands."""
+    """A row of the journal's table of commands."""
 
     number: int
     tick: int
@@ -53,7 +55,7 @@ class CommandRow(NamedTuple):
 
 
 class Link(NamedTuple):
-    """A link of the history; `covers` is the hash of the commands since the link before, or of the world file."""
+    """A link of the chain; `covers` is the hash of the commands since the previous link, or of the world file."""
 
     tick: int
     covers: str
@@ -62,7 +64,7 @@ class Link(NamedTuple):
 
 
 class Item(NamedTuple):
-    """An entry of the run's own chain; `kind` says what `content` holds."""
+    """An item of the chain; `kind` determines what `content` holds."""
 
     number: int
     kind: str
@@ -72,7 +74,10 @@ class Item(NamedTuple):
 
 
 class Head(NamedTuple):
-    """The last link and the last item at one moment, with their hashes; key and signature are hex, or empty."""
+    """The tick and hash of the last link, and the number and hash of the last item, at one moment.
+
+    `public` (key) and `signature` are hexadecimal, or empty if the run has no keys.
+    """
 
     tick: int
     link: str
@@ -84,7 +89,7 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a journal that the chain consists of or covers, as they are stored."""
+    """All rows of a journal that the hash chain consists of or covers, with their values unchecked."""
 
     digests: Mapping[int, str]
     commands: Sequence[CommandRow]
@@ -94,12 +99,12 @@ class Rows:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a chain."""
+        """Whether the journal has a hash chain."""
         return bool(self.links or self.items or self.heads)
 
 
 class Fault(NamedTuple):
-    """Something that was changed: the earliest tick that it affects, and one line that names it and the fix."""
+    """A detected change: the earliest tick that it affects, and a one-line message with the change and its remedy."""
 
     tick: int
     line: str
@@ -109,7 +114,7 @@ class Fault(NamedTuple):
 
 
 def hash_fields(*fields: str | bytes | int) -> str:
-    """Returns the hash of a sequence of fields; the length of each is hashed with it."""
+    """Returns the hash of a sequence of fields, as 64 hexadecimal digits; the length of each field is hashed, too."""
     state = hashlib.blake2b(digest_size=32, person=_PERSON)
     for field in fields:
         content = field if isinstance(field, bytes) else str(field).encode("utf-8", "surrogatepass")
@@ -119,12 +124,12 @@ def hash_fields(*fields: str | bytes | int) -> str:
 
 
 def hash_world(text: bytes) -> str:
-    """Returns the hash of a frozen world file."""
+    """Returns the hash of a run's world file."""
     return hash_fields("world", text)
 
 
 def hash_commands(commands: Iterable[CommandRow]) -> str:
-    """Returns the hash of commands in the order in which they take effect; tickets are not part of history."""
+    """Returns the hash of commands, given in the order in which they take effect. Tickets are not hashed."""
     fields: list[str | bytes | int] = ["commands"]
     for command in commands:
         fields += [command.tick, command.number, command.content]
@@ -132,44 +137,47 @@ def hash_commands(commands: Iterable[CommandRow]) -> str:
 
 
 def next_link(previous: Link | None, tick: int, covers: str, digest: str) -> Link:
-    """Returns the link after `previous`, or the first link if that is None."""
+    """Returns the link that follows `previous`, or the first link if `previous` is None."""
     previous_hash = previous.hash if previous is not None else ""
     return Link(tick, covers, digest, hash_fields("link", previous_hash, tick, covers, digest))
 
 
 def next_item(previous: Item | None, kind: str, tick: int, content: str) -> Item:
-    """Returns the item after `previous`, or the first item if that is None."""
+    """Returns the item that follows `previous`, or the first item if `previous` is None."""
     number, previous_hash = (previous.number + 1, previous.hash) if previous is not None else (1, "")
     return Item(number, kind, tick, content, hash_fields("item", previous_hash, number, kind, tick, content))
 
 
 def start_content(world: bytes) -> str:
-    """Returns the content of the first item: the version of the chain and the hash of the world file."""
+    """Returns the content of the first item: the version of the chain and the hash of the world file `world`."""
     return f"{CHAIN_FORMAT} {hash_world(world)}"
 
 
 def world_hash_of(first: Item) -> str:
-    """Returns the hash of the world file that the first item holds."""
+    """Returns the hash of the world file from the content of the first item."""
     return first.content.partition(" ")[2]
 
 
 def command_content(command: CommandRow) -> str:
-    """Returns the content of a command's item: its number, and a hash of the whole row."""
+    """Returns the content of the item for a command: its number, and the hash of its row."""
     return f"{command.number} {hash_fields('command', *command)}"
 
 
 def snapshot_content(manifest: bytes, constants: str) -> str:
-    """Returns the content of a snapshot's item: hashes of its manifest's text and of the files of its constants."""
+    """Returns the content of the item for a snapshot: the hash of its manifest's text, and `constants`.
+
+    `constants` is the hash of the files of the snapshot's constants.
+    """
     return f"{hash_fields('manifest', manifest)} {constants}"
 
 
 def head_message(head: Head) -> bytes:
-    """Returns the bytes of a head that are signed."""
+    """Returns the bytes that the signature of a head signs."""
     return hash_fields("head", head.tick, head.link, head.number, head.item).encode("ascii")
 
 
 def make_head(link: Link, item: Item, secret: bytes | None) -> Head:
-    """Returns the head of both chains, signed if there is a key."""
+    """Returns the head of a chain that ends with `link` and `item`, signed with the key `secret` if there is one."""
     head = Head(link.tick, link.hash, item.number, item.hash, "", "")
     if secret is None:
         return head
@@ -181,16 +189,16 @@ def make_head(link: Link, item: Item, secret: bytes | None) -> Head:
 
 
 def check_version(rows: Rows) -> None:
-    """Raises `RunError` for a chain of another format version."""
+    """Raises `RunError` if the chain has another format version."""
     match = _VERSION.fullmatch(rows.items[0].content) if rows.items else None
     if match is not None and rows.items[0].kind == START and int(match[1]) != CHAIN_FORMAT:
         raise unreadable_format(_JOURNAL, "hash chain", int(match[1]), CHAIN_FORMAT)
 
 
 def find_fault(rows: Rows, world: bytes) -> Fault | None:
-    """Returns the first row that does not match the chain, or the world file if it does not; None if all match.
+    """Returns the first fault of the chain, the rows that it covers, or the world file; None if all match.
 
-    Raises `RunError` for a chain of another format version.
+    Raises `RunError` if the chain has another format version.
     """
     check_version(rows)
     return next(chain(_faults_of_items(rows, world), _faults_of_links(rows, world), _faults_of_heads(rows)), None)
@@ -293,7 +301,10 @@ def _is_signed(head: Head) -> bool:
 
 
 def find_signer_fault(rows: Rows, public: bytes) -> Fault | None:
-    """Returns a fault unless heads are signed, all by this key. `rows` must have no other fault (`find_fault`)."""
+    """Returns a fault unless the chain has signed heads, and all of them are signed by the key `public`.
+
+    `rows` must have no other fault (`find_fault`).
+    """
     signed_heads = [head for head in rows.heads if head.signature]
     for head in signed_heads:
         if head.public != public.hex():
@@ -312,20 +323,21 @@ def find_signer_fault(rows: Rows, public: bytes) -> Fault | None:
 class Comparison:
     """How the histories of two runs, `first` and `second`, relate.
 
-    `relation` is "same", "past" (the first is the past of the second), "future", "parted", "nothing" (they share
-    nothing), or "forged" (one does not match its own chain).
+    `relation` is "same", "past" (the first run is the past of the second), "future" (the reverse), "parted" (they
+    differ after a shared past), "nothing" (they share no history), or "forged" (a run does not match its own hash
+    chain).
     """
 
     relation: str
     shared_tick: int = -1
-    """The last tick that both are known to share."""
+    """The last tick up to which the histories are known to be equal; -1 if there is none."""
     parted_tick: int | None = None
-    """The tick of the first command that differs, or else of the first digest that does."""
+    """Tick of the first differing command, or of the first differing digest if earlier; None if nothing differs."""
     by_command: bool = False
 
 
 def compare_rows(first: Rows, second: Rows) -> Comparison:
-    """Returns how two histories relate by their links; both must have no fault (`find_fault`)."""
+    """Compares two histories by their links, commands and digests; both must have no fault (`find_fault`)."""
     links, other_links = first.links, {link.tick: link for link in second.links}
     shared_tick = -1
     for link in links:

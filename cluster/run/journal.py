@@ -1,13 +1,13 @@
-"""The journal of a run: what happened, tick by tick, in SQLite. Only the coordinator writes it.
+"""The journal of a run: an SQLite database of its history by tick. Only the coordinator writes it.
 
-    Journal                   writes: digests and metrics, births, commands, maps
-    Journal.history           reads them by tick                                        journal_history.py
-    Journal.lineage           reads births: pages of them, ancestors and children       journal_lineage.py
+    Journal                   writes digests and metrics, births, commands, and divisions of the torus
+    Journal.history           queries by tick                                           journal_history.py
+    Journal.lineage           queries about births, ancestors and children              journal_lineage.py
     Journal.chain             the hash chain over digests, commands and snapshots       journal_chain.py
     Journal.database          tables, format version, transactions                      journal_database.py
 
-Rows are keyed by tick or by id, so that replaying a stretch of history twice changes nothing. A replay that yields
-another digest than the journalled one is refused: one of the two is wrong.
+Rows are keyed by tick or by id, so entering the same ticks again, as after a crash, changes nothing. Entering a
+different digest for a journalled tick raises `RunError`.
 """
 
 import json
@@ -29,7 +29,7 @@ __all__ = ["Births", "Journal", "Metrics", "damaged"]
 
 
 class Journal:
-    """The journal of one run, open in one process that writes; others may read. Writes are durable after `commit`."""
+    """The journal of one run. One process writes it, others can read it; writes are durable after `commit`."""
 
     def __init__(self, path: Path, read_only: bool = False):
         self.path = path
@@ -40,14 +40,17 @@ class Journal:
 
     @classmethod
     def reading(cls, path: Path) -> "Journal":
-        """Opens the journal of a run for reading; the run may be in progress elsewhere."""
+        """Opens the journal of a run for reading. Another process can be writing it."""
         if not path.is_file():
             raise RunError(f"{path}: is missing: resume the run first, which starts a new journal")
         return cls(path, read_only=True)
 
     @classmethod
     def copy(cls, source: Path, to: Path, tick: int) -> None:
-        """Creates a journal with all rows of another up to a tick; commands of that tick itself are not included."""
+        """Creates a journal at `to` with the rows of the journal `source` up to `tick`.
+
+        Commands that take effect at `tick` itself are not copied.
+        """
         cls.reading(source).close()  # refuses a source of another format version
         journal = cls(to)
         connection = journal.database.connection
@@ -63,7 +66,7 @@ class Journal:
             journal.close()
 
     def enter(self, metrics: Metrics, digest: int) -> None:
-        """Enter a tick's digest and metrics. Raises `RunError` if the tick was journalled with another digest."""
+        """Enters the digest and metrics of a tick. Raises `RunError` if the tick was journalled with another digest."""
         digest_text = f"{digest:016x}"
         self.database.begin()
         journalled = self.database.value("SELECT digest FROM digests WHERE tick = ?", (metrics.tick,))
@@ -82,9 +85,9 @@ class Journal:
         )
 
     def enter_births(self, record: Mapping[str, np.ndarray], species: list[str], world_width: int) -> None:
-        """Enter the births of one law in one tick, as `Region.record_births` collects them.
+        """Enters the births that one law caused in one tick, given as the columns that `Region.record_births` collects.
 
-        `record["species"]` are indices into `species`; an index without a name is entered as its number.
+        `record["species"]` holds indices into `species`; an index beyond its end is entered as a number.
         """
         ids = record["id"]
         absent = [None] * len(ids)
@@ -106,7 +109,7 @@ class Journal:
         self.database.execute_many("INSERT OR IGNORE INTO births VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def enter_commands(self, ticket: str, commands: Sequence[ScheduledCommand]) -> None:
-        """Enter commands that were requested under a ticket."""
+        """Enters commands that were submitted under `ticket`."""
         self.database.begin()
         self.database.execute_many(
             "INSERT INTO commands VALUES (?, ?, ?, ?)",
@@ -120,16 +123,16 @@ class Journal:
         )
 
     def enter_map(self, epoch: int, tick: int, reason: str, members: Sequence[Member]) -> None:
-        """Enter a map and commit, so that no two coordinators ever use the same epoch."""
+        """Enters a division of the torus among `members` and commits, so that its epoch is never used again."""
         text = json.dumps([{"name": member.name, "rectangle": list(member.rectangle)} for member in members])
         self.database.begin()
         self.database.execute("INSERT INTO maps VALUES (?, ?, ?, ?)", (epoch, tick, reason, text))
         self.database.commit()
 
     def commit(self) -> None:
-        """Make everything that was entered durable."""
+        """Commits all entries, which makes them durable."""
         self.database.commit()
 
     def close(self) -> None:
-        """Commit and close."""
+        """Commits all entries and closes the journal."""
         self.database.close()

@@ -1,7 +1,7 @@
-"""The rows of the hash chain in a journal (`hash_chain.py` defines them): appended as the journal is written, and read.
+"""Stores the hash chain (`hash_chain.py`) in the journal's tables, and reads it.
 
-Digests, commands and snapshots are chained in the transaction that enters them, so that none of them can be changed
-later without a trace.
+Digests, commands and snapshots are appended to the chain in the transaction that enters them in the journal, so that a
+later change of any of them is detected.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,20 +11,23 @@ from umwelt.cluster.run.journal_database import JournalDatabase
 from umwelt.cluster.run.journal_history import History
 
 _NUMBER_COLUMNS = ("tick", "number")
-"""All other columns of the chain's tables hold text."""
+"""Names of the integer columns in the tables of the chain; all other columns hold text."""
 
 
 class JournalChain:
-    """Appends to the hash chain of one journal and reads it; owned by `Journal`.
+    """The hash chain of one journal; owned by `Journal`.
 
-    Nothing is appended before `begin`, which chains all that the journal holds by then.
+    Before `begin`, the methods that append have no effect.
     """
 
     def __init__(self, database: JournalDatabase, history: History):
         self._database, self._history = database, history
 
     def begin(self, world: bytes) -> None:
-        """Begin the chain of a world file with all that is journalled so far; no effect if there is a chain already."""
+        """Begins the chain with the hash of the world file `world` and all entries of the journal.
+
+        No effect if the journal has a chain already.
+        """
         if self._last_item() is not None:
             return
         self._database.begin()
@@ -38,7 +41,7 @@ class JournalChain:
         self._database.commit()
 
     def append_digest(self, tick: int, digest: str) -> None:
-        """Chain a digest that was just entered: as a link at multiples of `GRID_TICKS`, else as an item."""
+        """Appends a digest entered in this transaction: as a link at multiples of `GRID_TICKS`, else as an item."""
         first_item = self._first_item()
         if first_item is None:
             return
@@ -55,18 +58,21 @@ class JournalChain:
         self._database.execute("INSERT INTO links VALUES (?, ?, ?, ?)", link)
 
     def append_commands(self, commands: Sequence[hash_chain.CommandRow]) -> None:
-        """Chain commands that were just entered."""
+        """Appends commands that were entered in this transaction, one item for each."""
         self._append_items(
             (hash_chain.COMMAND, command.tick, hash_chain.command_content(command)) for command in commands
         )
 
     def enter_snapshot(self, tick: int, content: str) -> None:
-        """Chain a kept snapshot; `content` is what `hash_chain.snapshot_content` gives."""
+        """Appends an item for a kept snapshot; `content` is a result of `hash_chain.snapshot_content`."""
         self._database.begin()
         self._append_items([(hash_chain.SNAPSHOT, tick, content)])
 
     def enter_head(self, secret: bytes | None) -> None:
-        """Enter the head of the chain and commit; it is signed if there is a key. No effect if it is the last one."""
+        """Enters the present head of the chain, signed with the key `secret` if there is one, and commits.
+
+        The head is not entered if it equals the last entered head, or if the chain has no link yet.
+        """
         link, item = self._last_link(), self._last_item()
         if link is None or item is None:
             return
@@ -77,13 +83,16 @@ class JournalChain:
         self._database.commit()
 
     def snapshot_ticks(self) -> set[int]:
-        """Returns the ticks of all snapshots in the chain."""
+        """Returns the ticks of all snapshots that have an item in the chain."""
         return {
             tick for (tick,) in self._database.rows("SELECT tick FROM items WHERE kind = ?", (hash_chain.SNAPSHOT,))
         }
 
     def has_last_head(self) -> bool:
-        """Whether the last head, if there is one, belongs to this chain; it does not if the chain was rebuilt."""
+        """Returns whether the last entered head matches the chain; True if there is no head.
+
+        A rebuilt chain does not match.
+        """
         head = self._last_head()
         if head is None:
             return True
@@ -92,9 +101,10 @@ class JournalChain:
         return (link, item) == (head.link, head.item)
 
     def rows(self) -> hash_chain.Rows:
-        """Returns the rows of the chain and what it covers, as they are at one moment, whatever their values.
+        """Returns all rows of the chain, and the digests and commands that it covers, read in one transaction.
 
-        Bytes that are not text are replaced by escapes, so that a damaged row is compared and not refused.
+        Values are not validated. Bytes that are not UTF-8 are replaced by escapes, so that a damaged row can still be
+        compared.
         """
         with self._database.check_content():
             self._database.begin()
@@ -146,7 +156,7 @@ class JournalChain:
         return None if row is None else hash_chain.Head(*row)
 
     def _append_items(self, contents: Iterable[tuple[str, int, str]]) -> None:
-        """Append items of (kind, tick, content)."""
+        """Appends items, each given as (kind, tick, content); no effect if there is no chain."""
         last = self._last_item()
         if last is None:
             return

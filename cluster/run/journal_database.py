@@ -1,4 +1,4 @@
-"""The SQLite file of a journal: its tables, its format version, its transactions, and its errors as one line each."""
+"""The SQLite file of a journal: its tables, format version, transactions, and error messages."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,9 +48,9 @@ _FIX = "move it to another folder and resume the run, which starts a new journal
 
 
 class JournalDatabase:
-    """The open file of a journal. All methods raise `RunError`, one line, for whatever SQLite reports.
+    """An open journal file. All methods raise `RunError`, with a one-line message, in place of SQLite's exceptions.
 
-    A new file gets all tables and the format version; a file of another version is refused.
+    A new file gets all tables and the format version. Opening a file of another format version raises `RunError`.
     """
 
     def __init__(self, path: Path, read_only: bool = False):
@@ -66,7 +66,7 @@ class JournalDatabase:
                     self.connection.execute("PRAGMA journal_mode=WAL")
                     self.connection.execute("PRAGMA synchronous=FULL")
                     version = f"PRAGMA user_version = {JOURNAL_FORMAT};"
-                    # the tables of an existing file are left as they are; an index that it lacks is added
+                    # in an existing file, tables are not changed; missing indices are created
                     self.connection.executescript(f"BEGIN; {_TABLES} {version} COMMIT;" if is_new else _TABLES)
             except BaseException:
                 self.connection.close()
@@ -82,52 +82,52 @@ class JournalDatabase:
             raise unreadable_format(self.path, "journal", version, JOURNAL_FORMAT)
 
     def begin(self) -> None:
-        """Begin a transaction, unless one is open already."""
+        """Begins a transaction, unless one is open already."""
         with translate_sqlite_errors(self.path):
             if not self.connection.in_transaction:
                 self.connection.execute("BEGIN")
 
     def commit(self) -> None:
-        """Make everything that was written durable."""
+        """Commits the open transaction, if any, which makes its changes durable."""
         with translate_sqlite_errors(self.path):
             if self.connection.in_transaction:
                 self.connection.execute("COMMIT")
 
     def close(self) -> None:
-        """Commit and close."""
+        """Commits the open transaction and closes the file."""
         try:
             self.commit()
         finally:
             self.connection.close()
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> None:
-        """Execute one statement."""
+        """Executes one SQL statement with `values` as its parameters."""
         with translate_sqlite_errors(self.path):
             self.connection.execute(statement, values)
 
     def execute_many(self, statement: str, rows: Iterable[Row]) -> None:
-        """Execute a statement once for each row of values."""
+        """Executes an SQL statement once for each of `rows`, which hold the values of its parameters."""
         with translate_sqlite_errors(self.path):
             self.connection.executemany(statement, rows)
 
     def rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[Row]:
-        """Yields the rows of a query as SQLite finds them."""
+        """Yields the rows of a query one by one, as SQLite reads them."""
         with translate_sqlite_errors(self.path):
             yield from self.connection.execute(query, values)
 
     def row(self, query: str, values: Sequence[Any] = ()) -> Row | None:
-        """Returns the first row of a query, or None."""
+        """Returns the first row of a query, or None if there is no row."""
         with translate_sqlite_errors(self.path):
             return self.connection.execute(query, values).fetchone()
 
     def value(self, query: str, values: Sequence[Any] = ()) -> Any:
-        """Returns the first value of the first row of a query; None if there is no row."""
+        """Returns the first value of the first row of a query, or None if there is no row."""
         row = self.row(query, values)
         return None if row is None else row[0]
 
     @contextmanager
     def check_content(self) -> Iterator[None]:
-        """Raises `RunError` where values cannot be decoded into what the journal writes."""
+        """Context manager that converts errors in decoding stored values into a `RunError` for a damaged journal."""
         try:
             yield
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -136,7 +136,7 @@ class JournalDatabase:
 
 @contextmanager
 def translate_sqlite_errors(path: Path) -> Iterator[None]:
-    """Raises `RunError`, one line that names `path`, in place of an error of SQLite."""
+    """Context manager that converts an SQLite exception into a `RunError` with a one-line message that names `path`."""
     try:
         yield
     except sqlite3.Error as error:
@@ -155,6 +155,6 @@ def _error_for(path: Path, error: sqlite3.Error) -> RunError:
 
 
 def damaged(path: Path, error: Exception) -> RunError:
-    """Returns the error for a journal whose content is not what the journal writes."""
+    """Returns the error for a journal at `path` that holds values which the journal never writes."""
     reason = str(error).replace("\n", " ")
     return RunError(f"{path}: damaged: {reason}: {_FIX}")

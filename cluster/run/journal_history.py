@@ -1,4 +1,4 @@
-"""Queries of the journal by tick: digests, metrics, commands, and how far the run has come."""
+"""Queries of the journal by tick: digests, metrics, commands, and the progress of the run."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,43 +12,43 @@ from umwelt.cluster.wire.protocol import ScheduledCommand
 
 @dataclass(frozen=True)
 class Metrics:
-    """Counts of a world at one tick; births and deaths since tick 0."""
+    """Counts of a world at one tick. `births` and `deaths` are totals since tick 0."""
 
     tick: int
     births: int
     deaths: int
     populations: Mapping[str, Mapping[str, int]]
-    """Beings by table and species."""
+    """Number of beings by table and species."""
     substances: Mapping[str, int]
-    """Molecules by substance."""
+    """Number of molecules by substance."""
 
 
 class History:
-    """Reads what a journal holds by tick; owned by `Journal`."""
+    """Reads the journal's digests, metrics and commands; owned by `Journal`."""
 
     def __init__(self, database: JournalDatabase):
         self._database = database
 
     def last_tick(self) -> int:
-        """Returns the last journalled tick, 0 if there is none."""
+        """Returns the last journalled tick; 0 if there is none."""
         return self._database.value("SELECT max(tick) FROM digests") or 0
 
     def last_epoch(self) -> int:
-        """Returns the epoch of the last map, 0 if there is none."""
+        """Returns the epoch of the last journalled division of the torus; 0 if there is none."""
         return self._database.value("SELECT max(epoch) FROM maps") or 0
 
     def last_number(self) -> int:
-        """Returns the number of the last command, 0 if there is none."""
+        """Returns the number of the last command; 0 if there is none."""
         return self._database.value("SELECT max(number) FROM commands") or 0
 
     def digests(self) -> dict[int, int]:
-        """Returns every journalled digest by tick."""
+        """Returns all journalled digests by tick."""
         with self._database.check_content():
             rows = self._database.rows("SELECT tick, digest FROM digests ORDER BY tick")
             return {tick: int(text, 16) for tick, text in rows}
 
     def commands(self, from_tick: int = 0) -> Iterator[tuple[str, ScheduledCommand]]:
-        """Yields (ticket, command) for every command from a tick on, in the order of their numbers."""
+        """Yields (ticket, command) for every command from `from_tick` on, in order of numbers."""
         with self._database.check_content():
             for number, tick, ticket, content in self._database.rows(
                 "SELECT number, tick, ticket, content FROM commands WHERE tick >= ? ORDER BY number", (from_tick,)
@@ -62,7 +62,10 @@ class History:
                 yield _metrics_from_row(*row)
 
     def metrics_from(self, tick: int, max_count: int) -> list[Metrics]:
-        """Returns the metrics from a tick on, thinned evenly to `max_count` if there are more."""
+        """Returns the metrics from `tick` on.
+
+        If they are more than `max_count`, returns those at about evenly spaced ticks.
+        """
         query = "SELECT * FROM metrics WHERE tick >= ? ORDER BY tick LIMIT ?"
         with self._database.check_content():
             rows = list(self._database.rows(query, (tick, max_count + 1)))

@@ -1,7 +1,7 @@
-"""Queries of the journal by birth: pages of births in the order of their ticks, counts, ancestors and children.
+"""Queries about births in the journal: pages of births in order of their ticks, counts, ancestors and children.
 
-The id of a being begins with its origin and kind, then the tick of its birth (`umwelt.sandbox.columns.identity`). So
-within each such prefix births lie in the order of their ticks, and are read by tick through the primary key alone.
+An id consists of a prefix (origin and kind), the tick of birth, and the place (`umwelt.sandbox.columns.identity`). Ids
+with the same prefix are therefore in order of their ticks of birth, and the primary key is also an index by tick.
 """
 
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -17,18 +17,18 @@ from umwelt.sandbox.columns import KIND_BITS, PLACE_BITS, TICK_BITS
 
 MAX_ANCESTORS, MAX_CHILDREN = 64, 256
 ID_PREFIXES = 1 << (KIND_BITS + 1)
-"""How many prefixes of origin and kind an id may have."""
+"""Number of possible id prefixes (origin and kind)."""
 _ID, _TICK, _GENOME = 0, 2, 6
-"""Positions in a row of births: id, parent_id, tick, y, x, species, genome."""
+"""Positions in a row of births, whose values are id, parent_id, tick, y, x, species, genome."""
 _FIRST_TICKS = 64
-"""How many ticks `births_by_ticks` reads at first; it adapts the number to the births that it finds."""
+"""Number of ticks that the first query of `births_by_ticks` covers; the number then adapts to the births found."""
 
 
 class Births(NamedTuple):
-    """One page of births in the order of their ticks (`Lineage.births_from`).
+    """A page of births in order of their ticks, as `Lineage.births_from` returns it.
 
-    Rows hold id, parent_id, tick, y, x, species, genes. If there are `more`, the next page starts at `tick`, and
-    `after` this id (-1 unless the births of that tick do not fit one page).
+    Rows hold id, parent_id, tick, y, x, species, genes. If `more` is true, pass `tick` and `after` to `births_from` for
+    the next page; `after` is -1 unless the births of `tick` continue on it.
     """
 
     rows: list[Row]
@@ -38,17 +38,17 @@ class Births(NamedTuple):
 
 
 class Lineage:
-    """Reads the births that a journal holds; owned by `Journal`."""
+    """Reads the births in a journal; owned by `Journal`."""
 
     def __init__(self, database: JournalDatabase, history: History):
         self._database, self._history = database, history
 
     def births(self) -> Iterator[Row]:
-        """Yields every birth in the order of ticks: id, parent_id, tick, y, x, species, genome (bytes)."""
+        """Yields a row for every birth in order of ticks: id, parent_id, tick, y, x, species, genome (bytes)."""
         return self._database.rows("SELECT * FROM births ORDER BY tick, id")
 
     def birth_count(self, species: str = "") -> int:
-        """Returns how many births are journalled, of one species if it is named."""
+        """Returns the number of journalled births, or of those of `species` if it is given."""
         if species:
             return self._database.value("SELECT count(*) FROM births WHERE species = ?", (species,))
         return self._database.value("SELECT count(*) FROM births")
@@ -56,11 +56,14 @@ class Lineage:
     def births_from(
         self, tick: int, after: int, max_rows: int, kinds: Container[int] | None, genes: Mapping[int, Sequence[int]]
     ) -> Births:
-        """Returns up to `max_rows` births from `tick` on (of `tick`: ids above `after`); `kinds` None stands for all.
+        """Returns a page of up to `max_rows` births, in order of ticks and ids, starting at `tick`.
 
-        Only ticks before the last journalled one are read, so that no birth is added to a page later. In place of a
-        genome, a row has the genes (one byte each) at the positions that `genes` gives for the kind in its id; None if
-        it gives no positions, or if the genome is too short.
+        Of the births at `tick` itself, only those with an id above `after` are returned. `kinds` limits the births to
+        beings of these kinds (tables); None means all.
+
+        The last journalled tick is excluded, since it can still get births. The last value of a row holds selected
+        genes instead of the genome: one byte for each position in `genes[kind]`; None if `genes` has no positions for
+        the kind, or if the genome is too short.
         """
         query = (
             "SELECT id, parent_id, tick, y, x, species, "
@@ -92,9 +95,10 @@ class Lineage:
         return Births([row for row in page if row[_TICK] < next_tick], True, next_tick, -1)
 
     def births_by_ticks(self, target_rows: int, last_tick: int, species: str = "") -> Iterator[list[Row]]:
-        """Yields births up to a tick in batches of about `target_rows`, of one species if it is named.
+        """Yields the births up to `last_tick`, or those of `species`, in batches of about `target_rows` rows.
 
-        Rows are as `births` yields them. A tick is never divided between batches; within a batch rows are unordered.
+        Rows have the values of `births`. All births of one tick are in the same batch; rows within a batch are
+        unordered.
         """
         condition, condition_values = ("AND species = ?", (species,)) if species else ("", ())
         query = f"SELECT * FROM births WHERE id >= ? AND id < ? {condition} LIMIT ?"
@@ -114,10 +118,10 @@ class Lineage:
             tick, ticks = end_tick, ticks * 2 if len(rows) < target_rows // 2 else ticks
 
     def family(self, being: int) -> tuple[list[Row], list[Row]]:
-        """Returns the births of a being's ancestors, parent first, and of its children, eldest first.
+        """Returns the birth rows of a being's ancestors (parent first) and of its children (eldest first).
 
-        At most 64 ancestors and 256 children. Founders have no birth and end the line. Rows: id, parent_id, tick, y,
-        x, species.
+        Returns at most `MAX_ANCESTORS` ancestors and `MAX_CHILDREN` children. Founders have no birth row, so the
+        ancestors end before them. Rows hold id, parent_id, tick, y, x, species.
         """
         columns = "SELECT id, parent_id, tick, y, x, species FROM births"
         ancestors: list[Row] = []
@@ -130,7 +134,7 @@ class Lineage:
         return ancestors, list(children)
 
     def _id_prefixes(self) -> Iterator[int]:
-        """Yields the prefixes of origin and kind that the ids of journalled births have."""
+        """Yields the distinct id prefixes (origin and kind) of the journalled births, in ascending order."""
         prefix = -1
         while prefix + 1 < ID_PREFIXES:
             first_id = self._database.value("SELECT min(id) FROM births WHERE id >= ?", (_min_id(prefix + 1, 0),))
@@ -141,10 +145,10 @@ class Lineage:
 
 
 def _pick_genes(offsets: Sequence[int], row: Row) -> Row:
-    """Returns a row of births whose last value, a slice of a genome, is reduced to the genes at some offsets."""
+    """Returns `row` with its genome slice reduced to the genes at `offsets`."""
     return row if row[_GENOME] is None else (*row[:_GENOME], bytes(row[_GENOME][offset] for offset in offsets))
 
 
 def _min_id(prefix: int, tick: int) -> int:
-    """Returns the smallest id with this prefix of a being that was born at `tick` or later."""
+    """Returns the smallest id that a being with this prefix, born at `tick` or later, can have."""
     return min((prefix << TICK_BITS | min(tick, 1 << TICK_BITS)) << PLACE_BITS, (1 << 63) - 1)

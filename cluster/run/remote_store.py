@@ -1,4 +1,7 @@
-"""A run whose snapshots are at a URL: its journal and world file are in its folder, snapshots are downloaded there."""
+"""A run whose snapshots are stored at a URL. Its journal and world file are in a local folder.
+
+Snapshots are downloaded to that folder when they are read.
+"""
 
 import shutil
 import tempfile
@@ -23,11 +26,11 @@ from umwelt.sandbox.region import Region
 from umwelt.sandbox.snapshot import Manifest
 
 URL_SETTING = "snapshots"
-"""The key of `run.json` that says where the snapshots are."""
+"""Key of `run.json` that holds the URL of the snapshots."""
 
 
 class RemoteStore(Store):
-    """Reads and writes the folder of a run whose snapshots are at a URL that fsspec opens."""
+    """The folder of a run whose snapshots are stored at a URL that fsspec can open."""
 
     def __init__(self, folder: Path, url: str):
         super().__init__(folder)
@@ -36,7 +39,7 @@ class RemoteStore(Store):
         self.remote = UrlTransfer(url, Path(self._temporary.name))
 
     def entries(self, last_tick: int | None = None) -> list[Entry]:
-        """Returns all snapshots at the URL (not after `last_tick`), newest first."""
+        """Returns all snapshots at the URL, newest first; with `last_tick`, only those up to that tick."""
         try:
             entries = self.remote.entries()
         except Exception as error:  # each kind of storage raises its own exceptions
@@ -44,7 +47,10 @@ class RemoteStore(Store):
         return [entry for entry in entries if last_tick is None or entry.tick <= last_tick]
 
     def path(self, tick: int, kept: bool = True) -> Path:
-        """Returns the local folder of a snapshot, after downloading it if needed; it may not exist at the URL."""
+        """Returns the local folder of a snapshot, after downloading the snapshot if needed.
+
+        The folder does not exist if the URL does not have the snapshot.
+        """
         entry = Entry(tick, kept)
         local = self.snapshots / entry.name
         if not local.exists() and entry in self.entries():
@@ -62,7 +68,11 @@ class RemoteStore(Store):
         return super().manifest(entry)
 
     def save(self, region: Region, world_text: str, name: str) -> None:
-        """Save a kept snapshot of a region that owns the torus, and upload it."""
+        """Saves and uploads a kept snapshot of `region`, which covers the torus, then deletes superseded snapshots.
+
+        No effect if the URL already has a snapshot of this tick with the same digest; one with another digest is
+        replaced.
+        """
         entry = Entry(region.tick, True)
         local = self.snapshots / entry.name
         with report_disk_errors(self.folder):
@@ -79,7 +89,10 @@ class RemoteStore(Store):
             self._prune(region.tick)
 
     def complete(self, folder: Path, manifest: Manifest) -> Path:
-        """Upload constants and manifest of a snapshot whose parts are at the URL; then thin. Returns its local path."""
+        """Completes a snapshot whose parts are at the URL: uploads the constants in `folder`, then the manifest.
+
+        Deletes superseded snapshots. Returns the local path of the snapshot, to which it is not downloaded yet.
+        """
         entry = Entry(manifest.tick, manifest.kept)
         with report_disk_errors(self.folder):
             self.remote.complete(folder, manifest)
@@ -88,7 +101,7 @@ class RemoteStore(Store):
         return self.snapshots / entry.name
 
     def discard_marks(self) -> None:
-        """Delete all passing marks."""
+        """Deletes all passing marks, both at the URL and in the local folder."""
         self._remove(entry for entry in self.entries() if not entry.kept)
 
     def _prune(self, newest_tick: int) -> None:
@@ -101,7 +114,7 @@ class RemoteStore(Store):
 
 
 def open_store(folder: Path) -> Store:
-    """Opens the folder of an existing run, whether its snapshots are in it or at a URL."""
+    """Opens the run in `folder`, whether its snapshots are stored there or at a URL."""
     store = Store.open(folder)
     url = read_run_file(folder).get(URL_SETTING, "")
     if not isinstance(url, str):
@@ -110,7 +123,10 @@ def open_store(folder: Path) -> Store:
 
 
 def create_store(name: str, world_text: str, folder: Path | None, url: str = "") -> Store:
-    """Creates a run folder. If a URL is given, snapshots go to a folder there that has the name of the run's folder."""
+    """Creates a run in `folder`, by default in the next free folder under `runs/`.
+
+    With `url`, snapshots are stored in a folder at that URL, which gets the name of the run's folder.
+    """
     store = Store.create(name, world_text, folder)
     if not url:
         return store

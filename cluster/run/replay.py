@@ -1,6 +1,6 @@
-"""Recomputes any tick of a run: from the newest snapshot before it, and the commands in the journal.
+"""Replays a run: recomputes its world at any past tick from an earlier snapshot and the journalled commands.
 
-A replay yields exactly what the run did, so that any tick can be shown, forked into a run of its own, or verified.
+A replay gives exactly the states that the run had. It is used to show a past tick, to fork a run, and to verify one.
 """
 
 import shutil
@@ -31,7 +31,7 @@ from umwelt.sandbox.step import step
 
 
 def read_run_world(store: Store) -> WorldFile:
-    """Returns the world of a run. Raises `RunError` if its world file was changed after the run began."""
+    """Returns the world description of a run. Raises `RunError` if its world file was changed after the run began."""
     world = parse_world(store.world_text(), str(store.folder / WORLD), store.folder.name)
     newest = store.newest_manifest()
     if newest is None:
@@ -41,7 +41,7 @@ def read_run_world(store: Store) -> WorldFile:
 
 
 def check_same_world(world: WorldFile, manifest: Manifest) -> None:
-    """Raises `RunError` unless a world file has the values of the one that a snapshot holds."""
+    """Raises `RunError` unless `world` has the same values as the world file that `manifest` holds."""
     try:
         first = dict(_flatten(tomllib.loads(manifest.world)))
     except tomllib.TOMLDecodeError:
@@ -57,7 +57,7 @@ def check_same_world(world: WorldFile, manifest: Manifest) -> None:
 
 
 def _flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields every value of a world file with its dotted key."""
+    """Yields (dotted key, value) for every value in a parsed TOML document; list indices are keys, too."""
     if not isinstance(value, dict | list):
         yield key, value
         return
@@ -66,7 +66,10 @@ def _flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def read_progress(store: Store, from_tick: int = 0) -> tuple[int, list[ScheduledCommand]]:
-    """Returns the last journalled tick, and all commands from a tick on in order; (0, []) if there is no journal."""
+    """Returns the last journalled tick and the commands from `from_tick` on, in order of their numbers.
+
+    Returns (0, []) if the run has no journal.
+    """
     if not store.journal.is_file():
         return 0, []
     journal = Journal.reading(store.journal)
@@ -77,14 +80,15 @@ def read_progress(store: Store, from_tick: int = 0) -> tuple[int, list[Scheduled
 
 
 def read_journalled_commands(store: Store, from_tick: int = 0) -> list[ScheduledCommand]:
-    """Returns the commands from a tick on, in order; empty if there is no journal."""
+    """Returns the journalled commands from `from_tick` on, in order of their numbers; empty if there is no journal."""
     return read_progress(store, from_tick)[1]
 
 
 def restore_region(store: Store, tick: int | None = None) -> tuple[WorldFile, Region, list[str]]:
-    """Recomputes a run's world at a tick that it has reached; by default at the tick of its newest snapshot.
+    """Recomputes a run's world at `tick`, which the run must have reached; by default, at its newest snapshot.
 
-    Returns the world, a region that owns the torus, and a line for each skipped snapshot. Writes nothing.
+    Returns the world description, a region that covers the torus, and one message for each snapshot that was skipped as
+    unusable. Writes nothing.
     """
     world = read_run_world(store)
     kept, skipped = store.newest(world.laws.layout(world), tick)
@@ -104,7 +108,10 @@ def replay(
     due: Sequence[ScheduledCommand],
     seen: Callable[[Region], None] | None = None,
 ) -> None:
-    """Advance a region that owns the torus to a tick, with commands at their ticks. Calls `seen` after each tick."""
+    """Advances `region`, which covers the torus, to `tick`, and applies each command of `due` at its tick.
+
+    Calls `seen(region)` after each tick.
+    """
     replayed = Replay(world, region, due)
     while region.tick < tick:
         replayed.step()
@@ -113,7 +120,7 @@ def replay(
 
 
 class Replay:
-    """Advances a region that owns the torus tick by tick, applying commands at their ticks."""
+    """Advances a region that covers the torus, one tick at a time, and applies each command at its tick."""
 
     def __init__(self, world: WorldFile, region: Region, due: Sequence[ScheduledCommand] = ()):
         self.world, self.region = world, region
@@ -121,13 +128,13 @@ class Replay:
         self.set_commands(due)
 
     def set_commands(self, due: Sequence[ScheduledCommand]) -> None:
-        """Replace the commands by those that are journalled now, from the region's tick on."""
+        """Replaces the commands to apply by `due`, which must hold all commands from the region's present tick on."""
         self._by_tick.clear()
         for command in due:
             self._by_tick.setdefault(command.tick, []).append(command)
 
     def step(self) -> None:
-        """Advance by one tick."""
+        """Applies the commands of the present tick and advances the region by one tick."""
         region = self.region
         if region.tick % SORT_EVERY_TICKS == 0:
             region.sort()
@@ -137,11 +144,15 @@ class Replay:
         step(region, self.world.laws)
 
 
-# --- forks
+# --- forking
 
 
 def fork(folder: Path, tick: int, to: Path | None = None) -> Path:
-    """Creates a run that has the past of another up to a tick, and its own future. Returns its folder."""
+    """Creates a run that shares the history of the run in `folder` up to `tick`. Returns the new run's folder.
+
+    The new run is created in `to`, by default in the next free folder under `runs/`. Raises `RunError` if the source
+    run has not reached `tick`.
+    """
     source = open_store(folder)
     last_tick = find_last_tick(source)
     if not 0 <= tick <= last_tick:
@@ -175,7 +186,7 @@ def fork(folder: Path, tick: int, to: Path | None = None) -> Path:
 
 
 def find_last_tick(store: Store) -> int:
-    """Returns the last tick that snapshots and journal say the run has reached."""
+    """Returns the last tick that the run has reached: the latest tick of any snapshot or journal entry."""
     ticks = [entry.tick for entry in store.entries()]
     if store.journal.is_file():
         journal = Journal.reading(store.journal)
@@ -186,7 +197,7 @@ def find_last_tick(store: Store) -> int:
     return max(ticks, default=0)
 
 
-# --- verification
+# --- verifying
 
 
 @dataclass
@@ -194,18 +205,18 @@ class VerifyResult:
     """The result of verifying a run."""
 
     compared: int = 0
-    """How many journalled digests the replay reproduced."""
+    """Number of journalled digests that the replay reproduced."""
     snapshots: int = 0
-    """How many kept snapshots the replay reproduced."""
+    """Number of kept snapshots that the replay reproduced."""
     last_tick: int = 0
     first_difference: int | None = None
-    """The first tick that differs, None if there is no such tick."""
+    """The first tick at which the replay, or the hash chain, differs from the run; None if there is no difference."""
     line: str = ""
-    """What differs, for people."""
+    """A message that describes the first difference; empty if there is none."""
     replayed: bool = False
-    """Whether the run matched its hash chain, so that it was replayed."""
+    """Whether the run was replayed. It is not if its files do not match its hash chain."""
     chain_lines: list[str] = field(default_factory=list)
-    """What its hash chain proves, for people."""
+    """Messages that say what the hash chain proves."""
 
 
 def verify(
@@ -214,9 +225,10 @@ def verify(
     seen: Callable[[int, int], None] = lambda tick, last: None,
     public: bytes | None = None,
 ) -> VerifyResult:
-    """Check a run against its hash chain; then replay it, divided among `nodes`, and compare every journalled digest.
+    """Checks a run against its hash chain, then replays it on `nodes` shards and compares every journalled digest.
 
-    The hash chain must be signed by the key `public`, if one is given. Calls `seen(tick, last_tick)` for each tick.
+    If `public` is given, the hash chain must be signed by this public key. Calls `seen(tick, last_tick)` at each tick
+    of the replay.
     """
     store = open_store(folder)
     check = check_chain(store, public)
@@ -253,7 +265,7 @@ def verify(
 
 
 def load_shards(world: WorldFile, first: snapshot.Snapshot, nodes: int) -> list[Shard]:
-    """Loads the whole world as the shards that so many nodes would hold, in this process."""
+    """Divides the world of a snapshot among `nodes` shards, all in this process."""
     torus, reach = torus_of(world), world.laws.light_speed
     blocks = np.ones((-(-torus.height // 8), -(-torus.width // 8)), np.int64)
     rectangles = cut(torus, blocks, nodes, reach)
@@ -268,7 +280,7 @@ def load_shards(world: WorldFile, first: snapshot.Snapshot, nodes: int) -> list[
 
 
 def step_shards(shards: Sequence[Shard], due: Sequence[ScheduledCommand]) -> None:
-    """Exchange halos between shards that own the torus, and advance them by one tick with the commands of that tick."""
+    """Exchanges halos among `shards`, which cover the torus, applies the commands `due`, and computes one tick."""
     region = shards[0].region
     received: list[dict[int, list[Any]]] = [{} for _ in shards]
     for giver in shards:
@@ -286,6 +298,6 @@ def step_shards(shards: Sequence[Shard], due: Sequence[ScheduledCommand]) -> Non
 
 
 def digest_shards(shards: Sequence[Shard]) -> int:
-    """Returns the world's digest from shards that own the torus."""
+    """Returns the digest of a world from `shards`, which together cover the torus."""
     total = sum(audit.digest(shard.region) for shard in shards)
     return (total + shards[0].region.controls.digest()) & audit.DIGEST_MASK

@@ -1,11 +1,11 @@
-"""How parts of snapshots travel between a node and the run's store.
+"""Transfers parts of snapshots between a node and the store of the run.
 
-    SharedFolderTransfer    node and coordinator see the same folder: parts are written and read in place
-    MessageTransfer         hosts that share no folder: files travel in chunks, as messages that others send
-    UrlTransfer             object storage, or whatever else fsspec opens
+    SharedFolderTransfer    node and coordinator share a folder: parts are written and read in place
+    MessageTransfer         hosts without a shared folder: files are sent in chunks, as messages by the caller
+    UrlTransfer             object storage, or any other storage that fsspec can open
 
-A node does the same with each: it writes its part into `part_folder(name)` and calls `submit_part`. Later it reads what
-it needs from the folder that `fetch` returns, and deletes local files with `discard`.
+A node uses all of them in the same way. To save, it writes its part into `part_folder(name)` and calls `submit_part`.
+To load, it calls `fetch` and reads from the folder that this returns. `discard` deletes local files.
 """
 
 import os
@@ -24,35 +24,44 @@ from umwelt.sandbox.region import Rectangle
 
 CHUNK_BYTES = 1 << 18
 BATCH_BYTES, BATCH_FILES = 2 << 20, 64
-"""Requested at once: what a line of 20 MB/s holds in a round trip of 0.1 s. More would delay other messages."""
+"""Maximum size of a batch of chunks requested together, in bytes and in chunks.
+
+2 MiB is what a connection of 20 MB/s transfers in a round trip of 0.1 s. Larger batches would delay other messages.
+"""
 MAX_FILES, MAX_BYTES = 100_000, 1 << 40
-"""Of one part: a thousand times the largest that has been measured."""
+"""Maximum number and total size of the files of one part: a thousand times the largest measured part."""
 MAX_NAME_CHARACTERS = 400
 _WORD = re.compile(r"\w[\w.-]*")
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 
 
 class SnapshotTransfer(Protocol):
-    """Moves parts between a node and the run's store. Names of unfinished snapshots: `Entry.unfinished_name`."""
+    """Interface that transfers parts between a node and the store of the run.
+
+    An `unfinished` parameter is the name of an unfinished snapshot, from `Entry.unfinished_name`.
+    """
 
     def part_folder(self, unfinished: str) -> Path:
-        """Returns the folder in which to write a part of the unfinished snapshot of this name."""
+        """Returns the local folder in which the node writes its part of an unfinished snapshot."""
 
     def submit_part(self, unfinished: str, part: str) -> list[tuple[str, int]]:
-        """Hand a written part to the store. Returns (name, size) of the files that the store must still request."""
+        """Submits a written part to the store. Returns (name, size) of each file that the store has to request."""
 
     def fetch(self, name: str, rectangle: Rectangle) -> Path:
-        """Returns a folder with the manifest, the constants and all parts of a snapshot that a rectangle overlaps."""
+        """Returns a folder with the manifest, the constants, and all parts that overlap `rectangle`, of a snapshot."""
 
     def discard(self, name: str) -> None:
-        """Delete the node's own files of a snapshot, finished or not; the store keeps its own."""
+        """Deletes the node's local files of a snapshot, finished or not. Files in the store remain."""
 
 
-# --- a folder that both see
+# --- through a shared folder
 
 
 def write_token(folder: Path) -> str:
-    """Write a new token into the run's folder and return it; nodes that see it share the folder. Removes older ones."""
+    """Replaces the tokens in the run's folder by a new one, and returns it.
+
+    A node that finds the token in a folder knows that the folder is the run's (`has_token`).
+    """
     remove_tokens(folder)
     token = secrets.token_hex(16)
     (folder / f"{TOKEN}{token}").write_text(token, "utf-8")
@@ -60,13 +69,13 @@ def write_token(folder: Path) -> str:
 
 
 def remove_tokens(folder: Path) -> None:
-    """Delete the tokens in the run's folder."""
+    """Deletes all tokens in the run's folder."""
     for path in folder.glob(f"{TOKEN}*"):
         path.unlink(missing_ok=True)
 
 
 def has_token(folder: Path, token: str) -> bool:
-    """Whether the folder of this path on this host holds the token, so that it is the run's."""
+    """Returns whether `folder` on this host contains `token`, which shows that it is the run's folder."""
     try:
         return bool(_TOKEN.fullmatch(token)) and (folder / f"{TOKEN}{token}").read_text("utf-8") == token
     except (OSError, UnicodeDecodeError):
@@ -74,18 +83,18 @@ def has_token(folder: Path, token: str) -> bool:
 
 
 class SharedFolderTransfer:
-    """A `SnapshotTransfer` through the run's folder, which node and coordinator both see."""
+    """A `SnapshotTransfer` through the run's folder, which node and coordinator share."""
 
     def __init__(self, folder: Path):
         self.snapshots = folder / SNAPSHOTS
 
     def part_folder(self, unfinished: str) -> Path:
-        """Returns the folder that the coordinator made; it does not exist if the part is no longer needed."""
+        """Returns the folder that the coordinator created; it does not exist if the part is no longer needed."""
         parse_unfinished(unfinished)
         return self.snapshots / unfinished
 
     def submit_part(self, unfinished: str, part: str) -> list[tuple[str, int]]:
-        """No effect: the part is already in the store."""
+        """Returns an empty list: the part was written in the store."""
         return []
 
     def fetch(self, name: str, rectangle: Rectangle) -> Path:
@@ -93,14 +102,17 @@ class SharedFolderTransfer:
         return self.snapshots / _parse_finished(name).name
 
     def discard(self, name: str) -> None:
-        """No effect: nothing was copied."""
+        """Does nothing, since the node has no local copy."""
 
 
-# --- hosts that share no folder
+# --- through messages
 
 
 class Chunk(NamedTuple):
-    """A piece of a file. `offset` is a multiple of `CHUNK_BYTES`; the file ends with the `last` one."""
+    """A piece of a file.
+
+    `offset` is in bytes, a multiple of `CHUNK_BYTES`. `last` is true for the final chunk of the file.
+    """
 
     name: str
     offset: int
@@ -109,13 +121,13 @@ class Chunk(NamedTuple):
 
 
 def needed_names(manifest: snapshot.Manifest, rectangle: Rectangle | None) -> list[str]:
-    """Returns the files and folders of a snapshot that are needed to load a rectangle, or the whole world for None."""
+    """Returns the files and folders of a snapshot that are needed to load `rectangle` (None: the full world)."""
     parts = manifest.parts if rectangle is None else snapshot.select_parts(manifest, rectangle)
     return [snapshot.MANIFEST, snapshot.CONSTANTS, *(part["folder"] for part in parts)]
 
 
 def list_files(folder: Path, under: Sequence[str] | None = None) -> list[tuple[str, int]]:
-    """Returns (name, size) of the files in a folder, or only of those `under` some names in it, in order."""
+    """Returns (name, size) of every file in `folder`, sorted; with `under`, only of the named files and folders."""
     tops = [folder] if under is None else [folder / check_name(name) for name in under]
     files = [top for top in tops if top.is_file()]
     files += [path for top in tops for path in top.rglob("*") if path.is_file()]
@@ -123,7 +135,10 @@ def list_files(folder: Path, under: Sequence[str] | None = None) -> list[tuple[s
 
 
 def read_chunk(folder: Path, name: str, offset: int) -> Chunk:
-    """Returns a chunk of a file in a folder; raises ValueError for any name or offset that is not in it."""
+    """Returns the chunk of a file in `folder` that starts at byte `offset`.
+
+    Raises ValueError if the folder has no such file, or if no chunk starts at `offset`.
+    """
     path = folder / check_name(name)
     if os.path.realpath(path) != os.path.join(os.path.realpath(folder), name) or not path.is_file():
         raise ValueError(f"{name[:99]!r} is not a file here")
@@ -136,14 +151,14 @@ def read_chunk(folder: Path, name: str, offset: int) -> Chunk:
 
 
 def read_chunks(folder: Path, under: Sequence[str] | None = None) -> Iterator[Chunk]:
-    """Yields all chunks of the files in a folder, or only of those `under` some names in it."""
+    """Yields all chunks of the files in `folder`; with `under`, only of the named files and folders."""
     for name, size in list_files(folder, under):
         for offset in _offsets(size):
             yield read_chunk(folder, name, offset)
 
 
 def check_name(name: str) -> str:
-    """Returns the name if it is a relative path that cannot leave its folder; else raises ValueError."""
+    """Returns `name` if it is a relative path that stays within its folder; otherwise raises ValueError."""
     if len(name) > MAX_NAME_CHARACTERS or not all(_WORD.fullmatch(word) for word in name.split("/")):
         raise ValueError(f"{name[:99]!r} is not the name of a file in a snapshot")
     return name
@@ -154,10 +169,10 @@ def _offsets(size: int) -> range:
 
 
 class Receiver:
-    """Writes the files of a list into a new folder, chunk by chunk, in any order. Chunks are not trusted.
+    """Writes a list of files into a new folder from chunks, which can arrive in any order and need not be trusted.
 
-    Raises ValueError for chunks that are not of the list, FileExistsError if the folder exists already, and
-    FileNotFoundError if it or its parent is gone, which means that the files are no longer needed.
+    Raises ValueError for a chunk that does not belong to the list, FileExistsError if the folder exists already, and
+    FileNotFoundError if the folder or its parent was deleted because the files are no longer needed.
     """
 
     def __init__(self, folder: Path, files: Sequence[tuple[str, int]], max_bytes: int = MAX_BYTES):
@@ -170,7 +185,7 @@ class Receiver:
         self.folder, self.sizes = folder, sizes
         self._missing = {name: set(_offsets(size)) for name, size in sizes.items()}
         folder.mkdir()
-        # made now: a chunk that arrives after the folder was abandoned must not create it again
+        # subfolders are created here, so that a late chunk cannot create them again after the folder was deleted
         for parent in sorted(folders):
             (folder / parent).mkdir()
         self._root = os.path.realpath(folder)
@@ -181,7 +196,7 @@ class Receiver:
         return not self._missing
 
     def batch(self) -> list[tuple[str, int]]:
-        """Returns (name, offset) of the first missing chunks, as many as are requested at once."""
+        """Returns (name, offset) of the first missing chunks, as many as are requested together."""
         chunks, size = [], 0
         for name, offset in self.missing():
             chunks.append((name, offset))
@@ -197,7 +212,7 @@ class Receiver:
                 yield name, offset
 
     def take(self, chunk: Chunk) -> bool:
-        """Write a chunk, unless it was written before. Returns whether all files are complete."""
+        """Writes a chunk, unless it was written before. Returns whether all files are complete."""
         size = self.sizes.get(chunk.name)
         if size is None:
             raise ValueError(f"{chunk.name[:99]!r} is not in the list of files")
@@ -221,48 +236,53 @@ class Receiver:
 
 
 class MessageTransfer:
-    """A `SnapshotTransfer` through a folder of the node's own, whose files travel as messages.
+    """A `SnapshotTransfer` through a local folder of the node, whose files the caller sends and receives as messages.
 
-    To upload, the store requests the files that `submit_part` lists; `read_chunk(part_folder(name) / part, ...)`
-    answers. To download, the node receives `list_files(folder, needed_names(...))` into `receive_folder(name)`.
+    To upload, the store requests the files that `submit_part` lists; the node answers with
+    `read_chunk(part_folder(name) / part, ...)`. To download, the node receives the files that `list_files(folder,
+    needed_names(...))` returns at the store, into `receive_folder(name)`.
     """
 
     def __init__(self, temporary: Path):
         self.temporary = temporary
 
     def part_folder(self, unfinished: str) -> Path:
-        """Returns a local folder."""
+        """Returns a local folder, which is created if needed."""
         parse_unfinished(unfinished)
         (self.temporary / unfinished).mkdir(parents=True, exist_ok=True)
         return self.temporary / unfinished
 
     def submit_part(self, unfinished: str, part: str) -> list[tuple[str, int]]:
-        """Returns (name, size) of the files of the part, which the store requests."""
+        """Returns (name, size) of every file of the part; the store requests them."""
         return list_files(self.part_folder(unfinished) / check_name(part))
 
     def receive_folder(self, name: str) -> Path:
-        """Returns the path for a `Receiver` of a snapshot's files: it does not exist, its parent does."""
+        """Returns the path of the folder that a `Receiver` is to create for a snapshot's files.
+
+        Deletes older files there.
+        """
         self.discard(name)
         self.temporary.mkdir(parents=True, exist_ok=True)
         return self.temporary / name
 
     def fetch(self, name: str, rectangle: Rectangle) -> Path:
-        """Returns the folder in which the files were received."""
+        """Returns the folder into which the snapshot's files were received."""
         return self.temporary / _parse_finished(name).name
 
     def discard(self, name: str) -> None:
-        """Delete the files that were written or received under a name."""
+        """Deletes the local files of a snapshot, finished or not."""
         shutil.rmtree(self.temporary / _check_either(name), ignore_errors=True)
 
 
-# --- object storage
+# --- through object storage
 
 
 class UrlTransfer:
-    """A `SnapshotTransfer` through any URL that fsspec opens, by way of a folder of the node's own.
+    """A `SnapshotTransfer` through a URL that fsspec can open, with a local folder for temporary files.
 
-    Object storage cannot rename, so parts and constants are at `NAME/eEPOCH/`, and `NAME/manifest.json`, which holds
-    the epoch, is written last. Without it there is no snapshot, and late parts of an older map are never read.
+    Object storage cannot rename files. So parts and constants are stored under `NAME/eEPOCH/`, and
+    `NAME/manifest.json`, which holds the epoch, is written last. A snapshot without a manifest does not exist for
+    readers, and parts of older epochs that arrive late are never read.
     """
 
     def __init__(self, url: str, temporary: Path):
@@ -274,20 +294,23 @@ class UrlTransfer:
             raise RunError(f"{url}: cannot be opened: {error}: give another URL, or install what it needs") from None
         self.url, self.root, self.local = url, str(root).rstrip("/"), MessageTransfer(temporary)
 
-    # for nodes
+    # --- called by nodes
 
     def part_folder(self, unfinished: str) -> Path:
-        """Returns a local folder."""
+        """Returns a local folder, which is created if needed."""
         return self.local.part_folder(unfinished)
 
     def submit_part(self, unfinished: str, part: str) -> list[tuple[str, int]]:
-        """Upload the part. Returns an empty list: the store has nothing to request."""
+        """Uploads the part. Returns an empty list, since the store has no files to request."""
         entry, epoch = parse_unfinished(unfinished)
         self.put_part(self.part_folder(unfinished) / check_name(part), f"{entry.name}/e{epoch}/{part}")
         return []
 
     def fetch(self, name: str, rectangle: Rectangle | None = None) -> Path:
-        """Download what a rectangle (or the whole world) needs; raises SnapshotError if it is missing."""
+        """Downloads the files needed to load `rectangle` (None: the full world). Returns their local folder.
+
+        Raises SnapshotError if they cannot be read.
+        """
         folder = self.local.receive_folder(_parse_finished(name).name)
         try:
             folder.mkdir()
@@ -300,20 +323,20 @@ class UrlTransfer:
         return folder
 
     def discard(self, name: str) -> None:
-        """Delete the local files of a snapshot; those at the URL remain."""
+        """Deletes the local files of a snapshot. Files at the URL remain."""
         self.local.discard(name)
 
-    # for the store
+    # --- called by the store
 
     def put_part(self, folder: Path, name: str) -> None:
-        """Upload a folder's files under a name."""
+        """Uploads all files in `folder` to the folder `name` at the URL."""
         for file, _ in list_files(folder):
             target = f"{self.root}/{name}/{file}"
             self.files.makedirs(target.rpartition("/")[0], exist_ok=True)
             self.files.put_file(str(folder / file), target)
 
     def get_part(self, name: str, folder: Path) -> None:
-        """Download the files under a name into a new folder."""
+        """Downloads all files in the folder `name` at the URL into `folder`, which must not exist."""
         folder.mkdir()
         prefix = self.files._strip_protocol(f"{self.root}/{name}")
         for source in self.files.find(prefix):
@@ -322,19 +345,19 @@ class UrlTransfer:
             self.files.get_file(source, str(folder / file))
 
     def complete(self, folder: Path, manifest: snapshot.Manifest) -> None:
-        """Upload the constants in a local folder, and then the manifest; all parts must be at the URL already."""
+        """Uploads the constants in `folder` and then the manifest. All parts must be at the URL already."""
         name = Entry(manifest.tick, manifest.kept).name
         self.put_part(folder / snapshot.CONSTANTS, f"{name}/e{manifest.epoch}/{snapshot.CONSTANTS}")
         self.put_manifest(name, manifest)
 
     def put_manifest(self, name: str, manifest: snapshot.Manifest) -> None:
-        """Upload the manifest, which makes the uploaded parts of this name a snapshot."""
+        """Uploads the manifest, which makes the uploaded parts a finished snapshot."""
         text = snapshot.manifest_text(manifest)
         self.files.makedirs(f"{self.root}/{name}", exist_ok=True)
         self.files.pipe_file(f"{self.root}/{name}/{snapshot.MANIFEST}", text.encode())
 
     def entries(self) -> list[Entry]:
-        """Returns the snapshots that have a manifest, newest first."""
+        """Returns the finished snapshots at the URL (those with a manifest), newest first."""
         try:
             self.files.invalidate_cache()
             paths = self.files.ls(self.root, detail=False)
@@ -345,18 +368,18 @@ class UrlTransfer:
         return sorted(whole, reverse=True)
 
     def remove(self, name: str) -> None:
-        """Delete a snapshot at the URL, its manifest first, so that an interrupted deletion leaves no snapshot."""
+        """Deletes a snapshot at the URL, its manifest first: an interrupted deletion leaves no damaged snapshot."""
         with suppress(FileNotFoundError):
             self.files.rm_file(f"{self.root}/{_parse_finished(name).name}/{snapshot.MANIFEST}")
         with suppress(FileNotFoundError):
             self.files.rm(f"{self.root}/{name}", recursive=True)
 
 
-# --- names that arrive in messages
+# --- names of snapshots in messages
 
 
 def parse_unfinished(name: str) -> tuple[Entry, int]:
-    """Returns the snapshot and the epoch of an unfinished snapshot's name; raises ValueError for any other name."""
+    """Returns the snapshot and epoch that the name of an unfinished snapshot denotes; else raises ValueError."""
     parsed = Entry.parse_unfinished(name)
     if parsed is None:
         raise ValueError(f"{name[:99]!r} is not the name of an unfinished snapshot")

@@ -1,16 +1,16 @@
 """The folder of a run on disk.
 
     runs/meadow-1/
-        run.json          the format version of the folder, and where its snapshots are if they are at a URL
-        world.toml        the frozen world file, overrides included
-        journal.sqlite    see journal.py
+        run.json          the format version of the folder, and the URL of its snapshots if they are not in it
+        world.toml        the run's world file, overrides included; never changed
+        journal.sqlite    the journal, see journal.py
         snapshots/        one folder for each snapshot, named by its tick
-            tick-000000000120    kept: compressed and durable; genesis and a thinning series of older ones remain
-            mark-000000000123    passing: neither; the newest two remain, to resume from when a process was killed
-            .writing-...-e7      being written under the map of epoch 7
+            tick-000000000120    a kept snapshot: compressed and durable; older ones are thinned
+            mark-000000000123    a passing mark: a snapshot that is neither, to resume from after a crash
+            .writing-...-e7      an unfinished snapshot, being written in epoch 7
 
-Only snapshots that thinning drops, older marks and unfinished snapshots are ever deleted. Damaged ones are reported,
-skipped, and left in place.
+Kept snapshots are thinned as `choose_kept_ticks` says, and of the marks only the newest two remain. Other than these,
+only unfinished snapshots are deleted. Damaged snapshots are reported, skipped, and left in place.
 """
 
 import errno
@@ -37,36 +37,43 @@ _UNFINISHED_NAME = re.compile(re.escape(snapshot.UNFINISHED) + r"(.+)-e([0-9]{1,
 
 
 class Entry(NamedTuple):
-    """Identifies a snapshot of a run, whole or damaged. Later ticks are larger, and kept ones larger than marks."""
+    """Identifies a snapshot of a run, whole or damaged.
+
+    Entries are ordered by tick; at the same tick, a kept snapshot is greater than a passing mark.
+    """
 
     tick: int
     kept: bool
 
     @property
     def name(self) -> str:
-        """The name of its folder."""
+        """The name of the snapshot's folder."""
         return f"{'tick' if self.kept else 'mark'}-{self.tick:012d}"
 
     def unfinished_name(self, epoch: int) -> str:
-        """Returns the name of the folder in which it is written; parts of an older map have another folder."""
+        """Returns the name of the folder in which the snapshot is written; it contains the epoch."""
         return f"{snapshot.UNFINISHED}{self.name}-e{epoch}"
 
     @classmethod
     def parse(cls, name: str) -> "Entry | None":
-        """Returns the snapshot that has this name, or None."""
+        """Returns the snapshot whose folder is called `name`, or None."""
         match = _NAME.fullmatch(name)
         return cls(int(match[2]), match[1] == "tick") if match else None
 
     @classmethod
     def parse_unfinished(cls, name: str) -> "tuple[Entry, int] | None":
-        """Returns the snapshot that is written in a folder of this name, and its epoch; or None."""
+        """Returns the snapshot, and its epoch, that is written in the folder called `name`; or None."""
         match = _UNFINISHED_NAME.fullmatch(name)
         entry = cls.parse(match[1]) if match else None
         return (entry, int(match[2])) if match and entry else None
 
 
 def choose_kept_ticks(ticks: Iterable[int], newest_kept: int = NEWEST_KEPT) -> set[int]:
-    """Returns which snapshots remain: tick 0, the newest few, and the oldest of each age from 2^n to 2^(n+1) ticks."""
+    """Returns which of the kept snapshots thinning retains.
+
+    These are the one of tick 0, the newest `newest_kept`, and the oldest of each age from 2^n to 2^(n+1) - 1 ticks
+    before the newest.
+    """
     ordered = sorted(ticks)
     kept = {0, *ordered[-newest_kept:]} & set(ordered)
     oldest_by_age: dict[int, int] = {}
@@ -77,7 +84,10 @@ def choose_kept_ticks(ticks: Iterable[int], newest_kept: int = NEWEST_KEPT) -> s
 
 @contextmanager
 def report_disk_errors(folder: Path, option: str = "--run") -> Iterator[None]:
-    """Raises `RunError`, one line, for an `OSError` while writing to a folder that was chosen by an option."""
+    """Context manager that converts an `OSError` into a `RunError` with a one-line message.
+
+    `option` is the command-line option by which the user chose `folder`.
+    """
     try:
         yield
     except OSError as error:
@@ -92,7 +102,10 @@ def report_disk_errors(folder: Path, option: str = "--run") -> Iterator[None]:
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path` to write to; replaces `path` with it on success, else deletes it."""
+    """Context manager that replaces the file `path` atomically.
+
+    Yields a temporary path in the same folder to write to. On success it is renamed to `path`, otherwise deleted.
+    """
     path = Path(os.path.realpath(path))
     temporary = path.with_name(f"{snapshot.UNFINISHED}{os.getpid()}-{path.name}")
     try:
@@ -110,7 +123,7 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 
 def read_run_file(folder: Path) -> dict[str, Any]:
-    """Returns what `run.json` says. Raises `RunError` if it is missing, damaged or of another format version."""
+    """Returns the content of `run.json`. Raises `RunError` if it is missing, damaged or of another format version."""
     path = folder / RUN_FILE
     try:
         settings = json.loads(path.read_text("utf-8"))
@@ -128,22 +141,22 @@ def read_run_file(folder: Path) -> dict[str, Any]:
 
 
 def write_run_file(folder: Path, **settings: Any) -> None:
-    """Write `run.json` with the format version and further settings."""
+    """Writes `run.json` with the format version and `settings`."""
     (folder / RUN_FILE).write_text(json.dumps({"format": RUN_FORMAT, **settings}) + "\n", "utf-8")
 
 
 class Store:
-    """Reads and writes the folder of one run, whose snapshots are in it."""
+    """The folder of one run, with its snapshots in it."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self._created_folders: list[Path] = []
-        """Folders that `create` made, the innermost first."""
+        """Folders that `create` created, the innermost first."""
         self._is_new = False
 
     @classmethod
     def create(cls, name: str, world_text: str, folder: Path | None = None) -> "Store":
-        """Creates a run in `folder`, which must be empty or not exist, or in the next free `runs/NAME-NUMBER`."""
+        """Creates a run in `folder`, which must be empty or missing; by default in the next free `runs/NAME-NUMBER`."""
         store = cls(folder or RUNS)
         try:
             with report_disk_errors(folder or RUNS):
@@ -167,7 +180,7 @@ class Store:
         return store
 
     def discard(self) -> None:
-        """Delete what `create` made, and the journal and snapshots in it, of a run that failed to start."""
+        """Deletes what `create` created, and the journal and snapshots, after the run failed to start."""
         if self._is_new:
             shutil.rmtree(self.snapshots, ignore_errors=True)
             names = (RUN_FILE, WORLD, JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}-journal")
@@ -175,12 +188,12 @@ class Store:
                 with suppress(OSError):
                     path.unlink()
         for folder in self._created_folders:
-            with suppress(OSError):  # it is not empty if other programs wrote to it
+            with suppress(OSError):  # the folder is not empty if other programs wrote to it
                 folder.rmdir()
 
     @classmethod
     def open(cls, folder: Path) -> "Store":
-        """Opens the folder of an existing run. Raises `RunError` if it is not one, or of another format version."""
+        """Opens the folder of an existing run. Raises `RunError` if it is not a run, or of another format version."""
         read_run_file(folder)
         if not os.path.isfile(folder / WORLD):
             raise RunError(f"{folder}: is not a run: there is no {WORLD} in it: give a folder that umwelt launch made")
@@ -188,59 +201,63 @@ class Store:
 
     @property
     def snapshots(self) -> Path:
-        """The folder of the snapshots."""
+        """The path of the folder of the snapshots."""
         return self.folder / SNAPSHOTS
 
     @property
     def journal(self) -> Path:
-        """The journal's file."""
+        """The path of the journal's file."""
         return self.folder / JOURNAL
 
     def world_text(self) -> str:
-        """Returns the frozen world file."""
+        """Returns the text of the run's world file."""
         try:
             return (self.folder / WORLD).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RunError(f"{self.folder / WORLD}: cannot be read: {error}: restore it from a copy") from None
 
     def world_bytes(self) -> bytes:
-        """Returns the frozen world file, byte for byte."""
+        """Returns the bytes of the run's world file."""
         try:
             return (self.folder / WORLD).read_bytes()
         except OSError as error:
             raise RunError(f"{self.folder / WORLD}: cannot be read: {error}: restore it from a copy") from None
 
     def entries(self, last_tick: int | None = None) -> list[Entry]:
-        """Returns all finished snapshots (not after `last_tick`), whole or damaged, newest first."""
+        """Returns all finished snapshots, whole or damaged, newest first; with `last_tick`, only up to that tick."""
         if not self.snapshots.is_dir():
             return []
         entries = (Entry.parse(path.name) for path in self.snapshots.iterdir())
         return sorted((e for e in entries if e and (last_tick is None or e.tick <= last_tick)), reverse=True)
 
     def ticks(self) -> list[int]:
-        """Returns the ticks of the kept snapshots, whole or damaged, in order."""
+        """Returns the ticks of the kept snapshots, whole or damaged, in ascending order."""
         return sorted(entry.tick for entry in self.entries() if entry.kept)
 
     def path(self, tick: int, kept: bool = True) -> Path:
-        """Returns the folder of the snapshot of a tick, whether it exists or not."""
+        """Returns the folder of a snapshot, whether it exists or not."""
         return self.snapshots / Entry(tick, kept).name
 
     def unfinished(self) -> list[Path]:
-        """Returns the folders of snapshots that were never finished."""
+        """Returns the folders of unfinished snapshots."""
         return sorted(self.snapshots.glob(f"{snapshot.UNFINISHED}*")) if self.snapshots.is_dir() else []
 
     # --- writing
 
     def remove_unfinished(self) -> None:
-        """Delete unfinished and half deleted snapshots. Only for the process that opens the run for writing."""
+        """Deletes unfinished and partly deleted snapshots.
+
+        To be called only by the process that opens the run for writing.
+        """
         with report_disk_errors(self.folder):
             for path in [*self.unfinished(), *self.snapshots.glob(f"{DROPPING}*")]:
                 shutil.rmtree(path)
 
     def save(self, region: Region, world_text: str, name: str) -> None:
-        """Save a kept snapshot of a region that owns the torus, then delete those that thinning drops.
+        """Saves a kept snapshot of `region`, which covers the torus, then deletes the snapshots that thinning drops.
 
-        An existing snapshot of the tick is left if it is good; a damaged one is renamed, not overwritten.
+        No effect if there is a good snapshot of this tick with the same digest. Any other one of this tick is renamed,
+        not overwritten.
         """
         entry = Entry(region.tick, True)
         with report_disk_errors(self.folder):
@@ -249,9 +266,9 @@ class Store:
                 self._prune(region.tick)
 
     def begin_snapshot(self, tick: int, epoch: int, kept: bool) -> Path:
-        """Create the empty folder in which parts and constants of a snapshot are written, and return it.
+        """Creates and returns the empty folder in which the parts and constants of a snapshot are written.
 
-        Its name holds the epoch of the map, so that a late part of an older map never becomes part of the snapshot.
+        Its name holds the epoch, so that a part of an older epoch that arrives late never becomes part of the snapshot.
         """
         folder = self.snapshots / Entry(tick, kept).unfinished_name(epoch)
         with report_disk_errors(self.folder):
@@ -261,10 +278,11 @@ class Store:
         return folder
 
     def complete(self, folder: Path, manifest: snapshot.Manifest) -> Path:
-        """Finish a snapshot whose parts are all in the folder from `begin_snapshot`; then thin. Returns its path.
+        """Completes a snapshot whose parts are all in `folder` (from `begin_snapshot`); deletes superseded snapshots.
 
-        The journal must be durable through its tick. A kept snapshot is made durable. Raises `SnapshotError` if parts
-        are missing, or if the folder is that of another tick, kind or epoch.
+        Returns the snapshot's path. The caller must have made the journal durable through the snapshot's tick. A kept
+        snapshot is made durable. Raises `SnapshotError` if parts are missing, or if `folder` is that of another
+        snapshot or epoch.
         """
         entry = Entry(manifest.tick, manifest.kept)
         if folder.name != entry.unfinished_name(manifest.epoch):
@@ -279,22 +297,23 @@ class Store:
         return path
 
     def abandon(self, folder: Path) -> None:
-        """Delete the folder of an unfinished snapshot; writing further parts to it fails."""
+        """Deletes the folder of an unfinished snapshot; later writes to it fail."""
         with report_disk_errors(self.folder):
             if folder.exists():
                 self._drop(folder)
 
     def discard_marks(self) -> None:
-        """Delete all passing marks, as when the run continues from an earlier tick with other commands."""
+        """Deletes all passing marks, as when the run continues from an earlier tick with other commands."""
         with report_disk_errors(self.folder):
             for entry in self.entries():
                 if not entry.kept:
                     self._drop(self.snapshots / entry.name)
 
     def _has_snapshot(self, entry: Entry, digest: str) -> bool:
-        """Whether a good snapshot with this digest exists. Any other one makes room: marks go, kept ones are renamed.
+        """Returns whether a good snapshot with this digest exists. Moves any other snapshot at its path out of the way.
 
-        One with another digest is of another history, from before the run was taken back to an earlier tick.
+        A mark is deleted, a kept snapshot is renamed. A different digest means that the snapshot is of a discarded
+        history, from before the run was resumed at an earlier tick.
         """
         path = self.snapshots / entry.name
         if not path.exists():
@@ -316,7 +335,7 @@ class Store:
             self._drop(self.snapshots / entry.name)
 
     def _drop(self, path: Path) -> None:
-        # renamed first: a folder with a snapshot's name is whole, even if deleting it is interrupted
+        # renamed first, so that an interrupted deletion never leaves an incomplete snapshot under its name
         dropping = _free(self.snapshots / f"{DROPPING}{path.name}")
         os.rename(path, dropping)
         shutil.rmtree(dropping)
@@ -324,7 +343,10 @@ class Store:
     # --- reading
 
     def newest(self, layout: snapshot.Layout, last_tick: int | None = None) -> tuple[snapshot.Snapshot, list[str]]:
-        """Returns the newest good snapshot (not after `last_tick`), and a line for each one that was skipped."""
+        """Returns the newest good snapshot, and one message for each snapshot that was skipped as unusable.
+
+        With `last_tick`, only snapshots up to that tick are considered.
+        """
         skipped = [f"{path}: unfinished: skipped" for path in self.unfinished()]
         for entry in self.entries(last_tick):
             try:
@@ -334,13 +356,13 @@ class Store:
         raise self.no_snapshot_error(skipped)
 
     def no_snapshot_error(self, skipped: Iterable[str]) -> RunError:
-        """Returns the error for a run of which no snapshot can be used; `skipped` are the reasons."""
+        """Returns the error for a run without a usable snapshot; `skipped` holds the reasons."""
         reasons = "; ".join(skipped) or "there is none"
         fix = f"start a new run with: umwelt launch {self.folder / WORLD}"
         return RunError(f"{self.folder}: no snapshot can be used: {reasons}: {fix}")
 
     def load(self, entry: Entry, layout: snapshot.Layout | None = None) -> snapshot.Snapshot:
-        """Returns a whole snapshot, checked. Raises `SnapshotError` if it is damaged or does not match its name."""
+        """Loads and checks a complete snapshot. Raises `SnapshotError` if it is damaged or does not match its name."""
         self.manifest(entry)
         return snapshot.load(self.snapshots / entry.name, layout)
 
@@ -354,7 +376,7 @@ class Store:
         return manifest
 
     def newest_manifest(self) -> snapshot.Manifest | None:
-        """Returns the newest manifest that can be read, whether its snapshot is whole or not."""
+        """Returns the newest manifest that can be read, even if its snapshot is damaged; None if there is none."""
         for entry in self.entries():
             with suppress(SnapshotError):
                 return self.manifest(entry)
@@ -362,9 +384,10 @@ class Store:
 
 
 def snapshots_to_drop(entries: list[Entry]) -> list[Entry]:
-    """Returns which of the snapshots up to the present tick, newest first, are deleted.
+    """Returns the snapshots in `entries` that are to be deleted: thinned kept snapshots and all but the newest marks.
 
-    Later snapshots were skipped as damaged, and stay for people to look at: do not include them.
+    `entries` must be in order, newest first, and end at the present tick: later snapshots were skipped as damaged and
+    are kept for inspection.
     """
     kept_ticks = [entry.tick for entry in entries if entry.kept]
     marks = [entry for entry in entries if not entry.kept]
@@ -386,7 +409,7 @@ def _next_free(name: str) -> Path:
 
 
 def _free(path: Path) -> Path:
-    """Returns the path, or the first with a number appended that does not exist."""
+    """Returns `path`, or the first path with a number appended to it that does not exist."""
     number, free = 1, path
     while free.exists():
         number, free = number + 1, path.with_name(f"{path.name}-{number}")

@@ -1,7 +1,7 @@
-"""Checks the files of a run against its hash chain, enters snapshots into the chain, and compares two runs.
+"""Checks the files of a run against its hash chain, adds snapshots to the chain, and compares the history of two runs.
 
-Nothing is replayed here: a changed byte is found by reading. Whether the history is what the laws make of the world is
-checked by `replay.verify`.
+This module only reads and hashes files, which detects every changed byte. `replay.verify` also recomputes the run,
+which checks that its history follows from the laws.
 """
 
 from collections.abc import Iterator
@@ -19,25 +19,25 @@ from umwelt.sandbox.region import Rectangle, Torus
 from umwelt.sandbox.snapshot import CONSTANTS, GROUP, GROUP_FILE, MANIFEST, Manifest
 
 KEY_DIGITS = 16
-"""How many digits of a public key are shown."""
+"""Number of hexadecimal digits of a public key that messages contain."""
 _FIX = "move the snapshot out of the run's folder, the run continues from another"
 
 
-# --- entering
+# --- appending to the hash chain
 
 
 def snapshot_record(manifest: Manifest, folder: Path) -> str:
-    """Returns the content of the chain's item for a snapshot whose constants are in `folder`."""
+    """Returns the content of the hash chain's item for a snapshot; `folder` is the one that holds its constants."""
     return hash_chain.snapshot_content(
         snapshot.manifest_text(manifest).encode("utf-8"), snapshot.hash_files(folder / CONSTANTS)
     )
 
 
 def update_chain(store: Store, journal: Journal) -> None:
-    """Begin the hash chain of a run that has none, and enter kept snapshots that are not in it.
+    """Begins the hash chain of a run that has none, and appends the kept snapshots that the chain lacks.
 
-    A snapshot is not in the chain if the coordinator was killed before it could enter it, or if the journal was lost.
-    A snapshot whose digest differs from the journal's is not entered.
+    The chain lacks a snapshot if the coordinator was killed before it could append the item, or if the journal was
+    lost. A snapshot whose digest differs from the journal's digest of its tick is not appended.
     """
     journal.chain.begin(store.world_bytes())
     known_ticks, digests = journal.chain.snapshot_ticks(), journal.history.digests()
@@ -57,7 +57,7 @@ def update_chain(store: Store, journal: Journal) -> None:
     journal.commit()
 
 
-# --- checking
+# --- checking against the hash chain
 
 
 @dataclass
@@ -66,11 +66,14 @@ class ChainCheck:
 
     fault: Fault | None = None
     lines: list[str] = field(default_factory=list)
-    """For people: what is proven, and what is not."""
+    """Messages that say what the hash chain proves and what it does not."""
 
 
 def check_chain(store: Store, public: bytes | None = None) -> ChainCheck:
-    """Check journal, world file and snapshots against the hash chain, which `public`, if given, must have signed."""
+    """Checks the journal, world file and snapshots of a run against its hash chain.
+
+    If `public` is given, the hash chain must be signed by this public key.
+    """
     entries = store.entries()
     rows = _read_rows(store)
     if not rows.exists:
@@ -105,9 +108,10 @@ def _read_rows(store: Store) -> Rows:
 
 
 def _snapshot_fault(store: Store, entry: Entry, contents: set[str], digest: str | None) -> str:
-    """Returns a line about what is wrong with a snapshot; empty if nothing is, or if it was deleted meanwhile.
+    """Returns a message about the first fault of a snapshot; empty if it has none, or was deleted in the meantime.
 
-    A snapshot that is not in the chain, such as a passing mark, is checked against the journalled digest of its tick.
+    `contents` are the contents of the snapshot's items in the hash chain. A snapshot without items, such as a passing
+    mark, is checked against `digest`, the journalled digest of its tick.
     """
     path = store.path(*entry)
     if not path.is_dir():
@@ -123,7 +127,7 @@ def _snapshot_fault(store: Store, entry: Entry, contents: set[str], digest: str 
 
 
 def _find_changes(store: Store, entry: Entry, path: Path, contents: set[str], digest: str | None) -> Iterator[str]:
-    """Yields what of a snapshot differs from what was saved."""
+    """Yields a message for each file of a snapshot in the folder `path` that differs from what was saved."""
     if contents:
         text, constants = (path / MANIFEST).read_bytes(), snapshot.hash_files(path / CONSTANTS)
         if hash_chain.snapshot_content(text, "") not in {f"{content.partition(' ')[0]} " for content in contents}:
@@ -149,7 +153,10 @@ def _find_changes(store: Store, entry: Entry, path: Path, contents: set[str], di
 
 
 def _summary(rows: Rows, snapshots: int, unchained: int) -> list[str]:
-    """Returns lines that say what is proven, and what is not."""
+    """Returns the messages that say what an intact hash chain proves and what it does not.
+
+    `snapshots` is the number of kept snapshots, `unchained` the number of those that are not in the chain.
+    """
     last = f"up to tick {rows.links[-1].tick:,}" if rows.links else "none"
     lines = [
         f"its hash chain is intact: {len(rows.links):,} links, {last}; {snapshots:,} snapshots are as they were saved"
@@ -173,13 +180,14 @@ def _summary(rows: Rows, snapshots: int, unchained: int) -> list[str]:
     return lines
 
 
-# --- comparing
+# --- comparing two runs
 
 
 def compare(folder: Path, other: Path, public: bytes | None = None) -> tuple[Comparison, str]:
-    """Returns how the histories of two runs relate, and a line for people; `public` must have signed the first run.
+    """Compares the histories of the runs in `folder` and `other`. Returns how they relate, and a message that says so.
 
-    Raises `RunError` if a run has no hash chain. If one does not match its own chain, the relation is "forged".
+    If `public` is given, the hash chain of `folder` must be signed by this public key. The relation is "forged" if a
+    run does not match its own hash chain. Raises `RunError` if a run has no hash chain.
     """
     both_rows = []
     for path in (folder, other):

@@ -1,4 +1,4 @@
-"""The tasks that come with Umwelt: parts of the queries in client/connection/workflows.py, and some for experiments."""
+"""Built-in tasks: those used by the workflows in client/connection/workflows.py, and some for experiments."""
 
 import operator
 from collections.abc import Sequence
@@ -27,7 +27,10 @@ def spin(steps: int) -> int:
 
 @task("arithmetic")
 def arithmetic(what: str, *numbers: int) -> int:
-    """Adds, multiplies or divides whole numbers, from left to right; division rounds down."""
+    """Adds, multiplies or divides integers from left to right; division rounds down.
+
+    `what` is "add", "multiply" or "divide".
+    """
     if what not in ARITHMETIC:
         raise RunError(f'arithmetic: "{what[:40]}": use {", ".join(ARITHMETIC)}')
     if not numbers or max(number.bit_length() for number in numbers) * len(numbers) > MAX_BITS:
@@ -39,7 +42,7 @@ def arithmetic(what: str, *numbers: int) -> int:
 
 @task("arithmetic.or_zero")
 def arithmetic_or_zero(what: str, *numbers: int) -> int:
-    """As `arithmetic`, but returns 0 where that raises RunError."""
+    """Returns the same as `arithmetic`, or 0 if that raises RunError."""
     try:
         return arithmetic(what, *numbers)
     except RunError:
@@ -48,9 +51,9 @@ def arithmetic_or_zero(what: str, *numbers: int) -> int:
 
 @task("census")
 def census(parts: list[Part]) -> list[dict[str, Any]]:
-    """Returns for each query about a table: counts by species index, and sums of each column by species index.
+    """Returns, for each query about a table, the counts of beings and the sums of each column, both by species index.
 
-    `whole` is false if the node had more rows than an answer holds.
+    `whole` is false if the node had more rows than fit an answer.
     """
     tables = []
     for part in parts:
@@ -68,9 +71,10 @@ def census(parts: list[Part]) -> list[dict[str, Any]]:
 
 @task("heatmap")
 def heatmap(parts: list[Part], rectangle: tuple[int, int, int, int], torus: tuple[int, int], cell: int) -> np.ndarray:
-    """Returns beings, or the sum of a field, in squares: `int64[ceil(height / cell), ceil(width / cell)]`.
+    """Returns the number of beings, or the sum of a field, in squares over `rectangle`.
 
-    `rectangle` (y, x, height, width) and `torus` (height, width) are in cells, as is the side `cell` of a square.
+    The result is `int64[ceil(height / cell), ceil(width / cell)]`. `rectangle` (y, x, height, width), `torus` (height,
+    width) and the side `cell` of a square are in cells.
     """
     top, left, height, width = rectangle
     sums = np.zeros((-(-height // cell), -(-width // cell)), np.int64)
@@ -95,16 +99,17 @@ def _add(
     torus: tuple[int, int],
     cell: int,
 ) -> None:
-    """Adds values at cells of the world to the squares in which the cells lie."""
+    """Adds `values`, given at `places` (y, x, in cells of the world), to the squares that contain the places."""
     y, x = ((axis - first) % size // cell for axis, first, size in zip(places, corner, torus, strict=True))
     np.add.at(sums, (y, x), values)
 
 
 @task("nearest")
 def nearest(parts: list[Part], y: float, x: float, torus: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """Returns the being nearest to a place (in cells) on the torus: squared distance, id, y_fixed, x_fixed.
+    """Returns the being nearest to a place on the torus, as (squared distance, id, y_fixed, x_fixed), or None.
 
-    The squared distance is in subcells; of beings equally near, the one with the smallest id is returned.
+    `y`, `x` and `torus` are in cells, the squared distance is in squared subcells. Of equally near beings, the one with
+    the smallest id is returned.
     """
     best: tuple[int, int, int, int] | None = None
     for part in parts:
@@ -129,6 +134,6 @@ def nearest(parts: list[Part], y: float, x: float, torus: tuple[int, int]) -> tu
 
 @task("living")
 def living(parts: list[Part], ids: list[int]) -> list[int]:
-    """Returns which of these ids are in the answers, sorted."""
+    """Returns which of `ids` are present in the answers, sorted."""
     present = [read_columns(part.answer, part.raw)["id"] for part in parts]
     return sorted({int(one) for one in np.intersect1d(np.concatenate(present), np.array(ids, np.int64))})

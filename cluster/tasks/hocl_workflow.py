@@ -1,17 +1,20 @@
-"""Workflows as HOCL programs: a program states the tasks and which task each serves; their order follows by reactions.
+"""Workflows as HOCL programs.
+
+A program states tasks and their dependencies; reactions determine the order of execution.
 
     <"TASK":"far":<"SRC":<>, "DST":<"both">, "SRV":"own.look", "IN":<3>>,
      "TASK":"near":<"SRC":<>, "DST":<"both">, "SRV":"own.look", "IN":<1>>,
      "TASK":"both":<"SRC":<"far", "near">, "DST":<>, "SRV":"own.add", "IN":<>>>
 
 The vocabulary is GinFlow's (Rojas Balderrama, Simonin and Tedeschi, "GinFlow: a decentralised adaptive workflow
-execution manager", IPDPS 2016): `SRC` lists the tasks that a task waits for; `DST` those that it serves; `SRV` is the
-name of the function that it runs (registry.py); `IN` its arguments; `PAR` the same once all of them are there; `RES`
-its result: `"OK":<value>`, or `"FAILED"` and the error line. No rule calls anything: when the solution has become inert
-with a `CALL` in it, the task is sent to a node, and its result is added to the solution when it comes.
+execution manager", IPDPS 2016): `SRC` lists the tasks whose results a task needs; `DST` lists the tasks that need its
+result; `SRV` is the name of the function that it runs (registry.py); `IN` holds its arguments; `PAR` holds the same
+once all of them are present; `RES` holds its result: `"OK":<value>`, or `"FAILED"` and the error message. No rule calls
+a function: when the solution is inert and contains a `CALL`, the task is sent to a node, and its result is added to the
+solution on arrival.
 
-`"SPARE"` in place of `"TASK"` marks a replacement, and `"ADAPT":"one":"other"` names the task that it replaces: if that
-fails, the rule by which it would have passed its result on is moved to the replacement, with its arguments.
+`"SPARE"` in place of `"TASK"` marks a replacement, and `"ADAPT":"one":"other"` names the task that it replaces: if task
+`one` fails, the rule that passes its result on is moved to `other`, together with its arguments.
 """
 
 import asyncio
@@ -49,25 +52,25 @@ let instead = replace "INSTEAD":t::string:other::string, to::string:<"SRC":<t::s
 <dress, spare, place, answer, carry, adapt, instead>
 """
 LIMITS = Limits(reactions=100_000, tries=2_000_000)
-"""Of a whole workflow: one that reacts without end is stopped there."""
+"""Limits on the reactions of a workflow in total, which stop a program that reacts forever."""
 
 
 def bundled_workflows() -> dict[str, Path]:
-    """Returns the paths of the HOCL workflows that come with Umwelt, by name."""
+    """Returns the paths of the HOCL workflows that are distributed with Umwelt, by name."""
     folder = Path(str(resources.files("umwelt.worlds"))) / "workflows"
     return {path.stem: path for path in sorted(folder.glob("*.hocl"))}
 
 
 def read_workflow(name_or_path: str) -> Program:
-    """Reads and checks a workflow: a bundled name, or the path of a .hocl file."""
+    """Reads and checks a workflow, given as a bundled name or as the path of a .hocl file."""
     return read_program(str(bundled_workflows().get(name_or_path, name_or_path)))
 
 
 async def run_program(flow: Flow, program: Program, seed: int = 1) -> dict[str, Any]:
-    """Runs a workflow until it is inert and no task is open; returns the result of each task by its name.
+    """Runs a workflow until it is inert and no task is open. Returns the results of the tasks by name.
 
-    Raises RunError if a task fails that has no replacement, or waits for what never comes, and ProgramError if the
-    program does not become inert within `LIMITS`.
+    Raises RunError if a task without a replacement fails, or if a task waits for an argument that never arrives. Raises
+    ProgramError if the program does not become inert within `LIMITS`.
     """
     machine = Machine(program, Dice(seed), LIMITS)
     for rule in parse(RULES, "the rules of workflows").start.atoms:
@@ -104,12 +107,12 @@ async def _call(flow: Flow, service: str, values: list[Any]) -> Atom:
 
 
 def _select(solution: Solution, word: str, size: int) -> list[tuple[Any, ...]]:
-    """Returns the tuples of a size whose first element is a word."""
+    """Returns the tuples in `solution` that have `size` elements and whose first element is `word`."""
     return [atom for atom in solution.atoms if type(atom) is tuple and len(atom) == size and atom[0] == word]
 
 
 def _results(solution: Solution, source: str) -> dict[str, Any]:
-    """Returns the results in an inert solution; raises RunError for failed tasks and for those that never began."""
+    """Returns the results in an inert solution. Raises RunError if a task has failed or never began."""
     results: dict[str, Any] = {}
     failures: dict[str, Any] = {}
     incomplete = {name for _, name, _, _ in _select(solution, "PLACED", 4)}
@@ -142,9 +145,9 @@ def _results(solution: Solution, source: str) -> dict[str, Any]:
 
 
 def _to_atom(value: Any, service: str) -> Atom:
-    """Converts a value to an atom: a list to a solution of index:value, a dict to one of name:value.
+    """Converts a value to an atom: a list to a solution of index:value, a dict to a solution of name:value.
 
-    Raises RunError for other types and for values that are too large. `service` is for the error line.
+    Raises RunError for other types and for values that are too large. `service` names the task in the message.
     """
     if isinstance(value, list):
         return Solution([(index, _to_atom(one, service)) for index, one in enumerate(value)], inert=True)
@@ -164,7 +167,7 @@ def _to_atom(value: Any, service: str) -> Atom:
 
 
 def _to_value(atom: Atom) -> Any:
-    """Converts an atom to a value; raises RunError if it is a rule."""
+    """Converts an atom to a value. Raises RunError if the atom is a rule."""
     if type(atom) is tuple:
         return [_to_value(one) for one in atom]
     if type(atom) is not Solution:

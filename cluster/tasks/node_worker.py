@@ -1,8 +1,8 @@
-"""A node's worker: one process that executes tasks one after another, started with the first task.
+"""A node's worker: one process that executes tasks one after another, started when the first task arrives.
 
-The node's own ticks go on meanwhile: a thread passes tasks to the process and waits for it. A task that takes longer
-than it may is ended together with the process; a new process executes those that wait. Own code for the reasons given
-in worker.py.
+The node continues to compute ticks: a thread passes tasks to the process and waits for the results. If a task exceeds
+its time limit, the process is killed, and a new process executes the waiting tasks. The reasons for not using an
+existing pool are in worker.py.
 """
 
 import queue
@@ -20,14 +20,14 @@ from umwelt.sandbox.errors import RunError
 
 NICE = 10
 MEMORY_SHARE = 0.5
-"""A task may use this share of the memory that the machine has left when the process starts."""
+"""Share of the machine's available memory, when the process starts, that a task can use."""
 STARTS_WITHIN_S, CANCELS_WITHIN_S = 60.0, 0.5
 
 
 class TaskOutcome(NamedTuple):
-    """The outcome of a task: its packed result, or the `line` and `code` of an error.
+    """The outcome of a task: its packed result, or the `line` and `code` of its error.
 
-    `again`: the task may succeed elsewhere, because it was its process that ended.
+    `again` is true if the process died, so that the task could succeed elsewhere. `spent_s` is the duration in seconds.
     """
 
     ticket: Hashable
@@ -46,26 +46,26 @@ class _OpenTask:
 
 @dataclass
 class _Process:
-    """A process, and what passes between the node's thread and the thread that attends to the process."""
+    """A worker process, with the data shared by the node's thread and the thread that attends to the process."""
 
     worker: Worker
     begun_s: float
-    """When the process was started, then when its present task was sent to it."""
+    """Time at which the process was started or, later, at which its present task was sent to it."""
     ticket: Hashable = None
-    """Of its present task."""
+    """Ticket of the present task."""
     is_ready: bool = False
     is_working: bool = False
     calls: "queue.SimpleQueue[tuple[Hashable, TaskCall] | None]" = field(default_factory=queue.SimpleQueue)
-    """None ends the attending thread."""
+    """Tasks to execute; None ends the attending thread."""
     reports: "queue.SimpleQueue[tuple[Hashable, WorkerReport | None]]" = field(default_factory=queue.SimpleQueue)
-    """None tells that the process has ended."""
+    """Messages of the process with the tickets of their tasks; (None, None) means that the process has ended."""
 
 
 class NodeWorker:
-    """The open tasks of a node. Owned by the node's thread: `turn` returns outcomes, `close` ends the process.
+    """The open tasks of a node. Used by the node's thread: `turn` returns outcomes, `close` ends the process.
 
-    `wake` is called from another thread when the last of the waiting tasks is done; the outcomes of the others are
-    taken at the node's next turn. `where` is the node's name in error lines.
+    `wake` is called from another thread when no waiting task remains or the process has ended; other outcomes are
+    collected at the node's next turn. `where` is the node's name in error messages.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class NodeWorker:
 
     @property
     def is_busy(self) -> bool:
-        """Whether tasks are open."""
+        """Whether there are open tasks."""
         return bool(self._open)
 
     def begin(self, ticket: Hashable, call: TaskCall, within_s: float) -> None:
-        """Queues a task."""
+        """Queues a task, and starts the process if there is none."""
         self._open[ticket] = _OpenTask(call, within_s)
         if self._process is None:
             self._start_process()
@@ -89,7 +89,7 @@ class NodeWorker:
             self._process.calls.put((ticket, call))
 
     def cancel(self, ticket: Hashable) -> None:
-        """Drops a task. One under way gets `CANCELS_WITHIN_S` to complete, so that its process may live on."""
+        """Drops a task. A running task gets `CANCELS_WITHIN_S` seconds to complete before its process is killed."""
         process = self._process
         if process is not None and process.is_working and process.ticket == ticket and ticket in self._open:
             left_s = self._clock() - process.begun_s + CANCELS_WITHIN_S
@@ -98,7 +98,7 @@ class NodeWorker:
             self._open.pop(ticket, None)
 
     def turn(self) -> list[TaskOutcome]:
-        """Returns the outcomes since the last turn, and ends a task that takes too long."""
+        """Returns the outcomes since the last call, and ends a task that exceeds its time limit."""
         outcomes: list[TaskOutcome] = []
         process = self._process
         while process is not None and process is self._process and not process.reports.empty():
@@ -110,7 +110,7 @@ class NodeWorker:
                 outcomes.append(_outcome_of(ticket, task.call, report))
         if self._process is not None and (self._process.is_working or not self._process.is_ready):
             task = self._open.get(self._process.ticket)
-            # a task that was cancelled just as it began is not open, but still has the process
+            # a task that was cancelled when it began is no longer open, but the process still executes it
             within_s = task.within_s if task else CANCELS_WITHIN_S if self._process.is_ready else STARTS_WITHIN_S
             if self._clock() - self._process.begun_s > within_s:
                 outcomes += self._end_process(
@@ -119,12 +119,15 @@ class NodeWorker:
         return outcomes
 
     def _end_process(self, reason: str, again: bool) -> list[TaskOutcome]:
-        """Ends the process with its present task; a new process gets those that wait."""
+        """Ends the process and its present task; a new process gets the waiting tasks. Returns the task's outcome.
+
+        `reason` completes the error message. `again` is as in `TaskOutcome`.
+        """
         process = self._process
         self._close_process()
         if process is None:
             return []
-        # where the process did not even start, the first task is given up, so that there is no loop
+        # if the process did not start, the first task fails, which prevents an endless loop of restarts
         ticket = process.ticket if process.is_ready else next(iter(self._open), None)
         task = self._open.pop(ticket, None) if process.is_working or not process.is_ready else None
         if self._open:
@@ -152,7 +155,10 @@ class NodeWorker:
         self._close_process()
 
     def _attend(self, process: _Process) -> None:
-        """In a thread: sends one task after another and waits for each, until the process is closed or has ended."""
+        """Sends tasks to the process, one after another, and waits for each, until the process is closed or has ended.
+
+        Runs in a thread of its process.
+        """
         try:
             process.worker.receive()
             process.is_ready = True

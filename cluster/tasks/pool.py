@@ -1,8 +1,8 @@
-"""A pool of workers on this machine, or on the hosts of Ray, for workflows that need no world: experiments and duels.
+"""A pool of workers, on this machine or on the hosts of Ray, for workflows without a running world: experiments, duels.
 
-To a workflow a pool is what the nodes of a world are to others: `post` has a task executed, `halt` ends tasks. A task
-may take any time. One whose worker dies is given to another one, as often as its kind of worker allows. Own code for
-the reasons given in worker.py.
+A pool offers a workflow the same two operations as the nodes of a world: `post` executes a task, and `halt` ends tasks.
+The duration of a task is not limited. If a worker dies, its task is given to another one, up to `max_deaths` times. The
+reasons for not using an existing pool are in worker.py.
 """
 
 import asyncio
@@ -25,35 +25,35 @@ _T = TypeVar("_T")
 
 
 class PoolWorker(Protocol):
-    """What a pool needs of a worker."""
+    """Interface of the workers of a pool."""
 
     kind: str
-    """How it is called in error lines."""
+    """Name of this kind of worker in error messages."""
     max_deaths: int
-    """After so many workers died of a task, the task is given up."""
+    """Number of workers that must die while executing a task before the task fails."""
 
     def begin(self, call: TaskCall) -> None:
-        """Sends a task; raises OSError or EOFError if the worker has ended."""
+        """Sends a task to the worker. Raises OSError or EOFError if the worker has ended."""
 
     def receive(self) -> WorkerReport:
-        """Waits for the next message; raises OSError or EOFError if the worker has ended."""
+        """Waits for the worker's next message. Raises OSError or EOFError if the worker has ended."""
 
     def end(self) -> None:
-        """Ends the worker at once."""
+        """Ends the worker immediately, even while it executes a task."""
 
 
 class PoolResult(NamedTuple):
-    """The packed result of a task. `tick` is 0: it is of no world."""
+    """The packed result of a task. `tick` is always 0, since the task belongs to no world."""
 
     tick: int
     raw: bytes
 
 
 class WorkerPool:
-    """Up to `count` workers, started as there is work for them. A context manager: all are ended at its exit.
+    """Up to `count` workers, started when they are needed. A context manager that ends all workers at its exit.
 
-    `start_worker` creates a worker. `on_tick(ticket, tick)` is called with the progress of a task, from the thread
-    that receives it.
+    `start_worker` creates a worker. `on_tick(ticket, tick)` is called with the progress of a task, from the thread that
+    receives it.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class WorkerPool:
         self._lock = Lock()
         self._workers: list[PoolWorker] = []
         self._busy: dict[str, PoolWorker] = {}
-        """By the ticket of the task under way."""
+        """Workers by the ticket of the task that they execute."""
         self._is_closed = False
 
     def __enter__(self) -> "WorkerPool":
@@ -82,22 +82,25 @@ class WorkerPool:
         self._threads.shutdown(cancel_futures=True)
 
     def post(self, task: Task) -> "Future[PoolResult]":
-        """Has a task executed; the future raises the task's UmweltError, or RunError if its worker died."""
+        """Executes a task. The future raises the task's UmweltError, or RunError if its worker died."""
         return self._threads.submit(self._execute, task)
 
     def halt(self, tickets: Sequence[str]) -> None:
-        """Ends tasks under way together with their workers. Waiting ones are cancelled by their futures."""
+        """Ends running tasks together with their workers. To cancel waiting tasks, cancel their futures."""
         with self._lock:
             for ticket in tickets:
                 if (worker := self._busy.pop(ticket, None)) is not None:
                     worker.end()
 
     def run_workflow(self, workflow: Callable[..., Awaitable[_T]], *given: Any) -> _T:
-        """Runs a workflow to its end in the calling thread. It is given a flow, then these arguments."""
+        """Runs a workflow to its end in the calling thread and returns its result.
+
+        The workflow is called with a flow and then the arguments `given`.
+        """
         return asyncio.run(run_workflow(_LocalFlow(self.post, self.halt), workflow, given, {}, math.inf))
 
     def _execute(self, task: Task) -> PoolResult:
-        """In a thread: executes a task with an idle worker, or with a new one."""
+        """Executes a task with an idle or a new worker. Runs in a thread of the pool."""
         deaths = 0
         while True:
             worker = self._take_worker(task.ticket)
@@ -111,7 +114,7 @@ class WorkerPool:
                 self._remove_dead(task.ticket, worker, deaths, error)
                 continue
             with self._lock:
-                if self._busy.pop(task.ticket, None) is not None:  # else `halt` has just ended it
+                if self._busy.pop(task.ticket, None) is not None:  # otherwise `halt` has ended the worker
                     self._idle.put(worker)
             if report.line:
                 raise error_for(report.code, report.line)
@@ -131,7 +134,10 @@ class WorkerPool:
             return worker
 
     def _remove_dead(self, ticket: str, worker: PoolWorker, deaths: int, error: BaseException) -> None:
-        """Removes a dead worker; raises RunError if its task was cancelled, or too many workers have died of it."""
+        """Removes a dead worker.
+
+        Raises RunError if its task was cancelled, or if `max_deaths` workers died executing it.
+        """
         with self._lock:
             is_awaited = self._busy.pop(ticket, None) is not None and not self._is_closed
             self._workers.remove(worker)
@@ -145,11 +151,14 @@ class WorkerPool:
 
 class _LocalFlow(Flow):
     max_argument_bytes = 1 << 31
-    """A world with the genomes of all its founders may be an argument: it does not cross a network."""
+    """Maximum size of arguments.
+
+    It is large since a world with all founders' genomes can be an argument, sent locally.
+    """
 
 
 def choose_process_count(worlds: Sequence[WorldFile], asked: int = 0) -> int:
-    """Returns how many worlds to run side by side: `asked`, or one for each core as far as the memory suffices."""
+    """Returns the number of worlds to run concurrently: `asked`, or else one per core as far as memory suffices."""
     needed_bytes = max((needed_memory_bytes(world) for world in worlds), default=1)
     max_count = asked or min(len(os.sched_getaffinity(0)), available_memory_bytes() // needed_bytes)
     return max(1, min(max_count, len(worlds)))

@@ -1,18 +1,18 @@
-"""Tasks: functions that every node knows by a name, and the encoding of their arguments and results.
+"""Tasks: functions that every node can find by name, and the encoding of their arguments and results.
 
     @task("own.mean")
     def mean(values: list[float]) -> float:
         return sum(values) / len(values)
 
-An installed package gives its tasks names by entry points of the group `umwelt.tasks`:
+An installed package names its tasks in the entry point group `umwelt.tasks`:
 
     [project.entry-points."umwelt.tasks"]
     "own.mean" = "own.tasks:mean"
 
-The result of a task must depend on its arguments alone: it may run on any node, and again on another one if a node
-dies. Arguments and results are plain values and numpy arrays, encoded as msgpack; nothing is ever unpickled. A first
-parameter `parts` makes it a task over data: it is given the answers of one node (a list of `queries.Part`, one for each
-query). A parameter `say` is a function to be called with the tick that a long task has reached.
+The result of a task must depend on its arguments alone: the task can run on any node, and again on another if that node
+dies. Arguments and results are plain values and numpy arrays, encoded as msgpack; nothing is unpickled. A first
+parameter `parts` makes it a task over data: it gets the answers of one node (a list of `queries.Part`, one for each
+query). A parameter `say` gets a function that a long task calls with the tick that it has reached.
 """
 
 import difflib
@@ -31,8 +31,10 @@ from umwelt.sandbox.text import load_object, one_line
 
 GROUP = "umwelt.tasks"
 LOCAL_GROUP = "umwelt.local_tasks"
-"""Entry points of tasks that read world files and write folders named in their arguments: for workers of this machine
-(`pool.py`) only. A gateway refuses them by their names, without importing them."""
+"""Entry point group of tasks that read world files and write folders named in their arguments.
+
+Only workers of this machine (`pool.py`) execute them. A gateway refuses them by name, without importing them.
+"""
 BUILTIN = {
     "spin": "umwelt.cluster.tasks.builtin:spin",
     "arithmetic": "umwelt.cluster.tasks.builtin:arithmetic",
@@ -42,31 +44,31 @@ BUILTIN = {
     "nearest": "umwelt.cluster.tasks.builtin:nearest",
     "living": "umwelt.cluster.tasks.builtin:living",
 }
-"""The tasks that come with Umwelt, and where their functions are."""
+"""The built-in tasks: name and location of the function."""
 FOR_SPECTATORS = ("census", "heatmap", "living", "nearest")
-"""Tasks that viewers without a keeper's key may ask for."""
+"""Tasks that viewers without a keeper's key can request."""
 WITHIN_S, MAX_WITHIN_S = 10.0, 600.0
-"""How long a task may take: default and limit."""
+"""Time limit for a task in seconds: default and maximum."""
 MAX_ARGUMENT_BYTES = 256 << 10
 MAX_RESULT_BYTES = 1 << 20
-"""Of tasks on remote nodes."""
+"""Maximum size of the result of a task on a node."""
 NOT_ARGUMENTS = ("flow", "parts", "say")
-"""Parameters that the caller does not give."""
+"""Names of parameters that the caller does not pass."""
 _ARRAY = 1
-"""The msgpack extension type of an array."""
+"""The msgpack extension type for arrays."""
 _LIST_16 = b"\xdc"
-"""The msgpack header of a list with a length of 16 bits."""
+"""The msgpack header byte of a list whose length is a 16-bit integer."""
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 _DTYPE = re.compile(r"[|<][biuf][1248]")
 
 
 def task(name: str) -> Callable[[Callable[..., Any]], "Task"]:
-    """Returns a decorator that makes a function a task of this name."""
+    """Returns a decorator that converts a function into a `Task` with this name."""
     return lambda function: Task(name, function)
 
 
 class Task:
-    """A function with a name. Calling the task calls the function."""
+    """A named function. Calling the task calls the function."""
 
     def __init__(self, name: str, function: Callable[..., Any]):
         self.name, self.function = name, function
@@ -85,11 +87,11 @@ class Task:
 
     @property
     def is_over_data(self) -> bool:
-        """Whether the task is given the answers of a node."""
+        """Whether the task takes the answers of a node."""
         return "parts" in self._parameters
 
     def bind(self, given: Sequence[Any], named: dict[str, Any]) -> inspect.BoundArguments:
-        """Converts arguments to the types of the parameters; raises RunError if they do not fit."""
+        """Converts arguments to the annotated types of the parameters. Raises RunError if they do not fit."""
         own = [parameter for name, parameter in self._parameters.items() if name not in NOT_ARGUMENTS]
         try:
             bound = inspect.Signature(own).bind(*given, **named)
@@ -104,7 +106,7 @@ class Task:
             raise RunError(one_line(f'task "{self.name}": {error}: give {expected}')) from None
 
     def _convert(self, name: str, value: Any) -> Any:
-        """Converts a decoded value to the annotated type of a parameter, or of the result."""
+        """Converts a decoded value to the annotated type of a parameter, or of the result (`name` is "return")."""
         annotation = self._types.get(name, Any)
         return value if annotation is Any or isinstance(value, np.ndarray) else msgspec.convert(value, annotation)
 
@@ -113,7 +115,8 @@ class Task:
     ) -> bytes:
         """Executes the task on packed arguments and returns its packed result.
 
-        Whatever goes wrong raises UmweltError with one line.
+        `parts` are the answers of a node, for a task over data. Raises UmweltError, with a one-line message, for any
+        error.
         """
         given, named = _unpack_arguments(arguments)
         if self.is_over_data and parts is None:
@@ -131,24 +134,24 @@ class Task:
         return pack(result, f'the result of task "{self.name}"')
 
     def unpack_result(self, content: bytes) -> Any:
-        """Returns a packed result as the function returned it, as far as its return type tells."""
+        """Decodes a packed result and converts it to the annotated return type."""
         return self._convert("return", unpack(content))
 
 
 @cache
 def known_tasks() -> dict[str, str]:
-    """Returns the names of all installed tasks, and where their functions are. Built-in names cannot be replaced."""
+    """Returns the locations of all installed tasks by name. Built-in tasks cannot be overridden."""
     return {one.name: one.value for one in metadata.entry_points(group=GROUP)} | local_tasks() | BUILTIN
 
 
 @cache
 def local_tasks() -> dict[str, str]:
-    """Returns the names of the tasks that no gateway accepts, and where their functions are."""
+    """Returns the locations of the tasks that gateways refuse, by name (`LOCAL_GROUP`)."""
     return {one.name: one.value for one in metadata.entry_points(group=LOCAL_GROUP)}
 
 
 def find_task(name: str) -> Task:
-    """Returns the task of a name; raises RunError if there is none here."""
+    """Imports and returns the task `name`. Raises RunError if it is not installed here."""
     location = BUILTIN.get(name) or known_tasks().get(name)
     if location is None:
         close = difflib.get_close_matches(name, known_tasks(), 1)
@@ -164,7 +167,7 @@ def find_task(name: str) -> Task:
 
 
 def pack(value: Any, what: str = "a value") -> bytes:
-    """Encodes a value; raises RunError if it is neither plain nor an array of numbers. `what` is for the error line."""
+    """Encodes a plain value or a numeric array; raises RunError for other types. `what` names it in the message."""
     try:
         return _encoder.encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError, NotImplementedError) as error:
@@ -174,7 +177,7 @@ def pack(value: Any, what: str = "a value") -> bytes:
 def pack_arguments(
     name: str, given: Sequence[Any], named: dict[str, Any], max_bytes: int = MAX_ARGUMENT_BYTES
 ) -> bytes:
-    """Encodes the arguments of a task; raises RunError if they are larger than `max_bytes`."""
+    """Encodes the arguments of a task. Raises RunError if they are larger than `max_bytes`."""
     content = pack([list(given), named], f'the arguments of task "{name}"')
     if len(content) > max_bytes:
         limit = max_bytes >> 10
@@ -183,7 +186,7 @@ def pack_arguments(
 
 
 def unpack(content: bytes) -> Any:
-    """Decodes a value; raises RunError if the bytes are not one."""
+    """Decodes a value. Raises RunError if the bytes are malformed."""
     try:
         return _decoder.decode(content)
     except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
@@ -191,7 +194,7 @@ def unpack(content: bytes) -> Any:
 
 
 def _unpack_arguments(content: bytes) -> tuple[list[Any], dict[str, Any]]:
-    """Decodes what `pack_arguments` has encoded."""
+    """Decodes arguments that `pack_arguments` encoded. Raises RunError if the bytes are malformed."""
     try:
         return msgspec.convert(unpack(content), tuple[list[Any], dict[str, Any]])
     except msgspec.ValidationError as error:
@@ -199,7 +202,7 @@ def _unpack_arguments(content: bytes) -> tuple[list[Any], dict[str, Any]]:
 
 
 def pack_list(parts: Sequence[bytes]) -> bytes:
-    """Joins packed values to one packed list of them."""
+    """Joins packed values into one packed list."""
     assert len(parts) < 1 << 16
     return _LIST_16 + len(parts).to_bytes(2, "big") + b"".join(parts)
 

@@ -1,8 +1,7 @@
-"""A worker process that executes tasks one after another: several side by side in a pool, and one in each node.
+"""A worker process that executes tasks one after another. A pool has several, each node has one.
 
-Own code, and no pool of concurrent.futures or loky: those pickle arguments and results, and cannot end one task under
-way. Here a worker has a bound on its memory and a nice level, tasks travel as msgpack, and ending the process ends the
-task at once.
+The pools of concurrent.futures and loky are not used: they pickle arguments and results, and cannot end a running task.
+This worker has a memory limit and a nice level, receives tasks as msgpack, and can be killed to end its task.
 """
 
 import multiprocessing
@@ -26,7 +25,7 @@ REPORT_EVERY_S = 0.2
 
 
 class TaskCall(msgspec.Struct, array_like=True):
-    """A task on its way to a worker: its name, its packed arguments and, for a task over data, a node's answers."""
+    """A task that is sent to a worker: its name, its packed arguments and, for a task over data, a node's answers."""
 
     name: str
     arguments: bytes
@@ -34,9 +33,10 @@ class TaskCall(msgspec.Struct, array_like=True):
 
 
 class WorkerReport(msgspec.Struct, array_like=True):
-    """A message of a worker: at first that it is ready, during a task the tick it has reached, and the outcome.
+    """A message of a worker: that it is ready, the tick that a running task has reached, or the outcome of a task.
 
-    With `is_done` there is the packed `result`, or the `line` and `code` of the error that ended the task.
+    If `is_done`, the task has ended: the message has its packed `result`, or the `line` and `code` of its error.
+    `spent_s` is the duration of the task in seconds.
     """
 
     tick: int = -1
@@ -52,9 +52,9 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 class Worker:
-    """A worker process. Owned by whoever creates it; runs until `end`, or until its creator's process ends.
+    """A worker process, which runs until `end` is called or the process of its creator ends.
 
-    `nice` and `max_bytes` of memory (0: unbounded) protect the machine from the tasks of others.
+    `nice` and `max_bytes` (of memory, 0: unlimited) protect the machine from the tasks of others.
     """
 
     kind, max_deaths = "a process", 1
@@ -64,7 +64,7 @@ class Worker:
         resource_tracker.ensure_running()
         self._connection, child_connection = spawning.Pipe()
         self._process = spawning.Process(target=_serve, args=(child_connection, nice, max_bytes), daemon=True)
-        # the process inherits this mask: Ctrl-C is for its creator, who then ends it
+        # the process inherits this signal mask: only its creator handles Ctrl-C, and then ends the process
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process.start()
@@ -73,30 +73,30 @@ class Worker:
         child_connection.close()
 
     def begin(self, call: TaskCall) -> None:
-        """Sends a task; raises OSError if the process has ended."""
+        """Sends a task. Raises OSError if the process has ended."""
         self._connection.send_bytes(_encoder.encode(call))
 
     def receive(self) -> WorkerReport:
-        """Waits for the next message; raises EOFError or OSError if the process has ended."""
+        """Waits for the next message. Raises EOFError or OSError if the process has ended."""
         return _reports.decode(self._connection.recv_bytes())
 
     @property
     def exit_code(self) -> int | None:
-        """How the process has ended; None while it runs."""
+        """The exit code of the process; None while it runs."""
         return self._process.exitcode
 
     def end(self) -> None:
-        """Kills the process, and with it the task under way."""
+        """Kills the process, and with it the running task."""
         self._process.kill()
         self._process.join()
 
 
 def _serve(connection: Connection, nice: int, max_bytes: int) -> None:
-    """Executes the tasks that arrive, until the connection is closed."""
+    """Executes the tasks that arrive until the connection is closed. Runs in the worker process."""
     crew.resize(1)
     os.nice(nice)
     if max_bytes:
-        with suppress(ValueError, OSError):  # a smaller bound is in force already
+        with suppress(ValueError, OSError):  # a lower limit is in force already
             resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     reported_s = 0.0
@@ -124,7 +124,7 @@ def _serve(connection: Connection, nice: int, max_bytes: int) -> None:
 
 
 def _end_with_the_parent() -> None:
-    """Ends this process when its parent ends, even in the middle of a task."""
+    """Ends this process when its parent process ends, even while a task is running."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

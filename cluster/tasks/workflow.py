@@ -1,4 +1,4 @@
-"""Workflows: coroutine functions that await tasks, and decide by their results what to ask for next.
+"""Workflows: coroutine functions that await tasks, and can choose further tasks by the results.
 
     async def busiest(flow: Flow) -> int:
         first = await flow.run("own.guess", 7)
@@ -6,9 +6,9 @@
             return first
         return max(await flow.map("own.look", range(first)))
 
-The function runs where it was called; its tasks run side by side on the nodes of a world, or on the workers of a pool.
-A task whose node dies is executed by another one. A workflow that asks for too many tasks, or takes too long, ends with
-an error of one line, and its open tasks are cancelled.
+The function runs in the calling process; its tasks run concurrently on the nodes of a world or on the workers of a
+pool. If a node dies, another node executes its tasks. A workflow that requests too many tasks, or exceeds its time
+limit, ends with an error, and its open tasks are cancelled.
 """
 
 import asyncio
@@ -25,33 +25,33 @@ from umwelt.cluster.wire.viewer_protocol import LIVE, Task
 from umwelt.sandbox.errors import BusyError, RunError
 
 MAX_TASKS, WITHIN_S = 100_000, 3600.0
-"""Defaults: how many tasks a workflow may ask for in all, and how long it may take."""
+"""Defaults for the total number of tasks of a workflow, and for its duration in seconds."""
 MAX_OPEN, MAX_OPEN_OVER_DATA = 128, 6
-"""How many tasks of a workflow are open at once, and how many over data: less than a gateway allows."""
+"""Maximum number of open tasks of a workflow, and of those over data. A gateway permits more."""
 BUSY_RETRY_S = 0.2
-"""A task that a gateway had no room for is sent again after this time."""
+"""Time in seconds after which a task that a gateway had no room for is sent again."""
 _T = TypeVar("_T")
 
 
 class TaskReply(Protocol):
-    """The result of a task: the tick of the data, and a packed value."""
+    """The result of a task: a packed value, and the tick of the data that the task used."""
 
     tick: int
     raw: bytes
 
 
 class Parts(NamedTuple):
-    """The results of a task over data, one from each node that owns a part of the data, all at one tick."""
+    """The results of a task over data, one from each node that owns a part of the data, all at the same tick."""
 
     tick: int
     values: list[Any]
 
 
 class Flow:
-    """What a workflow awaits its tasks with; created for one run of a workflow, and closed at its end.
+    """Executes the tasks of a workflow. Created for one run of a workflow, and closed at its end.
 
-    `post(task)` has a task executed, `halt(tickets)` cancels tasks. `shown` is what tasks over data look at: the live
-    world, or a replayed tick.
+    `post(task)` executes a task; `halt(tickets)` cancels tasks. `shown` is the world that tasks over data read: `LIVE`
+    or a replayed tick.
     """
 
     max_argument_bytes = MAX_ARGUMENT_BYTES
@@ -65,18 +65,19 @@ class Flow:
     ):
         self._post, self._halt, self._max_tasks, self._shown = post, halt, max_tasks, shown
         self.tasks = 0
-        """How many tasks were asked for."""
+        """Number of tasks that were requested."""
         self._cancelled: list[str] = []
-        """Tickets that nobody awaits any more, to be passed to `halt`."""
+        """Tickets of cancelled tasks that are still to be passed to `halt`."""
         self._room, self._room_over_data = asyncio.Semaphore(MAX_OPEN), asyncio.Semaphore(MAX_OPEN_OVER_DATA)
 
     async def run(
         self, name: str, *given: Any, near: Sequence[int] = (), within_s: float = 0.0, ticket: str = "", **named: Any
     ) -> Any:
-        """Executes a task on an idle node, or on the node that owns the cell `near`; returns its result.
+        """Executes a task and returns its result.
 
-        The task is ended after `within_s` seconds (default: 10). It has the `ticket` given, or a new one. Raises
-        UmweltError if it fails.
+        The task runs on an idle node, or on the node that owns the cell `near` (y, x). It is ended after `within_s`
+        seconds (0: after 10). `ticket` identifies the task; by default it is random. Raises UmweltError if the task
+        fails.
         """
         arguments = pack_arguments(name, given, named, self.max_argument_bytes)
         task = Task(ticket or secrets.token_hex(12), name, arguments, b"", tuple(near), within_s)
@@ -86,7 +87,10 @@ class Flow:
     async def over(
         self, name: str, asked: Question | Sequence[Question], *given: Any, within_s: float = 0.0, **named: Any
     ) -> Parts:
-        """Executes a task over data: on every node that owns a part of what is asked about, all at one tick."""
+        """Executes a task over data, on every node that owns a part of the queried data, and all at the same tick.
+
+        `asked` is one query or several; `within_s` is as in `run`.
+        """
         questions = list(asked) if isinstance(asked, Sequence) else [asked]
         arguments = pack_arguments(name, given, named, self.max_argument_bytes)
         content = msgspec.json.encode(questions)
@@ -96,11 +100,11 @@ class Flow:
         return Parts(reply.tick, unpack(reply.raw))
 
     async def map(self, name: str, arguments: Iterable[Any], within_s: float = 0.0) -> list[Any]:
-        """Executes a task for each of several arguments, side by side; returns the results in their order."""
+        """Executes a task concurrently for each of `arguments`. Returns the results in the same order."""
         return await self.gather(self.run(name, argument, within_s=within_s) for argument in arguments)
 
     async def as_done(self, coroutines: Iterable[Coroutine[Any, Any, _T]]) -> AsyncIterator[_T]:
-        """Yields the results of several coroutines in the order in which they complete."""
+        """Yields the results of coroutines in the order in which they complete."""
         tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
         try:
             for result in asyncio.as_completed(tasks):
@@ -110,7 +114,7 @@ class Flow:
                 task.cancel()
 
     async def gather(self, coroutines: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
-        """Awaits several coroutines side by side; the first that fails cancels the others."""
+        """Awaits coroutines concurrently and returns their results. If one of them fails, the others are cancelled."""
         tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
         try:
             return await asyncio.gather(*tasks)
@@ -120,7 +124,7 @@ class Flow:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether more tasks were asked for than the workflow may have."""
+        """Whether more tasks were requested than the workflow is permitted."""
         return self.tasks > self._max_tasks
 
     async def _execute(self, task: Task) -> TaskReply:
@@ -141,7 +145,7 @@ class Flow:
             raise
 
     def close(self) -> None:
-        """Cancels the tasks that nobody awaits any more."""
+        """Passes the tickets of cancelled tasks to `halt`."""
         tickets, self._cancelled = self._cancelled, []
         if tickets:
             self._halt(tickets)

@@ -1,8 +1,8 @@
-"""Queries about a world, and their answers: beings by place and condition, one being, counts, a patch of a field.
+"""Queries about a world and their answers: select beings, fetch a being, count beings, read a patch of a field.
 
-A query goes to every node. Each answers for what it owns (`answer`), and the answers are merged (`merge`). Rows are in
-the order of ids, so the result does not depend on how the world is cut. A query is JSON, an answer is JSON and one raw
-frame.
+A query is sent to all nodes that own queried cells. Each node answers for its shard (`answer`), and the answers are
+merged (`merge`). Rows are in the order of ids, so the result does not depend on how the torus is divided. A query is
+JSON; an answer is JSON with a raw frame of bytes.
 """
 
 import base64
@@ -25,9 +25,9 @@ from umwelt.sandbox.units import SUBCELL_BITS
 
 MAX_ROWS = 100_000
 MAX_BYTES = 2 << 20
-"""The most bytes in the columns of an answer; it has fewer rows where they would be larger."""
+"""Maximum size in bytes of the columns of an answer, which has fewer rows if they would exceed it."""
 MAX_TASK_BYTES, MAX_TASK_ROWS = 64 << 20, 1_000_000
-"""The limits of an answer to a task on the same node."""
+"""The limits of an answer that is passed to a task on the same node."""
 MAX_CONDITIONS, MAX_ASKED = 16, 64
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": np.equal,
@@ -38,18 +38,21 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">=": np.greater_equal,
 }
 PLACES = ("y", "x", "y_fixed", "x_fixed")
-"""Columns of places in the world (tables hold places in the window); `y` and `x` are cells."""
+"""Columns for the place of a being in the world: `y` and `x` in cells, `y_fixed` and `x_fixed` in subcells.
+
+The columns of the same names in tables hold places in the region's window.
+"""
 LAST = ("stimuli", "drives")
-"""Derived columns that can be asked for: they hold the values of the last tick."""
+"""Derived columns that can be queried: they hold the values of the last tick."""
 
 Four = tuple[int, int, int, int]
 
 
 class Select(msgspec.Struct, tag_field="ask", tag="select", frozen=True, forbid_unknown_fields=True):
-    """The columns of the beings of a table that lie in a rectangle and meet all conditions.
+    """Query for columns of the beings of a table that lie in a rectangle and meet all conditions.
 
-    The rectangle is y, x, height, width, and may reach over the torus's seams. A condition is a column, an operator and
-    a whole number; a species may be given by its name.
+    `rectangle` is y, x, height, width in cells, and can cross the edges of the torus. A condition in `where` is a
+    column, an operator and an integer; a species can be given by name. `most` is the maximum number of rows.
     """
 
     table: str
@@ -60,19 +63,19 @@ class Select(msgspec.Struct, tag_field="ask", tag="select", frozen=True, forbid_
 
 
 class Fetch(msgspec.Struct, tag_field="ask", tag="fetch", frozen=True, forbid_unknown_fields=True):
-    """Everything of one being: its row as commands take it, its columns, stimuli and drives."""
+    """Query for one being: its row in the form that commands use, its columns, stimuli and drives."""
 
     id: int
 
 
 class Count(msgspec.Struct, tag_field="ask", tag="count", frozen=True, forbid_unknown_fields=True):
-    """The number of living beings of each species, by table, in a rectangle or in the whole world."""
+    """Query for the number of living beings by table and species, in a rectangle or in the full world."""
 
     rectangle: Four | None = None
 
 
 class Patch(msgspec.Struct, tag_field="ask", tag="patch", frozen=True, forbid_unknown_fields=True):
-    """A layer (a field, a part of one, light, temperature or rain) over a rectangle, cell by cell."""
+    """Query for a layer (a field, a component of one, light, temperature or rain) over a rectangle, cell by cell."""
 
     name: str
     rectangle: Four
@@ -83,7 +86,7 @@ _questions, _many = msgspec.json.Decoder(Question), msgspec.json.Decoder(list[Qu
 
 
 class Part(NamedTuple):
-    """The answer of one node for the rectangle that it owns, at its tick; or the merged answer of all."""
+    """The answer of one node for its shard, at the tick that the node has reached; or the merged answer of all."""
 
     tick: int
     answer: dict[str, Any]
@@ -91,12 +94,12 @@ class Part(NamedTuple):
 
 
 def read(content: bytes) -> Question:
-    """A query from JSON. Raises CommandError for a malformed one."""
+    """Decodes a query from JSON. Raises CommandError if it is malformed."""
     return _decode(_questions, content)
 
 
 def read_many(content: bytes) -> list[Question]:
-    """A list of queries from JSON. Raises CommandError for a malformed one."""
+    """Decodes a list of queries from JSON. Raises CommandError if it is malformed."""
     return _decode(_many, content)
 
 
@@ -108,9 +111,10 @@ def _decode(decoder: Any, content: bytes) -> Any:
 
 
 def check(world: WorldFile, question: Question, for_task: bool = False) -> Question:
-    """Check that a world can answer a query, and return it with names of species replaced by numbers.
+    """Checks that `world` can answer a query, and returns the query with names of species replaced by numbers.
 
-    Raises CommandError, in one line, if not. Queries of tasks have larger limits, since their answers stay on the node.
+    Raises CommandError, with a one-line message, if the query is not valid. With `for_task` the limits are larger,
+    since the answers to a task's queries stay on the node.
     """
     max_rows = MAX_TASK_ROWS if for_task else MAX_ROWS
     max_cells = (MAX_TASK_BYTES if for_task else MAX_BYTES) // 4
@@ -157,12 +161,12 @@ def _check_select(world: WorldFile, question: Select, max_rows: int) -> Select:
 
 
 def column_names(schema: Schema) -> list[str]:
-    """The columns of a table that queries may ask for."""
+    """Returns the names of the columns of a table that can be queried."""
     return list(_columns_of(schema))
 
 
 def _columns_of(schema: Schema) -> dict[str, int]:
-    """The columns that queries may ask for, and how many entries each has (0: one number a row)."""
+    """Returns the columns that can be queried, each with its number of entries per row (0 for a scalar)."""
     columns = dict.fromkeys(PLACES, 0) | {"id": 0}
     for column in schema.own:
         if not column.derived or column.name in LAST:
@@ -180,11 +184,11 @@ def _check_rectangle(world: WorldFile, rectangle: Four) -> None:
         )
 
 
-# --- the answer of one node
+# --- answering at a node
 
 
 def answer(encoder: TileEncoder, question: Question, max_bytes: int = MAX_BYTES) -> Part:
-    """Answer a checked query for what the encoder's region owns."""
+    """Answers a checked query for the rectangle that the encoder's region owns."""
     region = encoder.region
     match question:
         case Select():
@@ -228,7 +232,10 @@ def _select(region: Region, question: Select, max_bytes: int) -> tuple[dict[str,
 def _pack_columns(
     columns: dict[str, np.ndarray], total: int, max_bytes: int = MAX_BYTES
 ) -> tuple[dict[str, Any], bytes]:
-    """Columns (`id` among them) as content and raw frame of an answer, with as many rows as fit."""
+    """Encodes columns, `id` among them, as the content and raw frame of an answer, with as many rows as fit.
+
+    `total` is the number of rows that match the query.
+    """
     row_bytes = sum(array[:1].nbytes or array.itemsize for array in columns.values())
     count = min(len(columns["id"]), max_bytes // row_bytes)
     described = [[name, array.dtype.name, array.shape[1] if array.ndim > 1 else 0] for name, array in columns.items()]
@@ -237,7 +244,7 @@ def _pack_columns(
 
 
 def read_columns(content: dict[str, Any], raw: bytes) -> dict[str, np.ndarray]:
-    """The columns of an answer to `Select`, by name."""
+    """Decodes the columns of an answer to `Select`, by name."""
     columns, offset = {}, 0
     for name, dtype, entries in content["columns"]:
         size = content["count"] * max(1, entries)
@@ -301,11 +308,14 @@ def _fetch(world: WorldFile, region: Region, being: int) -> dict[str, Any] | Non
     return fetched
 
 
-# --- the answers of all nodes
+# --- merging the answers of all nodes
 
 
 def merge(question: Question, parts: Sequence[Part], torus: Torus) -> Part:
-    """Merge the answers of all nodes to a query. The tick of the result is the latest of theirs, `ticks` are all."""
+    """Merges the answers of all nodes to a query.
+
+    The tick of the result is the latest one of the answers, and `ticks` in its content lists all of their ticks.
+    """
     ticks = sorted({part.tick for part in parts})
     match question:
         case Select():
@@ -324,8 +334,8 @@ def _merge_select(question: Select, parts: Sequence[Part]) -> tuple[dict[str, An
     tables = [read_columns(part.answer, part.raw) for part in ordered]
     columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     ids, first = np.unique(columns["id"], return_index=True)
-    twice = len(columns["id"]) - len(ids)  # beings that crossed a border between the ticks of two nodes
-    # the rows of a node that gave fewer than it has end at some id; ids beyond it would leave gaps
+    twice = len(columns["id"]) - len(ids)  # beings that changed shards between the ticks of two answers
+    # an incomplete answer ends at some id; beyond it, rows of that node would be missing in the result
     ends = [int(table["id"][-1]) for part, table in zip(ordered, tables, strict=True) if _is_cut(part, question)]
     first = first[ids <= min(ends)] if ends else first
     columns = {name: array[first[: question.most]] for name, array in columns.items()}
@@ -333,7 +343,7 @@ def _merge_select(question: Select, parts: Sequence[Part]) -> tuple[dict[str, An
 
 
 def _is_cut(part: Part, question: Select) -> bool:
-    """Whether an answer has fewer rows than were asked for and exist."""
+    """Returns whether an answer has fewer rows than the node has and the query permits, because of its size."""
     count = part.answer["count"]
     return 0 < count < min(part.answer["total"], question.most)
 
@@ -368,7 +378,7 @@ def _merge_patch(question: Patch, parts: Sequence[Part], torus: Torus) -> tuple[
 
 
 def read_being(content: dict[str, Any]) -> dict[str, Any] | None:
-    """The being of an answer to `Fetch` as the commands move and spawn take it; None if there is no such being."""
+    """Returns the being of an answer to `Fetch` in the form that commands use; None if there is no such being."""
     being = content.get("being")
     if being is None:
         return None

@@ -1,4 +1,4 @@
-"""Cuts tiles out of a region, and encodes them: what a region shows of the rectangle that it owns. Reads only."""
+"""Encodes tiles of the rectangle that a region owns. Only reads the region."""
 
 from collections.abc import Iterable, Sequence
 
@@ -30,18 +30,18 @@ from umwelt.sandbox.step import Look
 from umwelt.sandbox.units import ONE, ONE_BITS, SUBCELL_BITS, WARMTH_COLDEST_CELSIUS, WARMTH_STEPS
 
 MAX_SPECIES = 256
-"""The number of species of a table that the densities of a piece distinguish."""
+"""Maximum number of species of a table that the densities of a piece distinguish."""
 _PLACE = (Look("y", "uint16"), Look("x", "uint16"))
 _DOT_PLACE = (Look("y", "uint8"), Look("x", "uint8"))
 CENTI = 100
-"""Temperatures are in hundredths of a degree."""
+"""Units per degree: temperatures are in hundredths of a degree Celsius."""
 MAX_RAIN = 8 * ONE
 
 
 class TileEncoder:
-    """Encodes tiles of one region; what many tiles of a tick share is computed once.
+    """Encodes tiles of one region. Data that several tiles of a tick share are computed once.
 
-    Its owner (a node's publisher, a replay, a recording) keeps it as long as the region, and advances the region.
+    Created for each region by a node's publisher, a replay or a recording, which advances the region.
     """
 
     def __init__(self, world: WorldFile, region: Region):
@@ -54,14 +54,14 @@ class TileEncoder:
         self._x_global = (cells.x + np.arange(cells.width)) % region.torus.width
 
     def parts(self, topic: Topic) -> list[Rectangle]:
-        """The rectangles of a tile that the region owns, mostly one, in the world's coordinates."""
+        """Returns the rectangles of a tile that the region owns, mostly one, in world coordinates."""
         cells = topic.cells(self.region.torus)
         if cells is None or topic.layer >= len(self.layers):
             return []
         return list(dict.fromkeys(part for part, _, _ in images(self.region.owned, cells, self.region.torus)))
 
     def tiles(self, topics: Iterable[Topic], epoch: int) -> list[tuple[Topic, bytes]]:
-        """The encoded pieces of some tiles that the region owns, each with its topic."""
+        """Returns (topic, encoded piece) for every piece of the tiles `topics` that the region owns."""
         pieces = []
         by_level: dict[int, list[Topic]] = {}
         for topic in topics:
@@ -80,7 +80,10 @@ class TileEncoder:
     # --- fields
 
     def values(self, name: str, part: Rectangle) -> np.ndarray:
-        """The values of a layer in a part of the owned rectangle (world coordinates), `int[height, width]`."""
+        """Returns the values of the layer `name` in `part`, a rectangle in world coordinates: `int[height, width]`.
+
+        `part` must lie in the owned rectangle.
+        """
         region = self.region
         y = (part.y - region.owned.y) % region.torus.height + region.halo_cells
         x = (part.x - region.owned.x) % region.torus.width + region.halo_cells
@@ -90,7 +93,10 @@ class TileEncoder:
         return self._weather(name, rows, columns)
 
     def _weather(self, name: str, rows: slice, columns: slice) -> np.ndarray:
-        """Light, temperature or rain (glut) of this tick, as `weather.make_weather` computes them."""
+        """Returns light, temperature or rain at the present tick, computed as in `weather.make_weather`.
+
+        `rows` and `columns` are slices of the region's window.
+        """
         region = self.region
         if self._sky is None or self._sky[0] != region.tick:
             self._sky = region.tick, sky_over(region)
@@ -113,7 +119,7 @@ class TileEncoder:
     # --- beings
 
     def _beings(self, level: int, topics: Sequence[Topic], epoch: int) -> list[tuple[Topic, bytes]]:
-        """Pieces with single beings. Columns are taken for all pieces at once, then split by piece."""
+        """Returns pieces with single beings. Columns are read once for all pieces, then split by piece."""
         places = [(topic, part) for topic in topics for part in self.parts(topic)]
         tables: list[list[ShownTable]] = [[] for _ in places]
         for name, table in self.region.tables.items():
@@ -139,10 +145,11 @@ class TileEncoder:
         ]
 
     def _rows(self, table: Table, parts: Sequence[Rectangle]) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]:
-        """The rows of the beings in some parts of the owned rectangle, sorted by part.
+        """Returns the rows of the beings in some rectangles of the owned rectangle, sorted by rectangle.
 
-        Gives the rows, their `y` and `x` in the world (fixed point), and the start of each part among them. Tiles of a
-        level do not overlap, so the part of a being is looked up by its row and column of tiles.
+        Returns the rows, their `y` and `x` in the world (in subcells), and the index among the rows at which each
+        rectangle starts. `parts` must come from tiles of one level, which do not overlap, so that the rectangle of a
+        being can be looked up by its row and column of tiles.
         """
         region, rim = self.region, self.region.halo_cells
         y_cell = (table["y_fixed"] >> SUBCELL_BITS) - rim
@@ -170,9 +177,9 @@ class TileEncoder:
 
     @staticmethod
     def _bands(cells: np.ndarray, spans: Sequence[tuple[int, int]]) -> tuple[np.ndarray, dict[tuple[int, int], int]]:
-        """The number of the span in which each owned row (or column) lies, and the numbers by span.
+        """Returns the index of the span (first, count) that contains each owned row or column, and the index by span.
 
-        The number of spans stands for rows in none of them.
+        The index of a row or column in no span is the number of spans.
         """
         bands = {span: number for number, span in enumerate(dict.fromkeys(spans))}
         band_of = np.full(len(cells), len(bands), np.int32)
@@ -191,7 +198,10 @@ class TileEncoder:
         ]
 
     def _counts(self, part: Rectangle) -> tuple[list[tuple[str, int]], np.ndarray]:
-        """The number of beings of each species in each bin of a part; species without any are left out."""
+        """Returns the number of beings of each species in each bin of `part`, as planes (table, species) and counts.
+
+        Species without beings there are omitted.
+        """
         bin_rows, bin_columns = bins(part)
         shape = (bin_rows.stop - bin_rows.start, bin_columns.stop - bin_columns.start)
         planes: list[tuple[str, int]] = []
@@ -212,7 +222,7 @@ def _values(table: Table, look: Look, rows: np.ndarray) -> np.ndarray:
 
 
 def _dots(table: Table, size: str, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """The columns `species` and `size` of dots; `size` names the column that sizes are taken from."""
+    """Returns the columns `species` and `size` of dots; `size` is the name of the table's column that holds sizes."""
     zeros = np.zeros(len(rows), np.uint8)
     species, sizes = DOT_LOOKS
     return {
@@ -222,7 +232,7 @@ def _dots(table: Table, size: str, rows: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def means(values: np.ndarray, part: Rectangle) -> np.ndarray:
-    """The mean of the cells of a part in each bin that it touches, rounded down."""
+    """Returns the mean of `values`, cells of the rectangle `part`, over each bin that it touches, rounded down."""
     rows, columns = bins(part)
     y = np.maximum(0, np.arange(rows.start, rows.stop) * BIN_CELLS - part.y)
     x = np.maximum(0, np.arange(columns.start, columns.stop) * BIN_CELLS - part.x)

@@ -1,20 +1,20 @@
-"""Tiles: the format in which viewers get the world, its encoder and its decoder. Pure: arrays to bytes, and back.
+"""Tiles, the format in which viewers receive the world: encoder and decoder, as pure functions of arrays and bytes.
 
-The world is cut into squares: of 64 cells for single beings and cells, of 512 cells for densities, which count in bins
-of 8 x 8 cells. A topic names what is shown of a square: the level of detail, the layer, and the place.
+The world is divided into squares: of 64 cells a side for single beings and cells, and of 512 cells for densities, which
+are counted in bins of 8 x 8 cells. A topic names a tile: the level of detail, the layer, and the square.
 
-    level       layer       shown
+    level       layer       content
     bodies      0           beings with all their visible properties (`Laws.appearance`)
     dots        0           beings as place, species and size
     densities   0           the number of beings of each species in each bin
     bodies      1, 2, ...   a field, cell by cell (`layers_of`)
-    densities   1, 2, ...   a field, its mean over each bin
+    densities   1, 2, ...   the mean of a field over each bin
 
-A square that lies on several nodes comes in pieces: each node sends what it owns, with its rectangle and tick. A piece
-is one frame: the length of its head (uint32), its head (msgpack of `Head`), and its contents (zstd). The head names
-every column and its type, so a piece can be decoded without knowing the tables of the world.
+A tile whose square lies on several nodes is sent in pieces: each node sends the piece that it owns, with its rectangle
+and tick. A piece is one frame: the length of its head (uint32), its head (msgpack of `Head`), and its contents (zstd).
+The head names every column with its type, so a piece can be decoded without knowing the tables of the world.
 
-`tile_encoder.py` cuts pieces out of a region and encodes them; viewers decode and join them.
+`tile_encoder.py` creates pieces from a region; viewers decode and join them.
 """
 
 import struct
@@ -33,34 +33,34 @@ VERSION = 1
 LEVELS = ("bodies", "dots", "densities")
 BODIES, DOTS, DENSITIES = range(3)
 BEINGS = 0
-"""The layer of beings; the fields are the layers after it."""
+"""The number of the layer of beings; fields have higher numbers."""
 TILE_CELLS = (64, 64, 512)
 BIN_CELLS = 8
 PLACE_STEPS = (256, 4)
-"""Places of bodies and of dots are counted from the corner of the square, in so many steps a cell."""
+"""Steps per cell in which the places of bodies and of dots are given, from the corner of the square."""
 SKY_UNITS = {"light": "1/1024", "temperature": "1/100 degree Celsius", "rain": "1/1024 of what the air holds"}
 SKY = tuple(SKY_UNITS)
-"""Layers of worlds with a climate that are not fields. Rain is the vapour beyond what the air holds."""
+"""Layers, beyond the fields, of worlds with a climate. Rain is the vapour beyond what the air can hold."""
 
 MAX_HEAD_BYTES = 1 << 16
 MAX_BYTES = 16 << 20
 MAX_BEINGS = 1 << 20
 MAX_TABLES, MAX_COLUMNS, MAX_PLANES, MAX_SHIFT, MAX_LAYERS = 16, 256, 1024, 32, 256
 MAX_COUNT = 65535
-"""The largest number of beings of a species that a bin shows."""
+"""Maximum number of beings of a species in a bin; larger numbers are clipped to it."""
 VALUE_BITS = 15
-"""Values of fields are kept to so many bits and a sign."""
+"""Number of bits, without the sign, that values of fields keep."""
 _LENGTH_BYTES = 4
 _TOPIC = struct.Struct(">BBHH")
 TOPIC_BYTES = _TOPIC.size
 _DTYPES = {name: np.dtype(name) for name in ("int8", "uint8", "int16", "uint16", "int32", "int64")}
 DOT_LOOKS = (Look("species", "uint8"), Look("size", "uint8"))
 DEFAULT_DOT_SIZE = 30
-"""The size of a dot of beings whose appearance has no size."""
+"""Size of the dots of beings whose appearance has no size."""
 
 
 class Topic(NamedTuple):
-    """What is shown, and where: the square whose corner is the cell `y * side_cells, x * side_cells`."""
+    """Names a tile: level, layer, and the square whose corner is the cell `y * side_cells, x * side_cells`."""
 
     level: int
     layer: int
@@ -72,12 +72,12 @@ class Topic(NamedTuple):
         return TILE_CELLS[self.level]
 
     def packed(self) -> bytes:
-        """The topic as 6 bytes, as in subscriptions."""
+        """Encodes the topic as the 6 bytes that subscriptions use."""
         return _TOPIC.pack(*self)
 
     @classmethod
     def read(cls, packed: bytes) -> "Topic":
-        """A topic from its 6 bytes. Raises ValueError for any others."""
+        """Decodes a topic from its 6 bytes. Raises ValueError if they are not a valid topic."""
         if len(packed) != TOPIC_BYTES:
             raise ValueError(f"a topic has {TOPIC_BYTES} bytes")
         topic = cls(*_TOPIC.unpack(packed))
@@ -86,7 +86,7 @@ class Topic(NamedTuple):
         return topic
 
     def cells(self, torus: Torus) -> Rectangle | None:
-        """The cells of the square that exist in the world; None if it lies outside."""
+        """Returns the rectangle of the square's cells that exist in the world; None if the square lies outside."""
         side = self.side_cells
         y, x = self.y * side, self.x * side
         if y >= torus.height or x >= torus.width:
@@ -95,7 +95,10 @@ class Topic(NamedTuple):
 
 
 def appearances_of(world: WorldFile) -> dict[str, Appearance]:
-    """What tiles of bodies show of each table's beings, besides `id`, `y` and `x`."""
+    """Returns the appearance of the beings of each table, limited to looks of supported dtypes.
+
+    Tiles of bodies have these looks besides `id`, `y` and `x`.
+    """
     return {
         name: Appearance([look for look in appearance.looks if look.dtype in _DTYPES], appearance.size)
         for name, appearance in world.laws.appearance(world).items()
@@ -103,7 +106,7 @@ def appearances_of(world: WorldFile) -> dict[str, Appearance]:
 
 
 def layers_of(world: WorldFile) -> list[str]:
-    """The layers of a world by their number: beings, then the fields or their parts, then the sky."""
+    """Returns the names of a world's layers by number: beings, then fields or their components, then the sky."""
     fields = world.laws.layout(world)[0]
     names = [part for field in fields for part in field.parts or (field.name,)]
     has_sky = bool(world.laws.climate(world))
@@ -116,8 +119,9 @@ def layers_of(world: WorldFile) -> list[str]:
 class Head(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """The head of a piece.
 
-    `tables`: name, number of beings, and columns (name, dtype, shift); `planes`: table and species (-1: all of the
-    table). A field is shown as `value >> shift`.
+    `tables` has for each table its name, number of beings, and columns (name, dtype, shift). `planes` has the table and
+    species of each plane of counts (species -1: all beings of the table). The values of a field are stored as `value >>
+    shift`.
     """
 
     version: int
@@ -131,20 +135,23 @@ class Head(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=T
 
 
 class Piece(NamedTuple):
-    """A decoded piece: beings by table and column (shifted as in the head: see `whole`), counts, or a field."""
+    """A decoded piece: either beings by table and column, or counts, or a field.
+
+    Columns of beings are still shifted as the head says; `whole` undoes this.
+    """
 
     head: Head
     topic: Topic
     rectangle: Rectangle
     beings: dict[str, dict[str, np.ndarray]]
     counts: np.ndarray | None = None
-    """`uint16[plane, bin, bin]`"""
+    """Beings per bin, `uint16[plane, bin, bin]`; None for other pieces."""
     field: np.ndarray | None = None
-    """`int32`, of cells or of bins"""
+    """Values of cells or means of bins, `int32[row, column]`; None for other pieces."""
 
 
 class ShownTable(NamedTuple):
-    """The beings of a table in a piece: their columns, already narrowed to their looks, with `y` and `x` among them."""
+    """The beings of a table in a piece: the looks and their columns, `narrow`ed, with `y` and `x` among them."""
 
     name: str
     looks: Sequence[Look]
@@ -156,13 +163,13 @@ _head_decoder = msgspec.msgpack.Decoder(Head)
 
 
 def bins(rectangle: Rectangle) -> tuple[slice, slice]:
-    """The bins that a rectangle touches, by rows and columns; bins are numbered over the world."""
+    """Returns the rows and the columns of the bins that a rectangle touches, numbered from the world's corner."""
     y, x, height, width = rectangle
     return slice(y // BIN_CELLS, -(-(y + height) // BIN_CELLS)), slice(x // BIN_CELLS, -(-(x + width) // BIN_CELLS))
 
 
 def _shape(topic: Topic, rectangle: Rectangle) -> tuple[int, int]:
-    """The rows and columns of a field or of counts in a piece."""
+    """Returns the number of rows and columns of a field or of counts in a piece."""
     if topic.level != DENSITIES:
         return rectangle.height, rectangle.width
     rows, columns = bins(rectangle)
@@ -170,7 +177,7 @@ def _shape(topic: Topic, rectangle: Rectangle) -> tuple[int, int]:
 
 
 def narrow(values: np.ndarray, look: Look) -> np.ndarray:
-    """A column as tiles show it: shifted, and clipped to the range of the look's dtype."""
+    """Returns a column in the form that tiles use: shifted, and clipped to the range of the look's dtype."""
     values = values >> look.shift if look.shift else values
     if values.dtype == look.dtype:
         return values
@@ -183,7 +190,7 @@ def narrow(values: np.ndarray, look: Look) -> np.ndarray:
 
 
 def whole(piece: Piece, table: str, name: str) -> np.ndarray:
-    """A column of a decoded piece in the world's own units: the inverse of `narrow`, but for what it cut off."""
+    """Returns a column of a decoded piece in the world's units. Inverts `narrow`, except for lost bits and clipping."""
     shown = piece.beings[table][name]
     shift = next(s for t, _, columns in piece.head.tables if t == table for n, _, s in columns if n == name)
     return shown.astype(np.int64) << shift if shift else shown
@@ -202,10 +209,10 @@ def encode(
     counts: tuple[Sequence[tuple[str, int]], np.ndarray] | None = None,
     field: np.ndarray | None = None,
 ) -> bytes:
-    """Encode a piece: single beings (`tables`), or `counts`, or a `field`; `decode` is the inverse.
+    """Encodes a piece with either single beings (`tables`), `counts`, or a `field`; `decode` is the inverse.
 
-    `counts` are planes (table and species) and `int[plane, bin, bin]`. A field, `int[row, column]`, is kept to 16 bits:
-    large values lose their lowest bits.
+    `counts` are the planes, each a (table, species), and `int[plane, bin, bin]`. The values of a field, `int[row,
+    column]`, keep 16 bits: large values lose their lowest bits.
     """
     described: list[tuple[str, int, list[tuple[str, str, int]]]] = []
     planes: list[tuple[str, int]] = []
@@ -225,13 +232,13 @@ def encode(
 
 
 def pack(head: Head, contents: bytes) -> bytes:
-    """A frame of a head and of contents, which are compressed here."""
+    """Returns the frame of a head and contents, after compressing the contents."""
     encoded = _head_encoder.encode(head)
     return len(encoded).to_bytes(_LENGTH_BYTES, "little") + encoded + zstd.compress(contents, 1)
 
 
 def _encode_field(values: np.ndarray) -> tuple[int, bytes]:
-    """A field as shift and bytes: differences along the rows, their low bytes before their high ones."""
+    """Encodes a field as (shift, bytes): differences along the rows, all low bytes before all high bytes."""
     values = values.astype(np.int32)
     low, high = int(values.min(initial=0)), int(values.max(initial=0))
     shift = max(0, max(high, ~low).bit_length() - VALUE_BITS)
@@ -244,7 +251,7 @@ def _encode_field(values: np.ndarray) -> tuple[int, bytes]:
 
 
 def read_head(frame: bytes) -> tuple[Head, int]:
-    """The head of a frame and the position of its contents. Raises ValueError for a malformed frame."""
+    """Returns the head of a frame and the offset of its contents. Raises ValueError if the frame is malformed."""
     size = int.from_bytes(frame[:_LENGTH_BYTES], "little")
     begin = _LENGTH_BYTES + size
     if not 0 < size <= MAX_HEAD_BYTES or len(frame) < begin or len(frame) > MAX_BYTES:
@@ -259,7 +266,7 @@ def read_head(frame: bytes) -> tuple[Head, int]:
 
 
 def decode(frame: bytes, torus: Torus) -> Piece:
-    """Decode a piece from its frame, which may come from anywhere. Raises ValueError for a malformed one."""
+    """Decodes a piece from a frame, which need not be trusted. Raises ValueError if the frame is malformed."""
     head, begin = read_head(frame)
     if min(head.topic) < 0 or max(head.topic[:2]) > 255 or max(head.topic[2:]) > 65535:
         raise ValueError("the numbers of the topic are out of range")
@@ -318,7 +325,7 @@ def _decode_beings(head: Head, topic: Topic, frame: bytes, begin: int) -> dict[s
 
 
 def _decompress(frame: bytes, begin: int, size: int) -> np.ndarray:
-    """The contents of a frame, `uint8[size]`."""
+    """Returns the decompressed contents of a frame, `uint8[size]`."""
     if size > MAX_BYTES:
         raise ValueError("the contents are too large")
     contents = np.zeros(max(1, size), np.uint8)
@@ -333,9 +340,9 @@ def _decompress(frame: bytes, begin: int, size: int) -> np.ndarray:
 
 
 def join_beings(pieces: Iterable[Piece]) -> dict[str, dict[str, np.ndarray]]:
-    """The beings of many pieces by table and column; `y` and `x` are places in the world, in cells (`float64`).
+    """Joins the beings of pieces by table and column; `y` and `x` are places in the world, in cells (`float64`).
 
-    A being that pieces of different ticks hold is taken from the latest.
+    If pieces of different ticks hold the same being, it is taken from the latest.
     """
     gathered: dict[str, dict[str, list[np.ndarray]]] = {}
     for piece in sorted(pieces, key=lambda piece: -piece.head.tick):
@@ -357,9 +364,9 @@ def join_beings(pieces: Iterable[Piece]) -> dict[str, dict[str, np.ndarray]]:
 
 
 def overlaps(view: Rectangle, part: Rectangle, torus: Torus) -> list[tuple[slice, slice, slice, slice]]:
-    """The overlaps of a part with a view that may reach over the torus's seams.
+    """Returns the overlaps of the rectangle `part` with `view`, which can cross the edges of the torus.
 
-    Each is four slices: rows and columns of the part, then rows and columns of the view.
+    Each overlap is four slices: rows and columns of `part`, then rows and columns of `view`.
     """
     return [
         (
@@ -373,7 +380,7 @@ def overlaps(view: Rectangle, part: Rectangle, torus: Torus) -> list[tuple[slice
 
 
 def join_field(pieces: Iterable[Piece], view: Rectangle, torus: Torus) -> np.ndarray:
-    """A field over a view, `int32[height, width]`; from densities each cell has the mean of its bin."""
+    """Joins the field in pieces over `view`: `int32[height, width]`; with densities, each cell has its bin's mean."""
     joined = np.zeros((view.height, view.width), np.int32)
     for piece in sorted(pieces, key=lambda piece: piece.head.tick):
         if piece.field is None:
@@ -394,9 +401,9 @@ def _by_cell(values: np.ndarray, rectangle: Rectangle) -> np.ndarray:
 
 
 def join_counts(pieces: Iterable[Piece], view: Rectangle, torus: Torus) -> dict[str, dict[int, np.ndarray]]:
-    """The number of beings in each bin that a view touches, by table and species, `int32[bin, bin]`.
+    """Joins the counts in pieces: beings in each bin that `view` touches, by table and species, `int32[bin, bin]`.
 
-    Species -1 stands for all beings of a table. Bins are in the order of the view, which may reach over the seams.
+    Species -1 means all beings of a table. Bins are in the order of `view`, which can cross the edges of the torus.
     """
     view_rows = _bins_along(view.y, view.height, torus.height)
     view_columns = _bins_along(view.x, view.width, torus.width)
@@ -420,7 +427,10 @@ def _bins_along(first: int, count: int, size: int) -> np.ndarray:
 
 
 def topics_over(view: Rectangle | None, level: str, layers: Iterable[int], torus: Torus) -> list[Topic]:
-    """The topics that show layers of a view (None: the whole world), which may reach over the seams."""
+    """Returns the topics of the tiles that cover `view` (None: the full world) for each of `layers`.
+
+    `level` is one of `LEVELS`. The view can cross the edges of the torus. Fields have no dots; bodies are used instead.
+    """
     number = LEVELS.index(level)
     view = view or Rectangle(0, 0, *torus)
     topics: dict[Topic, None] = {}
@@ -438,7 +448,7 @@ def _squares(first: int, count: int, size: int, side: int) -> list[int]:
 
 
 def layer_numbers(names: Iterable[str], known: Sequence[str] | Mapping[str, int]) -> list[int]:
-    """The numbers of layers by name. Raises ValueError, which names it, for an unknown layer."""
+    """Returns the numbers of layers by name. Raises ValueError, with the name in its message, for an unknown layer."""
     order = {name: number for number, name in enumerate(known)}
     unknown = [name for name in names if name not in order]
     if unknown:

@@ -1,18 +1,18 @@
-"""CURVE key pairs with roles, in one folder, and which role each public key has.
+"""Key pairs (CURVE) by which processes and viewers authenticate, and the role of each public key, in one folder.
 
     keys/
-        world.public      world.secret        the world's own pair: shown by coordinator, gateway and node sockets
+        world.public      world.secret        identifies the world: used by coordinator, gateway and node sockets
         node.public       node.secret         for nodes
-        keeper.public     keeper.secret       for those who may change the world
-        spectator.public  spectator.secret    for those who may watch
-        chain.public      chain.secret        signs the run's hash chain (Ed25519; the others are CURVE); has no role
+        keeper.public     keeper.secret       for viewers that may change the world
+        spectator.public  spectator.secret    for viewers that may only watch
+        chain.public      chain.secret        signs the run's hash chain (Ed25519; all others are CURVE); has no role
         roles.toml        "PUBLIC KEY" = "ROLE", one line for each key: read by every server socket
 
-Whoever joins needs `world.public` and the pair of its role, nothing more. All who hold the same pair are the same peer
-to a server. To tell one person apart, make a separate pair and add its public key to `roles.toml`.
+A process or viewer that connects needs `world.public` and the pair of its role only. A server cannot distinguish peers
+that use the same pair. To identify one user, make a separate pair and add its public key to `roles.toml`.
 
-Key files are certificates of `zmq.auth`, which writes and reads them. It writes secret files readable by all and
-overwrites what exists, so `make_keys` writes into a private folder first, and moves the files when all are complete.
+Key files are certificates of `zmq.auth`, which writes and reads them. Because it makes secret files readable by every
+user and overwrites existing files, `make_keys` writes into a private folder first, and moves the complete files.
 """
 
 import re
@@ -36,9 +36,9 @@ WORLD, NODE, KEEPER, SPECTATOR = ROLES = ("world", "node", "keeper", "spectator"
 TABLE = "roles.toml"
 CHAIN = "chain"
 MAX_FILE_BYTES = 1 << 16
-"""Of a key file; a table of roles may have sixteen times as many."""
+"""Maximum size of a key file; the table of roles can be sixteen times as large."""
 Z85_CHARACTERS = 40
-"""Of a key of 32 bytes as ZeroMQ writes it."""
+"""Length of a 32-byte key in Z85, the encoding that ZeroMQ uses."""
 _UNFINISHED = ".writing-keys"
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
 _FORMAT_LINE = re.compile(rb"^\s*format\s*=\s*\"?([^\"\s]*)\"?\s*$", re.MULTILINE)
@@ -50,12 +50,12 @@ format = {KEY_FORMAT}
 
 
 def key_to_hex(key: bytes) -> str:
-    """Returns a Z85 key as 64 hex digits, which need no quotes in shells and addresses."""
+    """Converts a Z85 key to 64 hex digits, which need no quotes in shells and addresses."""
     return z85.decode(key).hex()
 
 
 def key_from_hex(text: str) -> bytes:
-    """Returns the Z85 key of 64 hex digits; raises ValueError for any other text."""
+    """Converts 64 hex digits to a Z85 key. Raises ValueError for any other text."""
     if not _HEX.fullmatch(text):
         raise ValueError("a key is 64 hex digits")
     return z85.encode(bytes.fromhex(text))
@@ -63,20 +63,23 @@ def key_from_hex(text: str) -> bytes:
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of one process: its own pair, the world's public key, and the roles of its peers. Keys are Z85."""
+    """The keys of one process: its key pair, the world's keys, and the roles of its peers. Keys are Z85-encoded."""
 
     role: str
     public: bytes
     secret: bytes = field(repr=False)
     world_public: bytes
     world_secret: bytes | None = field(repr=False)
-    """None where the folder has no `world.secret`."""
+    """The world's secret key; None if the folder has no `world.secret`."""
     roles: Mapping[bytes, str]
-    """Role by public key. Without `roles.toml`: only the process' own key and the world's."""
+    """Role by public key. If there is no `roles.toml`, only the keys `public` and `world_public`."""
 
     @classmethod
     def load(cls, folder: Path, role: str) -> "Keys":
-        """Loads the keys of a role from a folder that `make_keys` made, or from a copy of the files the role needs."""
+        """Loads the keys of a role from a folder that `make_keys` made, or from a copy of the files the role needs.
+
+        Raises RunError if the role is unknown, or a file is missing or malformed.
+        """
         if role not in ROLES:
             raise RunError(f"{folder}: there is no role {role!r}: choose {_choice()}")
         _check_folder(folder)
@@ -90,14 +93,15 @@ class Keys:
 
     @property
     def server_pair(self) -> tuple[bytes, bytes]:
-        """The pair (public, secret) for server sockets: the world's where the folder has it, else the role's own."""
+        """The pair (public, secret) for server sockets: the world's if its secret key is known, else the role's."""
         return (self.world_public, self.world_secret) if self.world_secret else (self.public, self.secret)
 
 
 def make_keys(folder: Path) -> list[Path]:
-    """Makes a pair for each role, one that signs, and the table of roles in a new or empty folder.
+    """Creates a pair for each role, a pair for signatures, and the table of roles, in a new or empty folder.
 
-    Returns the files. Never overwrites anything; if it fails, it leaves no keys behind.
+    Returns the paths of the files. Raises RunError if the folder is not empty or cannot be written; no keys are left in
+    it then.
     """
     with _report_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -126,7 +130,10 @@ def make_keys(folder: Path) -> list[Path]:
 
 
 def load_chain_secret(folder: Path) -> bytes | None:
-    """Returns the Ed25519 key that signs the hash chains of a world; None if the folder has none."""
+    """Returns the secret Ed25519 key that signs hash chains; None if the folder has none.
+
+    Raises RunError if it does not match the public key.
+    """
     _check_folder(folder)
     if not (folder / f"{CHAIN}.secret").exists():
         return None
@@ -137,13 +144,19 @@ def load_chain_secret(folder: Path) -> bytes | None:
 
 
 def load_chain_public(folder: Path) -> bytes:
-    """Returns the Ed25519 key by which the signatures of a world's hash chains are verified."""
+    """Returns the public Ed25519 key by which signatures of hash chains are verified.
+
+    Raises RunError if the folder has none.
+    """
     _check_folder(folder)
     return z85.decode(_read_key(folder / f"{CHAIN}.public")[0])
 
 
 def best_role(folder: Path) -> str:
-    """Returns the role with the most rights whose secret key is in a folder, for clients."""
+    """Returns the role for a client: keeper, node or spectator, the first of them whose secret key is in the folder.
+
+    Raises RunError if there is none.
+    """
     _check_folder(folder)
     for role in (KEEPER, NODE, SPECTATOR):
         if (folder / f"{role}.secret").exists():
@@ -152,7 +165,7 @@ def best_role(folder: Path) -> str:
 
 
 def _write_files(folder: Path) -> None:
-    """Write all key files and the table of roles into a folder that only this user may open."""
+    """Writes all key files and the table of roles into `folder`, which only this user may access."""
     table = _TABLE_HEAD
     for role in ROLES:
         public_file, secret_file = zmq.auth.create_certificates(folder, role, {"format": str(KEY_FORMAT)})
@@ -174,7 +187,10 @@ def _write_files(folder: Path) -> None:
 
 
 def _finish_file(source: Path, target: Path, mode: int) -> None:
-    """Give a certificate its mode and name; a public one gets its format version, which zmq.auth leaves out."""
+    """Sets the mode of a certificate and renames it to `target`.
+
+    Adds the format version if it is missing: zmq.auth omits it from public certificates.
+    """
     source.chmod(mode)
     text = source.read_text("utf-8")
     if not _FORMAT_LINE.search(text.encode()):
@@ -183,7 +199,7 @@ def _finish_file(source: Path, target: Path, mode: int) -> None:
 
 
 def _check_z85(key: bytes) -> None:
-    """Raises ValueError unless these bytes are a key of 32 bytes in Z85."""
+    """Raises ValueError unless `key` is a 32-byte key encoded in Z85."""
     try:
         if len(key) != Z85_CHARACTERS or len(z85.decode(key)) != signing.KEY_BYTES:
             raise ValueError("wrong length")
@@ -192,11 +208,13 @@ def _check_z85(key: bytes) -> None:
 
 
 def _choice(*roles: str) -> str:
+    """Returns "A, B or C" for error messages, by default with all roles."""
     *others, last = roles or ROLES
     return f"{', '.join(others)} or {last}"
 
 
 def _fix(folder: Path) -> str:
+    """Returns the part of an error message that says how to obtain missing keys."""
     return f"get it from whoever made the keys, or make keys with: umwelt keys {folder}"
 
 
@@ -206,6 +224,7 @@ def _not_empty(folder: Path, name: str) -> RunError:
 
 @contextmanager
 def _report_errors(path: Path) -> Iterator[None]:
+    """Converts an OSError raised in the context to a RunError about `path`."""
     try:
         yield
     except OSError as error:
@@ -215,12 +234,14 @@ def _report_errors(path: Path) -> Iterator[None]:
 
 
 def _check_folder(folder: Path) -> None:
+    """Raises RunError unless `folder` is a folder."""
     with _report_errors(folder):
         if not folder.is_dir():
             raise RunError(f"{folder}: is not a folder with keys: {_fix(folder)}")
 
 
 def _read_bounded(path: Path, max_bytes: int) -> bytes:
+    """Returns the content of a file. Raises RunError if it is missing, unreadable or too large."""
     with _report_errors(path):
         try:
             with path.open("rb") as file:
@@ -233,7 +254,7 @@ def _read_bounded(path: Path, max_bytes: int) -> bytes:
 
 
 def _read_key(path: Path) -> tuple[bytes, bytes | None]:
-    """Returns the public and the secret key of a file, the secret one None if the file has none. Keys are Z85."""
+    """Returns the public and the secret key of a file, Z85-encoded; the secret key is None if the file has none."""
     version = _FORMAT_LINE.search(_read_bounded(path, MAX_FILE_BYTES))
     if version is not None and version[1] != b"%d" % KEY_FORMAT:
         raise unreadable_format(path, "key file", version[1].decode("ascii", "replace"), KEY_FORMAT)
@@ -248,6 +269,7 @@ def _read_key(path: Path) -> tuple[bytes, bytes | None]:
 
 
 def _read_secret(path: Path) -> bytes:
+    """Returns the secret key of a file, Z85-encoded. Raises RunError if the file has none."""
     secret = _read_key(path)[1]
     if secret is None:
         raise RunError(f"{path}: holds no secret key: copy the file again")
@@ -255,6 +277,7 @@ def _read_secret(path: Path) -> bytes:
 
 
 def _read_pair(folder: Path, role: str) -> tuple[bytes, bytes]:
+    """Returns public and secret key of a role. Raises RunError if they do not belong together."""
     public, secret = _read_key(folder / f"{role}.public")[0], _read_secret(folder / f"{role}.secret")
     if zmq.curve_public(secret) != public:
         raise RunError(f"{folder}: {role}.public and {role}.secret are of different pairs: copy both again")
@@ -262,6 +285,7 @@ def _read_pair(folder: Path, role: str) -> tuple[bytes, bytes]:
 
 
 def _read_roles(path: Path) -> dict[bytes, str]:
+    """Returns the role of each public key from a table of roles. Raises RunError with the line of the first error."""
     content = _read_bounded(path, 16 * MAX_FILE_BYTES)
     try:
         text = content.decode("utf-8")

@@ -1,14 +1,15 @@
-"""A simulated network in one process, with virtual time: the in-memory form of `transport.Transport`, for tests.
+"""A simulated network in one process, with virtual time: an in-memory implementation of `transport.Transport`.
 
-All faults are drawn from one seed, so that a failing simulation fails again. A simulation is
+It is used in tests. All faults are random numbers from one seed, so that a failing simulation can be repeated. A
+simulation is a loop such as
 
     while network.now < end:
         for address, incoming in network.step(dt):
             drivers[address].take(incoming)
 
-While a message is handled, the clock shows the moment of its arrival, so answers can arrive within the same step. As
-with sockets, only a transport that has sent to an address gets answers from there, and a message to a transport that
-was killed is lost: it never reaches a successor at the same address.
+While a message is handled, `network.now` is the time of its arrival, so that answers can arrive within the same step.
+As with sockets, a transport receives answers only from addresses that it has sent to. Messages to a killed transport
+are lost, and do not reach a later transport at the same address.
 """
 
 import heapq
@@ -24,19 +25,20 @@ from umwelt.cluster.wire.transport import Incoming, Sendable
 
 @dataclass(frozen=True)
 class Faults:
-    """The faults of a network: probabilities for each message, and the interval that its delay is drawn from."""
+    """The faults of a network: probabilities (0 to 1) for each message, and the range of random delays."""
 
     loss: float = 0.0
     duplicate: float = 0.0
     reorder: float = 0.0
-    """The probability that a message is held back, so that later ones between the same two can overtake it."""
+    """Probability that a message is held back, so that later messages between the same transports can overtake it."""
     delay_s: tuple[float, float] = (0.0, 0.0)
+    """Minimum and maximum delay of a message, in seconds."""
     held_back_s: float = 0.05
-    """The longest time for which a message that is reordered or duplicated is held back, in addition to its delay."""
+    """Maximum additional delay of a message that is reordered or duplicated, in seconds."""
 
 
 class _Packet(NamedTuple):
-    """A message on its way."""
+    """A message in transit, which arrives at `due_s`. `number` orders messages that arrive at the same time."""
 
     due_s: float
     number: int
@@ -44,17 +46,20 @@ class _Packet(NamedTuple):
     role: str
     frames: tuple[bytes, ...]
     connection: int | None
-    """Of an answer: the number of the connection that it comes back on. It is lost if that was closed meanwhile."""
+    """For an answer, the number of the connection that it uses; it is lost if that connection is closed before.
+
+    None for all other messages.
+    """
 
 
 class Network:
-    """The network between the transports that it makes. `now` is virtual time in seconds; only calls advance it."""
+    """A simulated network and its transports. `now` is virtual time in seconds; it advances only in method calls."""
 
     def __init__(self, seed: int = 0, faults: Faults = Faults()):
         self.now = 0.0
         self.faults = faults
         self.counts: Counter[str] = Counter()
-        """Counts messages by what happened to them: sent, lost, duplicated, reordered, cut, dead, closed, delivered."""
+        """Numbers of messages by outcome: sent, lost, duplicated, reordered, cut, dead, closed, delivered."""
         self._random = Random(seed)
         self._numbers = itertools.count()
         self._transports: dict[str, LoopbackTransport] = {}
@@ -63,38 +68,41 @@ class Network:
         self._last_due_s: dict[tuple[str, str], float] = {}
 
     def transport(self, address: str, role: str = "keeper") -> "LoopbackTransport":
-        """Makes a transport at an address; it can succeed one that was killed or closed."""
+        """Creates a transport at `address`, which must not be in use; it may be that of a killed or closed transport.
+
+        `role` is the role that receivers of its messages see.
+        """
         assert address and address not in self._transports, f"{address!r}: has a transport: kill it first"
         self._killed.discard(address)
         self._transports[address] = LoopbackTransport(self, address, role)
         return self._transports[address]
 
     def cut(self, a: str, b: str) -> None:
-        """Cuts the connection between two addresses, silently: messages on their way are lost as well."""
+        """Cuts the connection between two addresses, without notice to them. Messages in transit are lost as well."""
         self._cuts.add(frozenset((a, b)))
 
     def heal(self, a: str | None = None, b: str | None = None) -> None:
-        """Undoes one cut, or without addresses all of them."""
+        """Restores the connection between two addresses, or all connections if no addresses are given."""
         if a is None or b is None:
             self._cuts.clear()
         else:
             self._cuts.discard(frozenset((a, b)))
 
     def kill(self, address: str) -> None:
-        """Ends a transport as kill -9 would: messages on their way to it are lost, those that it sent still arrive."""
+        """Ends a transport as `kill -9` ends a process: messages in transit to it are lost, those from it arrive."""
         transport = self._transports.get(address)
         if transport is not None:
             self._remove(transport)
             self._killed.add(address)
 
     def advance(self) -> tuple[str, Incoming] | None:
-        """Delivers the next message, whenever it arrives, and sets the clock to then; None if there is none."""
+        """Returns the next message with its receiver's address, or None; advances `now` to the message's arrival."""
         return self._next(None)
 
     def step(self, duration_s: float) -> Iterator[tuple[str, Incoming]]:
-        """Delivers all messages that arrive within a time, in order, and sets the clock to its end.
+        """Yields all messages that arrive in the next `duration_s` seconds, with their receivers' addresses, in order.
 
-        The iterator must be exhausted.
+        Afterwards `now` is advanced by `duration_s`. The iterator must be exhausted.
         """
         end_s = self.now + duration_s
         while (delivered := self._next(end_s)) is not None:
@@ -102,6 +110,7 @@ class Network:
         self.now = end_s
 
     def _next(self, until_s: float | None) -> tuple[str, Incoming] | None:
+        """Returns the next message that arrives until `until_s`, or at any time if that is None."""
         while waiting := [transport for transport in self._transports.values() if transport._queue]:
             first = min(waiting, key=lambda transport: transport._queue[0][:2])
             if until_s is not None and first._queue[0].due_s > until_s:
@@ -112,6 +121,7 @@ class Network:
         return None
 
     def _remove(self, transport: "LoopbackTransport") -> None:
+        """Removes a transport with all messages in transit to it."""
         self.counts["dead"] += len(transport._queue)
         transport._queue.clear()
         transport._connections.clear()
@@ -119,8 +129,9 @@ class Network:
         del self._transports[transport.address]
 
     def _carry(self, sender: "LoopbackTransport", to: str, frames: tuple[bytes, ...], connection: int | None) -> None:
+        """Transmits a message with random delay and faults."""
         faults, draw = self.faults, self._random.random
-        # every message takes the same number of draws, so that a changed rate changes no other message's delay
+        # every message uses equally many random numbers, so that a changed rate changes no other message's delay
         lost, twice, overtaken = draw() < faults.loss, draw() < faults.duplicate, draw() < faults.reorder
         low_s, high_s = faults.delay_s
         due_s = self.now + low_s + (high_s - low_s) * draw()
@@ -143,6 +154,7 @@ class Network:
     def _post(
         self, to: str, due_s: float, sender: "LoopbackTransport", frames: tuple[bytes, ...], connection: int | None
     ) -> None:
+        """Adds a message to the queue of the receiver at address `to`, with arrival time `due_s`."""
         packet = _Packet(due_s, next(self._numbers), sender.address, sender.role, frames, connection)
         heapq.heappush(self._transports[to]._queue, packet)
 
@@ -151,7 +163,7 @@ class Network:
 
 
 class LoopbackTransport:
-    """A process's transport on a `Network`, which makes it; implements `transport.Transport`."""
+    """A transport on a simulated network; implements `transport.Transport`. Created by `Network.transport`."""
 
     def __init__(self, network: Network, address: str, role: str):
         self.network = network
@@ -162,8 +174,11 @@ class LoopbackTransport:
         self._open = True
 
     def send(self, to: str | bytes, frames: Sequence[Sendable]) -> bool:
-        """Sends a message. Returns False if there is no transport at the address, or the sender that is answered has no
-        connection to this one."""
+        """Sends to an address (str), or answers a sender (bytes).
+
+        Returns False if no transport has that address, or the sender that is answered has no connection to this
+        transport, or if this transport is closed.
+        """
         assert len(frames) > 0, "a message has at least one frame"
         if not self._open:
             return False
@@ -185,7 +200,10 @@ class LoopbackTransport:
         return True
 
     def receive(self, timeout_s: float) -> Incoming | None:
-        """Returns the next message that arrives within a time, and sets the clock to then; None if there is none."""
+        """Returns the next message that arrives within `timeout_s` seconds of virtual time; None if there is none.
+
+        Advances `network.now` to the arrival, or by `timeout_s`.
+        """
         until_s = self.network.now + timeout_s
         while self._queue and self._queue[0].due_s <= until_s:
             incoming = self._take()
@@ -195,16 +213,19 @@ class LoopbackTransport:
         return None
 
     def forget(self, to: str) -> None:
-        """Closes the connection to an address: answers from there that are still on their way are lost."""
+        """Closes the connection to an address; answers from there that are in transit are lost."""
         self._connections.pop(to, None)
 
     def close(self) -> None:
-        """Closes the transport: sends to its address return False from now on."""
+        """Closes the transport and removes it from the network; `send` to its address then returns False."""
         if self._open:
             self.network._remove(self)
 
     def _take(self) -> Incoming | None:
-        """Takes the first packet and sets the clock to its arrival; None if it is lost at the last moment."""
+        """Removes the first message from the queue, and advances `network.now` to its arrival.
+
+        Returns None if the message is lost, because its connection was cut or closed.
+        """
         packet = heapq.heappop(self._queue)
         network = self.network
         network.now = max(network.now, packet.due_s)

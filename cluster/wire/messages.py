@@ -1,13 +1,13 @@
-"""Encoding of messages as frames: the one kit that both protocols use (`protocol.py`, `viewer_protocol.py`).
+"""Encoding of messages as frames, used by both protocols (`protocol.py`, `viewer_protocol.py`).
 
 A message is a msgspec struct. On the wire it is a list of frames:
 
-    frame 0     header: a checksum (4 bytes, only in protocols that have one), then the struct as a msgpack array that
-                begins with the name of its class
-    frames 1..  raw bytes, where the class says so; passed through without a copy
+    frame 0     header: a checksum (4 bytes, only in protocols that use checksums), then the struct as a msgpack array
+                that begins with the name of its class
+    frames 1..  raw bytes, for classes whose docstring mentions raw frames; passed on without a copy
 
-Nothing is ever unpickled. The types of the fields bound what numbers, names and lists can be; a header that is too
-long, has an unknown class, a missing or surplus field or a value out of bounds does not decode.
+Nothing is ever unpickled. The types of the fields bound numbers, names and lists. Decoding fails for a header that is
+too long, or has an unknown class, a missing or surplus field, or a value out of bounds.
 """
 
 import zlib
@@ -19,7 +19,7 @@ import numpy as np
 
 CHECKSUM_BYTES = 4
 WORD_SUM_MIN_BYTES = 1 << 16
-"""Frames of this size and more enter the checksum as the sum of their 64-bit words, which is ten times as fast."""
+"""Minimum size of raw frames for which the checksum uses the sum of their 64-bit words, which is ten times as fast."""
 
 
 class Message(msgspec.Struct, tag=True, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -32,8 +32,9 @@ M = TypeVar("M", bound=Message)
 class MessageCodec(Generic[M]):
     """Encodes and decodes the messages of one protocol. Immutable; each protocol has one instance.
 
-    `messages` is the union of the protocol's message classes. `max_header_bytes` bounds the header of a message that
-    is decoded. With `checksummed`, a change of any bit on the way is detected, raw frames and their lengths included.
+    `messages` is the union of the protocol's message classes. Messages whose header is longer than `max_header_bytes`
+    are not decoded. With `checksummed`, messages contain a checksum of the header and all raw frames, so that
+    transmission errors are detected.
     """
 
     def __init__(self, messages: Any, max_header_bytes: int, checksummed: bool):
@@ -42,12 +43,12 @@ class MessageCodec(Generic[M]):
         self._max_header_bytes, self._checksum_bytes = max_header_bytes, CHECKSUM_BYTES if checksummed else 0
 
     def encode(self, message: Message, raw: Sequence[Any] = ()) -> list[Any]:
-        """Returns the frames of a message: its header, then the `raw` frames."""
+        """Returns the frames of a message: the encoded header, then the frames in `raw`."""
         header = self._encoder.encode(message)
         return [checksum(header, raw) + header if self._checksum_bytes else header, *raw]
 
     def decode(self, frames: Sequence[Any]) -> tuple[M, list[Any]]:
-        """Returns a message and its raw frames. Raises ValueError if the frames are not a message of this protocol."""
+        """Returns the message and its raw frames. Raises ValueError if `frames` are not a message of this protocol."""
         if not frames or len(frames[0]) > self._max_header_bytes:
             raise ValueError("the header is missing or too long")
         header, raw = frames[0], list(frames[1:])
@@ -62,7 +63,10 @@ class MessageCodec(Generic[M]):
 
 
 def checksum(header: Any, raw: Sequence[Any]) -> bytes:
-    """CRC-32 of the header and of each raw frame with its length, as 4 bytes, little endian."""
+    """Computes a CRC-32 over the header and each raw frame with its length; returns 4 bytes, little endian.
+
+    Long raw frames contribute the sum of their 64-bit words (see `WORD_SUM_MIN_BYTES`).
+    """
     crc = zlib.crc32(header)
     for frame in raw:
         crc = zlib.crc32(len(frame).to_bytes(8, "little"), crc)
@@ -75,7 +79,7 @@ def checksum(header: Any, raw: Sequence[Any]) -> bytes:
 
 
 def version_mismatch(peer: str, peer_version: int, own: str, own_version: int) -> str:
-    """The line with which a peer of another protocol version is refused: it names both versions and the fix."""
+    """Returns the error message for a peer of another protocol version, with both versions and the solution."""
     return (
         f"{peer}: speaks version {peer_version} of the protocol, {own} version {own_version}: "
         "install the same version of Umwelt on both"

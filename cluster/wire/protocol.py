@@ -6,11 +6,11 @@
     gateway <-> coordinator     StatusSubscription StatusReport | SubmitCommands Order TicketResult
     gateway <-> node            QueryRequest QueryAnswer CancelTasks
 
-How a message becomes frames is described in `messages.py`. Every message can be lost, repeated, delayed or arrive from
-a stranger; the receiver decides what counts by epoch, pass key, ticket and the connection that it came on.
+`messages.py` describes how messages are encoded as frames. Every message can be lost, repeated or delayed, or sent by
+an unauthorised peer; the receiver decides by epoch, pass key, ticket and connection whether it accepts a message.
 
-A change of any message changes `PROTOCOL_VERSION`. `Hello` and `Refused` keep their form in all versions, so that a
-peer of another version learns why it is refused.
+`PROTOCOL_VERSION` is incremented whenever a message changes. `Hello` and `Refused` have the same form in all versions,
+so that a peer of another version receives the reason why it is refused.
 """
 
 from typing import Annotated, Any
@@ -24,14 +24,14 @@ PROTOCOL_VERSION = 1
 MAX_HEADER_BYTES = 16 << 20
 
 Tick = Annotated[int, Meta(ge=-1, lt=1 << 29)]
-"""A tick of the world; ids of beings have room for 29 bits. -1: none."""
+"""A tick of the world, or -1 for no tick. Ticks have at most 29 bits, because ids of beings contain a tick."""
 Number = Annotated[int, Meta(ge=0, lt=1 << 40)]
 Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 Name = Annotated[str, Meta(max_length=4096)]
 Line = Annotated[str, Meta(max_length=65536)]
 Files = Annotated[list[tuple[Name, Count]], Meta(max_length=100_000)]
-"""Names, relative to a snapshot or a part of it, and sizes in bytes."""
+"""Files as (path relative to a snapshot or a part of it, size in bytes)."""
 
 
 # --- joining
@@ -45,10 +45,11 @@ class Hello(Message, frozen=True):
 
 
 class Welcome(Message, frozen=True):
-    """Coordinator -> node: what a node needs to prepare the world.
+    """Coordinator -> node: the world file, and how to access the run's snapshots.
 
-    `folder` is the run's folder on the coordinator's host, which holds a file with `token`: a node that can read it
-    shares the folder. `url` is the run's remote store, if it has one. `checked` turns on the checks of species.
+    `folder` is the run's folder on the coordinator's host, which contains a file with `token`: a node that can read
+    that file can use the folder directly. `url` is the run's remote store, or empty. With `checked`, the node checks
+    the behaviours of species (`shard.check_species`).
     """
 
     world_text: str
@@ -62,9 +63,10 @@ class Welcome(Message, frozen=True):
 class Join(Message, frozen=True):
     """Node -> coordinator: the world is compiled and the node is ready for a shard.
 
-    `address` is where neighbours reach it, `tiles_address` where gateways subscribe to tiles. `seals` are hashes of
-    all that must be equal on every node (laws, species, tables, libraries). `reached` is the latest tick that the node
-    ever computed; `name` is the name that it had or would like.
+    `address` is the node's address for neighbours and gateways, `tiles_address` that for subscriptions to tiles.
+    `cores` is the number of processor cores. With `shares_folder`, the node can use the run's folder. `seals` are
+    hashes of everything that must be equal on all nodes (laws, species, tables, libraries). `reached` is the latest
+    tick that the node has ever computed. `name` is the requested name, or empty.
     """
 
     key: Name
@@ -80,7 +82,7 @@ class Join(Message, frozen=True):
 
 
 class Refused(Message, frozen=True):
-    """Coordinator -> node: the node cannot join. `line` tells why; `code` is an error code (sandbox/errors.py)."""
+    """Coordinator -> node: the node cannot join. `line` is the reason, `code` an error code (sandbox/errors.py)."""
 
     line: Line
     code: Name = "run"
@@ -90,7 +92,7 @@ class Refused(Message, frozen=True):
 
 
 class Member(msgspec.Struct, array_like=True, frozen=True):
-    """A node in a map. `rectangle` is (y, x, height, width) in cells."""
+    """A node in a map. `rectangle` is (y, x, height, width) in cells; the addresses are those of `Join`."""
 
     key: Name
     name: Name
@@ -102,8 +104,9 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
 class Assignment(Message, frozen=True):
     """Coordinator -> node: a new map. Every member loads its rectangle from `snapshot`, which is of tick `tick`.
 
-    `which` is the receiver's index in `members`. `pass_key` is secret to the members of this epoch and stands in every
-    message between them. `record_every_ticks` is how often a node reports its digest and metrics.
+    `which` is the receiver's index in `members`. `pass_key` is a secret of this epoch's members and the gateway, and is
+    contained in every message between them. `threads` is the number of threads for the node. Every
+    `record_every_ticks` ticks the node reports digest and metrics.
     """
 
     epoch: Number
@@ -118,7 +121,10 @@ class Assignment(Message, frozen=True):
 
 
 class ScheduledCommand(msgspec.Struct, array_like=True, frozen=True):
-    """A journalled command: `content` is a command of the world's (agents/commands) as JSON."""
+    """A journalled command that takes effect at `tick`. `content` is the command as JSON (agents/commands).
+
+    `number` is its journal number, which determines the order of the commands of a tick.
+    """
 
     tick: Tick
     number: Number
@@ -126,17 +132,20 @@ class ScheduledCommand(msgspec.Struct, array_like=True, frozen=True):
 
 
 class SnapshotRequest(msgspec.Struct, array_like=True, frozen=True):
-    """A snapshot to be taken at a tick, before that tick's commands. `kept` ones are permanent, others for recovery."""
+    """A request to take a snapshot of `tick`, before that tick's commands.
+
+    `kept` snapshots are permanent; others are for recovery and soon replaced.
+    """
 
     tick: Tick
     kept: bool
 
 
 class Grant(Message, frozen=True):
-    """Coordinator -> node: run until tick `through`.
+    """Coordinator -> node: permission to run until tick `through`.
 
-    `commands` are all commands from the node's last reported tick until `through`, `snapshots` those to be taken.
-    `acknowledged` is the number of the last `NumberedReport` that arrived.
+    `commands` are all commands from the node's last reported tick until `through`; `snapshots` are the snapshots to be
+    taken. `acknowledged` is the number of the last `NumberedReport` that the coordinator has received in sequence.
     """
 
     epoch: Number
@@ -150,11 +159,11 @@ class Grant(Message, frozen=True):
 
 
 class Heartbeat(Message, frozen=True):
-    """Node -> coordinator: the node is alive and at this tick. Sent by the simulation loop, also between two laws.
+    """Node -> coordinator: the node is alive and has reached `tick`. Sent regularly, also between two laws of a tick.
 
-    `entities` counts the beings in its window, ghosts included. `tick_s` is the mean time of a tick,
-    `waiting_share` the share of time spent waiting for halo messages, `round_trip_s` the time of a message to a
-    neighbour and back, `longest_s` the longest recent interval between two heartbeats.
+    `entities` is the number of beings, ghosts included. `tick_s` is the mean time of a tick, `waiting_share` the share
+    of time spent waiting for halo messages (0 to 1), `round_trip_s` the round-trip time to neighbours (0 if unknown),
+    and `longest_s` the longest recent interval between two heartbeats.
     """
 
     key: Name
@@ -169,7 +178,7 @@ class Heartbeat(Message, frozen=True):
 
 
 class Ready(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """Report: the rectangle is loaded."""
+    """Report: the node has loaded its rectangle at `tick`."""
 
     tick: Tick
 
@@ -177,8 +186,9 @@ class Ready(msgspec.Struct, tag=True, array_like=True, frozen=True):
 class TickRecord(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """Report: digest and metrics of a node's owned cells at a tick.
 
-    `births` and `deaths` count from the beginning of the epoch; `populations` are beings by table and species,
-    `substances` molecules by name. Raw frame: the births since the last record (`shard.pack_births`), or empty.
+    `births` and `deaths` are counted from the start of the epoch. `populations` are numbers of beings by table and
+    species, `substances` numbers of molecules by name. The raw frame holds the births since the previous record
+    (`shard.pack_births`), or is empty.
     """
 
     tick: Tick
@@ -191,10 +201,11 @@ class TickRecord(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
 
 class SnapshotPart(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """Report: a node has written its part of a snapshot. On failure `line` tells why, and the other fields are empty.
+    """Report: a node has written its part of a snapshot, or failed to write it for the reason in `line`.
 
-    `part` is its entry in the manifest, `controls` the world's controls at that tick, `cost_s` the processor time.
-    `files` are to be fetched by the coordinator (`FileRequest`), where the node does not share the run's folder.
+    `part` is the entry of the part in the manifest, `controls` are the world's controls at that tick, and `cost_s` is
+    the processor time spent. `files` are the files that the coordinator must fetch by `FileRequest`; empty if the
+    part is already in the run's folder. On failure `part`, `controls` and `files` are empty.
     """
 
     tick: Tick
@@ -207,7 +218,10 @@ class SnapshotPart(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
 
 class Failure(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """Report: the node cannot go on, and why. With `fatal` no other node could: the run ends."""
+    """Report: the node has failed for the reason in `line`.
+
+    If `fatal`, every other node would fail as well, and the run ends.
+    """
 
     line: Line
     fatal: bool
@@ -217,7 +231,10 @@ ReportContent = Ready | TickRecord | SnapshotPart | Failure
 
 
 class NumberedReport(Message, frozen=True):
-    """Node -> coordinator: a report that must arrive. Sent again until a grant acknowledges its number (from 1)."""
+    """Node -> coordinator: a report that is resent until a grant acknowledges its number.
+
+    Numbers start at 1 with every epoch.
+    """
 
     key: Name
     epoch: Number
@@ -229,19 +246,19 @@ class NumberedReport(Message, frozen=True):
 
 
 class LeaveRequest(Message, frozen=True):
-    """Node -> coordinator: the node wants to leave. It goes on until it receives `Stop`."""
+    """Node -> coordinator: a request to leave. The node continues to run until it receives `Stop`."""
 
     key: Name
 
 
 class Fenced(Message, frozen=True):
-    """Coordinator -> node: the node of this key is not, or no longer, in the world. It may join under another key."""
+    """Coordinator -> node: the node with this key is unknown or was excluded. It can join again under another key."""
 
     key: Name
 
 
 class Stop(Message, frozen=True):
-    """Coordinator -> node: end the process. `line` is printed, unless it is empty."""
+    """Coordinator -> node: the instruction to end the process, after printing `line` unless it is empty."""
 
     line: Line = ""
 
@@ -250,7 +267,10 @@ class Stop(Message, frozen=True):
 
 
 class FileRequest(Message, frozen=True):
-    """Asks for a chunk of a file of a snapshot, from `offset` on. An empty name asks for the list of files."""
+    """Request for a chunk of the file `name` of a snapshot, or for the list of its files if `name` is empty.
+
+    `offset` is the position of the chunk in bytes.
+    """
 
     snapshot: Name
     name: Name
@@ -258,7 +278,7 @@ class FileRequest(Message, frozen=True):
 
 
 class FileChunk(Message, frozen=True):
-    """A chunk of a file (raw frame), or with an empty name the list of the snapshot's files."""
+    """Answer to `FileRequest`: a chunk of a file as a raw frame, or the list of files if `name` is empty."""
 
     snapshot: Name
     name: Name
@@ -270,10 +290,10 @@ class FileChunk(Message, frozen=True):
 
 
 class HaloMessage(Message, frozen=True):
-    """The cells and beings of `source` that the window of `taker` shows, at a tick. Raw frames: see `shard.py`.
+    """Node -> neighbour: the cells and beings of node `source` that lie in the halo of node `taker`, at a tick.
 
-    `source` and `taker` are indices in the map. The taker is named because the messages of two takers can be of equal
-    size and would paste without an error.
+    `source` and `taker` are indices in the map; `shard.py` describes the raw frames. `taker` is included so that a
+    message for another node is detected: its size could be the same.
     """
 
     epoch: Number
@@ -284,7 +304,7 @@ class HaloMessage(Message, frozen=True):
 
 
 class HaloRequest(Message, frozen=True):
-    """Asks a neighbour for its halo message of a tick again. `source` is the index of the node that asks."""
+    """Node -> neighbour: a request to resend the halo message of a tick. `source` is the requesting node's index."""
 
     epoch: Number
     pass_key: bytes
@@ -293,7 +313,7 @@ class HaloRequest(Message, frozen=True):
 
 
 class Ping(Message, frozen=True):
-    """Measures the round trip to a neighbour, which answers with `Pong`."""
+    """Node -> neighbour: a request for a `Pong`, to measure the round-trip time. `sent_s` is the sender's time."""
 
     epoch: Number
     pass_key: bytes
@@ -302,7 +322,7 @@ class Ping(Message, frozen=True):
 
 
 class Pong(Message, frozen=True):
-    """The answer to a `Ping`, with the same `sent_s`."""
+    """Answer to a `Ping`, with the same `sent_s`; `source` is the index of the answering node."""
 
     epoch: Number
     pass_key: bytes
@@ -314,7 +334,7 @@ class Pong(Message, frozen=True):
 
 
 class StatusSubscription(Message, frozen=True):
-    """Gateway -> coordinator: send status reports for the next 10 seconds. `key` names the subscriber in logs."""
+    """Gateway -> coordinator: a request for status reports for the next 10 seconds. `key` names the subscriber."""
 
     key: Name
 
@@ -329,10 +349,10 @@ class StatusReport(Message, frozen=True):
 
 
 class SubmitCommands(Message, frozen=True):
-    """Gateway -> coordinator: commands on the world, journalled together. Answered with `TicketResult`.
+    """Gateway -> coordinator: commands on the world (as JSON) that take effect together. Answered with `TicketResult`.
 
-    They take effect at `tick`, or at the first tick after it that is not granted yet. The same ticket is journalled
-    once, however often it arrives.
+    They take effect at `tick`, or at the first later tick that is not granted yet. Commands of the same ticket are
+    journalled once, however often the message arrives.
     """
 
     ticket: Name
@@ -341,10 +361,18 @@ class SubmitCommands(Message, frozen=True):
 
 
 class Order(Message, frozen=True):
-    """Gateway -> coordinator: a command on time or on nodes. Answered with `TicketResult`.
+    """Gateway -> coordinator: a command on time or nodes, which is not journalled. Answered with `TicketResult`.
 
-    pause, go, step (`value`: ticks), speed (`value`: ticks a second, 0 for as fast as possible), save (a kept
-    snapshot), leave (`name`: of a node), stop, and from the launcher lost (`value`: process id, `name`: host).
+    `what` is one of:
+
+        pause   stop granting time
+        go      end a pause
+        step    run `value` ticks, then pause
+        speed   run at most `value` ticks per second, 0 for as fast as possible
+        save    take a kept snapshot
+        leave   let the node `name` leave
+        stop    save the world and end the run
+        lost    from the launcher: the node with process id `value` on host `name` has died
     """
 
     ticket: Name
@@ -354,10 +382,10 @@ class Order(Message, frozen=True):
 
 
 class TicketResult(Message, frozen=True):
-    """The outcome of a ticket: the tick at which it takes effect, or -1 with the reason.
+    """Coordinator -> gateway: the outcome of a ticket. `tick` is the tick at which its commands take effect.
 
-    `number` is that of the first journalled command. `line` is one line for people and `code` the error's code
-    (sandbox/errors.py), both empty on success.
+    `number` is the journal number of the first command. On failure `line` is the reason as text for the user and `code`
+    the error's code (sandbox/errors.py); both are empty on success. `tick` is -1 if commands are rejected.
     """
 
     ticket: Name
@@ -368,11 +396,12 @@ class TicketResult(Message, frozen=True):
 
 
 class QueryRequest(Message, frozen=True):
-    """Gateway -> node: a question, or a task to run. Answered with `QueryAnswer`.
+    """Gateway -> node: a question about the node's shard, or a task to run. Answered with `QueryAnswer`.
 
-    `question` is JSON (view/queries.py), answer between two ticks, at tick `tick` unless that is -1. With a `task`
-    name the node runs that task with the packed `arguments`, on its answers to the questions (a JSON list) where there
-    are any, and ends it after `within_s`. The same ticket is done once.
+    `question` is JSON (view/queries.py), answered between two ticks, at tick `tick`, or at the present tick if that is
+    -1. If `task` is not empty, the node runs the task of that name with the packed `arguments`; `question` is then a
+    JSON list, possibly empty, and the task also gets the node's answers to these questions. A task that takes longer
+    than `within_s` seconds is ended. A task with the same ticket is run only once.
     """
 
     epoch: Number
@@ -388,12 +417,12 @@ class QueryRequest(Message, frozen=True):
 class QueryAnswer(Message, frozen=True):
     """Node -> gateway: an answer (JSON and raw frames), or the result of a task (one raw frame).
 
-    In place of an answer the JSON holds one of:
+    `source` is the node's index in the map. If there is no answer, the JSON object contains instead:
 
-        line, code   why there is no answer, and the error's code (sandbox/errors.py); of a task also `again`, true if
-                     another node may succeed
-        passed       true: the tick that was named is over
-        waits        true: the tick that was named has not come; the answer follows
+        line, code   the reason, and the error's code (sandbox/errors.py); for a task also `again`, true if another
+                     node may succeed
+        passed       true: the requested tick is in the past
+        waits        true: the requested tick is in the future; the answer follows when it is reached
     """
 
     ticket: Name
@@ -404,7 +433,7 @@ class QueryAnswer(Message, frozen=True):
 
 
 class CancelTasks(Message, frozen=True):
-    """Gateway -> node: the answers to these tickets are no longer needed."""
+    """Gateway -> node: a request to cancel queries and tasks, whose answers are no longer needed."""
 
     epoch: Number
     pass_key: bytes

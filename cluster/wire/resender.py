@@ -1,6 +1,6 @@
-"""Sends requests again until they are answered: connections lose messages, and receivers are replaced.
+"""Repeats requests until they are answered, because messages can be lost and receivers can be restarted.
 
-A receiver recognises a repeated request by its ticket and executes it once.
+A receiver recognises a repeated request by its ticket and executes it only once.
 """
 
 import math
@@ -8,11 +8,13 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 RETRY_UNSENT_S = 0.05
-"""A send fails mostly because the connection is only being opened: it is tried again after this time."""
+"""Time after which a failed send is retried: usually it failed because the connection was not open yet."""
 
 
 @dataclass
 class _Request:
+    """A request that is repeated until it is answered; `due_s` is the time of its next send."""
+
     send: Callable[[], bool]
     interval_s: float
     max_interval_s: float
@@ -23,10 +25,10 @@ class _Request:
 
 
 class Resender:
-    """The requests of one process that wait for an answer, by a key of the caller's. Owned by the caller's thread.
+    """The unanswered requests of one process, identified by keys that the caller chooses. Not thread-safe.
 
-    `send` transmits a request and returns whether the transport accepted it. `begin` calls it at once, `turn` calls it
-    again when it is due, `end` removes an answered request.
+    A request is a function `send` that transmits it and returns whether the transport accepted it. `begin` calls the
+    function for the first time, `turn` calls it again when the request is due, and `end` removes an answered request.
     """
 
     def __init__(self) -> None:
@@ -49,22 +51,22 @@ class Resender:
         on_timeout: Callable[[], None] | None = None,
         once: bool = False,
     ) -> None:
-        """Sends a request, and again after `interval_s` for as long as it is not ended.
+        """Sends a request, and repeats it after `interval_s` seconds until `end` is called with its `key`.
 
-        The interval doubles with each send up to `max_interval_s` where that is larger. After `end_s` the request is
-        removed and `on_timeout` is called. With `once`, the request is not repeated after a send was accepted: for
-        requests that the receiver would execute twice.
+        If `max_interval_s` is larger than `interval_s`, the interval doubles with each send up to `max_interval_s`. At
+        the time `end_s` the request is removed and `on_timeout` is called. With `once`, the request is not repeated
+        after a send was accepted: for requests that the receiver would execute twice.
         """
         request = _Request(send, interval_s, max(interval_s, max_interval_s), end_s, on_timeout, once)
         self._requests[key] = request
         self._send(request, now_s)
 
     def end(self, key: Hashable) -> bool:
-        """Stops repeating a request; returns whether it was waiting."""
+        """Removes a request, because it was answered or is not needed; returns whether it was present."""
         return self._requests.pop(key, None) is not None
 
     def turn(self, now_s: float) -> None:
-        """Repeats the requests that are due, and removes those whose time is over."""
+        """Repeats the requests that are due, and removes those whose `end_s` has passed."""
         for key, request in list(self._requests.items()):
             if self._requests.get(key) is not request:
                 continue  # a callback has ended it
@@ -76,6 +78,7 @@ class Resender:
                 self._send(request, now_s)
 
     def _send(self, request: _Request, now_s: float) -> None:
+        """Sends a request and sets the time of its next send."""
         if not request.send():
             request.due_s = now_s + RETRY_UNSENT_S
         elif request.once:

@@ -1,17 +1,19 @@
-"""How messages travel between processes: the interface, and its ZeroMQ form. The in-memory form is `loopback.py`.
+"""Transmission of messages between processes: the interface `Transport`, and its implementation by ZeroMQ.
 
-A message is a list of frames. Every process that others can reach has one listening socket (a ROUTER), and opens one
-connection (a DEALER) to each address that it sends to; answers come back on that connection. One thread owns a
-transport, and no call blocks, except `receive` for its timeout.
+An in-memory implementation for tests is in `loopback.py`.
 
-Messages can get lost: a message is queued only while the peer is connected, and is lost with the connection. Hence the
-first `send` to an address mostly returns False, because the connection is only being opened: the sender tries again a
-little later, and again while no answer comes. Nothing stale arrives: a message that was queued for a process that
-died does not reach its successor.
+A message is a list of frames. Every process that other processes can connect to has one listening socket (a ROUTER).
+To send to an address, a process opens one connection (a DEALER) to it; answers arrive on that connection. A transport
+is used by one thread, and no call blocks, except `receive` for its timeout.
 
-Trust: `Incoming.role` follows from the sender's public key. `Incoming.sender` is what the sender calls itself, and
-whoever is admitted can call itself anything, and then receives the answers meant for that name. So clients of a socket
-that admits untrusted roles (the gateway's) leave their identity empty and get one that nobody can guess.
+Messages can be lost: a message is queued only while the peer is connected, and is lost with the connection. The first
+`send` to an address usually returns False, because the connection is not open yet: the caller retries a little later,
+and repeats a request until it is answered. A message that was queued for a process that died does not reach its
+successor.
+
+Security: `Incoming.role` is derived from the sender's public key and can be trusted. `Incoming.sender` is chosen by the
+sender: any admitted peer can use any identity, and then receives the answers to that identity. Therefore clients of a
+socket that admits untrusted roles (the gateway's) use an empty identity, which is replaced by an unguessable one.
 """
 
 import errno
@@ -40,12 +42,12 @@ from umwelt.sandbox.errors import RunError
 
 Sendable = bytes | bytearray | memoryview
 ZERO_COPY_BYTES = 100_000
-"""Frames of this size and more are sent without a copy."""
+"""Minimum size of frames that are sent without a copy."""
 HANDSHAKE_MS = 2000
-"""A peer that has not finished its handshake by then is disconnected."""
+"""Time in milliseconds after which a peer that has not finished its handshake is disconnected."""
 ZAP_DOMAIN = "umwelt"
 ADDRESS_WITH_KEY = re.compile(r"(.+)#([0-9a-f]{64})", re.DOTALL)
-"""An address that names the public key of its socket, where that is not the world's."""
+"""Pattern of an address that contains the public key of its socket, because that is not the world's public key."""
 _TCP = re.compile(r"tcp://(\[[^\]]+\]|[^\[\]:/#]+):(\d+|\*)")
 _MAX_PORT = 65535
 _MEMORY_CHECK_S = 0.02
@@ -55,67 +57,74 @@ _TCP_INFO, _BYTES_RECEIVED_OFFSET, _TCP_INFO_BYTES = getattr(socket, "TCP_INFO",
 
 
 class Incoming(NamedTuple):
-    """A message that arrived."""
+    """A received message."""
 
     sender: bytes
-    """At the listening socket: what the sender calls itself, to be answer with `send`. On an own connection: the
-    address that it leads to."""
+    """Identity that the sender has chosen, to which `send` can send an answer.
+
+    If `on_own_connection` is true, the address of the connection instead.
+    """
     role: str
     frames: list[bytes]
     on_own_connection: bool = False
-    """Whether it is an answer on a connection that this transport opened. At the listening socket a sender can call
-    itself like any address."""
+    """Whether the message is an answer on a connection that this transport opened.
+
+    If false, the message arrived at the listening socket, and `sender` can equal any address without being that peer.
+    """
 
 
 class Transport(Protocol):
-    """A process's connection to the others."""
+    """The interface through which a process exchanges messages with other processes."""
 
     address: str
-    """Where others reach this process; empty if it does not listen."""
+    """Address at which other processes can connect to this one; empty if it does not listen."""
 
     def send(self, to: str | bytes, frames: Sequence[Sendable]) -> bool:
-        """Sends to an address (str), or answers a sender (bytes). Returns False if it could not be queued."""
+        """Sends to an address (str), or answers a sender (bytes). Returns False if the message could not be queued."""
 
     def receive(self, timeout_s: float) -> Incoming | None:
-        """Returns the next message from anywhere; None after the timeout."""
+        """Returns the next message from any peer; None if none arrives within `timeout_s` seconds."""
 
     def forget(self, to: str) -> None:
         """Closes the connection to an address."""
 
     def close(self) -> None:
-        """Closes everything; what was not sent yet is lost."""
+        """Closes all connections; messages that were not sent yet are lost."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on what one transport accepts and holds."""
+    """Limits of one transport on messages and memory."""
 
     message_bytes: int = 256 << 20
-    """Larger messages are dropped; a peer that announces a larger frame is disconnected."""
+    """Maximum size of a message. Larger messages are dropped; a peer that sends a larger frame is disconnected."""
     frames: int = 64
-    """Messages of more frames are dropped."""
+    """Maximum number of frames in a message; messages with more frames are dropped."""
     queued: int = 1000
-    """Messages that may wait to or from one peer; far more than the protocols have on their way."""
+    """Maximum number of messages queued to or from one peer; far more than the protocols have in transit."""
     held_bytes: int = 1 << 30
-    """A peer is disconnected if it has sent more than this that was not received yet, unfinished messages included.
-    Only on TCP."""
+    """Maximum memory for data of one peer that `receive` has not returned yet, incomplete messages included.
+
+    A peer that exceeds it is disconnected. Effective on TCP only.
+    """
     in_turn: int = 16
-    """Messages that are received from one socket before it is the next one's turn."""
+    """Maximum number of messages received from one socket before the next socket is read."""
 
     def __post_init__(self) -> None:
         assert self.held_bytes > self.message_bytes, "a whole message must fit in what is held"
 
 
 class ZmqTransport:
-    """A transport on ZeroMQ sockets, over TCP or, on one machine, IPC. Owned by one thread; a context manager.
+    """A transport on ZeroMQ sockets, over TCP, or IPC on one machine. Used by one thread; a context manager.
 
-    `bind` is where it listens: `tcp://127.0.0.1:0` (any free port), `tcp://0.0.0.0:7700`, `ipc://PATH`, or None. With
-    `keys` all connections are encrypted (CURVE), and only roles in `admit` can connect. Without keys it listens on this
-    machine alone, and every process on it is a keeper. `role` is the own role; with keys it is that of the keys. An
-    empty `identity` is replaced by a random one.
+    `bind` is the address to listen at: `tcp://127.0.0.1:0` (any free port), `tcp://0.0.0.0:7700`, `ipc://PATH`, or None
+    for a transport that does not listen. With `keys`, all connections are encrypted (CURVE), and only peers with roles
+    in `admit` can connect. Without keys, only processes on this machine can connect, and all of them have the role
+    keeper. `role` is the role of this process; with `keys` the role of the keys is used. An empty `identity` is
+    replaced by a random one.
 
-    `dropped` counts, by reason, messages that were dropped and peers that were disconnected. Raises RunError if it
-    cannot listen at `bind`.
+    `dropped` counts, by reason, dropped messages and disconnected peers. The constructor raises RunError if it cannot
+    listen at `bind`.
     """
 
     def __init__(
@@ -143,7 +152,7 @@ class ZmqTransport:
         self._authenticator: ThreadAuthenticator | None = None
         self._connections: dict[str, zmq.Socket] = {}
         self._peers: dict[zmq.Socket, tuple[bytes, str]] = {}
-        """Address and role of the peer that a socket leads to; of the listening socket: empty, and the default role."""
+        """For each socket, address and role of its peer; for the listening socket, an empty address and keeper."""
         self._poller = zmq.Poller()
         self._ready: deque[zmq.Socket] = deque()
         self._left_in_turn = 0
@@ -159,11 +168,11 @@ class ZmqTransport:
             raise
 
     def send(self, to: str | bytes, frames: Sequence[Sendable]) -> bool:
-        """Sends to an address, or answers a sender that came to the listening socket. Never blocks.
+        """Sends to an address (str), or answers a sender whose message arrived at the listening socket (bytes).
 
-        Returns False if there is no connection at this moment (as on the first send to an address), if the peer's queue
-        is full, if the sender is gone, or if the address is not valid. Frames may be changed after the call: only
-        `bytes` of 100 kB and more are not copied.
+        Never blocks. Returns False if the connection is not open (as on the first send to an address), the peer's queue
+        is full, the sender has disconnected, or the address is not valid. Mutable frames are copied, so they can be
+        changed after the call.
         """
         copied = [frame if isinstance(frame, bytes) else bytes(frame) for frame in frames]
         assert 0 < len(copied) <= self.limits.frames, f"a message of {len(copied)} frames"
@@ -174,18 +183,21 @@ class ZmqTransport:
         return connection is not None and _send(connection, copied)
 
     def receive(self, timeout_s: float) -> Incoming | None:
-        """Returns the next message from any socket; None after the timeout. The sockets take turns."""
+        """Returns the next message from any socket; None if none arrives within `timeout_s` seconds.
+
+        Can return None earlier, after a call of `wake`. Sockets are read in turns, so that no peer can block others.
+        """
         deadline_s = time.monotonic() + timeout_s
         incoming = self._receive_ready()
         while incoming is None:
             left_s = max(0.0, deadline_s - time.monotonic()) if timeout_s > 0 else 0.0
-            # rounded up: zmq counts whole milliseconds, and the loop would spin through the last one
+            # rounded up: zmq takes whole milliseconds, and the loop would spin during the last millisecond
             events = self._poller.poll(math.ceil(left_s * 1000))
             if not events:
                 return None
             self._ready.extend(ready for ready, _ in events if isinstance(ready, zmq.Socket))
             self._left_in_turn = self.limits.in_turn
-            if len(self._ready) < len(events):  # the others are those of `wake`
+            if len(self._ready) < len(events):  # the remaining event is that of `wake`
                 self._woken.recv(4096)
                 if not self._ready:
                     return None
@@ -195,12 +207,12 @@ class ZmqTransport:
         return incoming
 
     def wake(self) -> None:
-        """Makes `receive` return at once. Can be called from any thread."""
-        with suppress(OSError):  # it was woken already, or is closed
+        """Makes a waiting or the next `receive` return immediately. Can be called from any thread."""
+        with suppress(OSError):  # `wake` was called before, or the transport is closed
             self._waker.send(b"!")
 
     def forget(self, to: str) -> None:
-        """Closes the connection to an address; messages that wait on it, either way, are lost."""
+        """Closes the connection to an address; messages queued on it in either direction are lost."""
         connection = self._connections.pop(to, None)
         if connection is not None:
             self._poller.unregister(connection)
@@ -212,7 +224,7 @@ class ZmqTransport:
             connection.close(linger=0)
 
     def close(self) -> None:
-        """Closes all sockets; what was not sent yet is lost."""
+        """Closes all sockets; messages that were not sent yet are lost."""
         for address in list(self._connections):
             self.forget(address)
         self._ready.clear()
@@ -238,7 +250,7 @@ class ZmqTransport:
         self.close()
 
     def _receive_ready(self) -> Incoming | None:
-        """Returns the next message of the sockets that had messages when they were polled last."""
+        """Returns the next message of the sockets that had messages at the last poll; None if there is none left."""
         while self._ready:
             incoming = self._take(self._ready[0])
             if incoming is not None:
@@ -246,9 +258,10 @@ class ZmqTransport:
         return None
 
     def _take(self, source: zmq.Socket) -> Incoming | None:
-        """Receives from the socket whose turn it is, and ends its turn after `in_turn` messages or when it is empty.
+        """Receives a message from `source`, the first socket of the queue.
 
-        Returns None if there is no message or it is dropped.
+        Removes the socket from the queue after `in_turn` messages, or if it has no more messages. Returns None if there
+        is no message or it is dropped.
         """
         incoming, empty = None, False
         try:
@@ -264,13 +277,14 @@ class ZmqTransport:
         return incoming
 
     def _read(self, source: zmq.Socket) -> Incoming | None:
+        """Reads a message from a socket; returns None if it exceeds a limit or its sender is not admitted."""
         at_listener = source is self._listener
         sender, role = self._peers[source]
         frame = source.recv(zmq.NOBLOCK, copy=False)
         if at_listener:
             sender = frame.bytes
             frame = source.recv(zmq.NOBLOCK, copy=False) if frame.more else frame
-        # a message over a limit is read to its end, because it is in memory already, and released frame by frame
+        # a message that exceeds a limit is read to its end, because it is in memory already, and released by frames
         first, count, size, wrong = frame, 0, 0, ""
         frames: list[bytes] = []
         while True:
@@ -295,16 +309,18 @@ class ZmqTransport:
         return Incoming(sender, role, frames, not at_listener)
 
     def _role_of(self, frame: zmq.Frame) -> str:
+        """Returns the role of the public key with which a frame was sent; empty if it is unknown."""
         assert self._keys is not None
         try:
             return self._keys.roles.get(str(frame.get("User-Id")).encode(), "")
-        except zmq.ZMQError:  # it did not pass the authenticator
+        except zmq.ZMQError:  # the peer was not authenticated
             return ""
 
     def _listen(self, bind: str) -> None:
+        """Opens the listening socket and sets `address`."""
         listener = self._listener = self._socket(zmq.ROUTER, bind)
         listener.set(zmq.ROUTER_MANDATORY, 1)
-        # a peer that lost its connection can come back under its name before the old connection is known to be dead
+        # a peer can reconnect with the same identity before the loss of its old connection is detected
         listener.set(zmq.ROUTER_HANDOVER, 1)
         if self._keys is not None:
             self._authenticator = start_authenticator(self._context, listener, self._keys, self.admit)
@@ -314,6 +330,7 @@ class ZmqTransport:
         self._register(listener, b"", KEEPER)
 
     def _connect(self, address: str) -> zmq.Socket | None:
+        """Opens a connection to an address; returns None if the address is not valid or its key is unknown."""
         parts = ADDRESS_WITH_KEY.fullmatch(address)
         endpoint, role, key = address, KEEPER, b""
         if parts:
@@ -345,8 +362,9 @@ class ZmqTransport:
         return connection
 
     def _socket(self, kind: int, endpoint: str) -> zmq.Socket:
+        """Creates a socket with the options of this transport; does not connect or bind it."""
         opened = self._context.socket(kind)
-        # no ZMTP heartbeats: they disconnect a busy peer. The processes' own messages tell whether a peer is alive.
+        # no ZMTP heartbeats: they disconnect a busy peer. The protocols have their own messages to detect dead peers.
         for option, value in (
             (zmq.LINGER, 0),
             (zmq.IMMEDIATE, 1),
@@ -366,6 +384,7 @@ class ZmqTransport:
         return opened
 
     def _register(self, opened: zmq.Socket, address: bytes, role: str) -> None:
+        """Adds a socket to those that `receive` reads, with address and role of its peer."""
         self._peers[opened] = address, role
         self._poller.register(opened, zmq.POLLIN)
 
@@ -374,71 +393,80 @@ class ZmqTransport:
 
 
 class RoleAuthenticator:
-    """Admits the public keys of some roles. `callback` runs in the authenticator's thread and must not raise."""
+    """Admits the public keys of the roles in `admit`. `callback` is called by the authenticator's thread."""
 
     def __init__(self, keys: Keys, admit: frozenset[str]):
         self._admitted = frozenset(key for key, role in keys.roles.items() if role in admit)
 
     def callback(self, domain: str, key: bytes) -> bool:
-        """Whether a key is admitted."""
+        """Returns whether a public key is admitted."""
         return key in self._admitted
 
 
 def start_authenticator(
     context: zmq.Context, listener: zmq.Socket, keys: Keys, admit: frozenset[str]
 ) -> ThreadAuthenticator:
-    """Encrypts a listening socket and admits only the public keys of some roles. Call it before the socket binds."""
+    """Configures a listening socket to use encryption and to admit only public keys of the roles in `admit`.
+
+    Returns the started authenticator. Must be called before the socket is bound.
+    """
     authenticator = ThreadAuthenticator(context)
     authenticator.start()
     authenticator.configure_curve_callback(ZAP_DOMAIN, RoleAuthenticator(keys, admit))
     listener.set(zmq.ZAP_DOMAIN, ZAP_DOMAIN.encode())
-    listener.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # otherwise any key is admitted if the authenticator is ever gone
+    listener.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # otherwise any key is admitted if the authenticator has ended
     listener.set(zmq.CURVE_SERVER, 1)
     listener.curve_publickey, listener.curve_secretkey = keys.server_pair
     return authenticator
 
 
 def stop_authenticator(authenticator: ThreadAuthenticator) -> None:
-    """Stops an authenticator, even one whose thread has died."""
+    """Stops an authenticator; also works if its thread has died."""
     with suppress(zmq.ZMQError):
         if authenticator.pipe is not None:
-            authenticator.pipe.set(zmq.SNDTIMEO, 1000)  # otherwise it waits for ever for a thread that has died
+            authenticator.pipe.set(zmq.SNDTIMEO, 1000)  # otherwise `stop` waits forever for a thread that has died
         authenticator.stop()
 
 
 def bind_socket(listener: zmq.Socket, bind: str, keys: Keys | None) -> str:
-    """Binds a listening socket; returns the address where others reach it. Raises RunError if it cannot bind."""
+    """Binds a listening socket; returns the address at which other processes can connect to it.
+
+    Raises RunError if the socket cannot be bound.
+    """
     try:
         listener.bind(re.sub(r":0$", ":*", bind) if bind.startswith("tcp://") else bind)
     except zmq.ZMQError as error:
         raise RunError(_describe_bind_error(bind, error)) from None
     address = _public_address(listener.get_string(zmq.LAST_ENDPOINT).rstrip("\0"))
     if keys is not None and keys.world_secret is None:
-        # clients expect the world's key, and this process does not have it: the address names its own
+        # clients expect the world's key, which this process does not have: the address contains the key to expect
         address += "#" + key_to_hex(keys.public)
     return address
 
 
 class _MemoryGuard:
-    """Disconnects peers that fill this process's memory. Runs a thread until `stop`; one for each listening socket.
+    """Disconnects peers that fill this process's memory. Runs a thread until `stop`, one for each listening socket.
 
-    libzmq takes in the frames of a message until its last one, bounded neither by MAXMSGSIZE nor by the high-water
-    mark, and shows none of them before. But the kernel counts the bytes that each connection brought; what was not
-    received of them is held in memory. (A frame costs 64 bytes there however short it is. On an encrypted connection
-    it is 42 bytes or more on the wire; only without keys, on this machine, can empty frames fill 32 times what is
-    counted.)
+    libzmq stores the frames of a message until the last frame has arrived, and returns none of them before; neither
+    MAXMSGSIZE nor the high-water mark bounds their total size. The guard compares the number of bytes that the kernel
+    has received on each connection with the size of the messages that were returned: the difference is held in memory.
+    (In memory a frame takes at least 64 bytes. An encrypted frame has at least 42 bytes on the wire; only without keys,
+    on this machine, can empty frames take 32 times the memory that is counted.)
     """
 
     _FRAME_BYTES = 64
-    """Counted for what the wire adds to a frame. That is more than it adds, so that no error builds up over time."""
+    """Bytes counted per frame for its overhead on the wire.
+
+    This is more than the real overhead, so that the computed memory does not grow over time by errors.
+    """
 
     def __init__(self, listener: zmq.Socket, held_bytes: int, dropped: Counter[str]):
         self._held_bytes = held_bytes
         self._dropped = dropped
         self._received: Counter[int] = Counter()
-        """Bytes received from a connection, by its file descriptor."""
+        """Size of the messages that were returned, by file descriptor of the connection."""
         self._credit: dict[int, int] = {}
-        """By file descriptor. What a connection brought, less what was received and less this, is held in memory."""
+        """Correction by file descriptor: the memory held is the kernel's count minus `_received` minus this value."""
         self._stopping = False
         self._monitor = listener.get_monitor_socket(
             zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED
@@ -447,27 +475,28 @@ class _MemoryGuard:
         self._thread.start()
 
     def count_received(self, descriptor: int, frames: int, size: int) -> None:
-        """Counts a message that was received from a connection."""
+        """Counts a message of `size` bytes that was read from the connection with this file descriptor."""
         self._received[descriptor] += size + frames * self._FRAME_BYTES + self._FRAME_BYTES
 
     def stop(self, listener: zmq.Socket) -> None:
-        """Stops the thread. Call it before the listening socket closes."""
+        """Stops the thread. Must be called before the listening socket is closed."""
         self._stopping = True
         listener.disable_monitor()
         self._thread.join()
 
     def _run(self) -> None:
+        """Tracks connections and checks their memory regularly; runs in the guard's thread."""
         due_s = 0.0
         try:
             while not self._stopping:
-                # with nobody connected only connections have to be waited for
+                # without connections, only new connections must be waited for
                 if self._monitor.poll(int(1000 * (_MEMORY_CHECK_S if self._credit else _IDLE_MONITOR_S))):
                     event = recv_monitor_message(self._monitor)
                     if event["event"] == zmq.EVENT_ACCEPTED:
                         self._credit[event["value"]] = -self._received[event["value"]]
                     elif event["event"] == zmq.EVENT_DISCONNECTED:
                         self._credit.pop(event["value"], None)
-                if time.monotonic() >= due_s:  # by the clock: events may come without a pause
+                if time.monotonic() >= due_s:  # not only after a timeout, because events can arrive continuously
                     for descriptor in list(self._credit):
                         self._check(descriptor)
                     due_s = time.monotonic() + _MEMORY_CHECK_S / 2
@@ -477,7 +506,7 @@ class _MemoryGuard:
             self._monitor.close(linger=0)
 
     def _check(self, descriptor: int) -> None:
-        """Disconnects a connection that holds too much memory."""
+        """Disconnects the peer of a connection if more than `held_bytes` of its data are held in memory."""
         try:
             connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, descriptor)
         except OSError:
@@ -492,7 +521,7 @@ class _MemoryGuard:
             if held < 0:
                 self._credit[descriptor] += held
             elif held > self._held_bytes:
-                self._dropped["peer cut off"] += 1  # first: the peer must not see the end before it is counted
+                self._dropped["peer cut off"] += 1  # before the shutdown, so that it is counted when the peer notices
                 connection.shutdown(socket.SHUT_RDWR)
                 self._credit.pop(descriptor, None)
         except OSError:  # closed meanwhile
@@ -505,7 +534,7 @@ class _MemoryGuard:
 
 
 def check_address(address: str) -> None:
-    """Raises RunError unless it is an address to connect to: `tcp://HOST:PORT` or `ipc://PATH`."""
+    """Raises RunError unless `address` is an address to connect to: `tcp://HOST:PORT` or `ipc://PATH`."""
     parts = ADDRESS_WITH_KEY.fullmatch(address)
     endpoint = parts[1] if parts else address
     tcp = _TCP.fullmatch(endpoint)
@@ -515,7 +544,10 @@ def check_address(address: str) -> None:
 
 
 def check_bind_address(bind: str, keys: Keys | None) -> None:
-    """Raises RunError unless a process may listen there: without keys, only where this machine alone can connect."""
+    """Raises RunError unless `bind` is an address at which a process may listen.
+
+    Without keys, only addresses are permitted to which no other machine can connect.
+    """
     if bind.startswith("ipc://") and len(bind) > len("ipc://"):
         _check_path(bind)
         return
@@ -530,6 +562,7 @@ def check_bind_address(bind: str, keys: Keys | None) -> None:
 
 
 def _check_path(bind: str) -> None:
+    """Raises RunError if the path of an IPC address is too long, or is a file or a socket in use."""
     path = bind.removeprefix("ipc://")
     size = len(os.fsencode(path))
     if size > zmq.IPC_PATH_MAX_LEN:
@@ -540,7 +573,7 @@ def _check_path(bind: str) -> None:
         mode = os.stat(path).st_mode
     except OSError:
         return
-    # libzmq deletes whatever is there before it binds
+    # libzmq deletes an existing file of that name before it binds
     if not stat.S_ISSOCK(mode):
         raise RunError(f"{bind}: there is a file of that name: choose another path")
     with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
@@ -550,6 +583,7 @@ def _check_path(bind: str) -> None:
 
 
 def _is_this_machine(host: str) -> bool:
+    """Returns whether `host` is a loopback address."""
     if host == "localhost":
         return True
     try:
@@ -559,6 +593,7 @@ def _is_this_machine(host: str) -> bool:
 
 
 def _describe_bind_error(bind: str, error: zmq.ZMQError) -> str:
+    """Returns the error message, with the solution, for a failure to listen at `bind`."""
     reasons = {
         errno.EADDRINUSE: "another process listens there: stop it, or choose another port",
         errno.EADDRNOTAVAIL: "this machine has no such address: choose one it has, or 0.0.0.0 for all",
@@ -570,7 +605,10 @@ def _describe_bind_error(bind: str, error: zmq.ZMQError) -> str:
 
 
 def _public_address(endpoint: str) -> str:
-    """Returns the address that other machines use: of a socket on all interfaces, that of the outward one."""
+    """Returns the address at which other machines can connect to a bound endpoint.
+
+    For an endpoint on all interfaces, that is the address of the interface of the default route; otherwise `endpoint`.
+    """
     for everywhere in ("tcp://0.0.0.0:", "tcp://[::]:"):
         if endpoint.startswith(everywhere):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -584,11 +622,12 @@ def _public_address(endpoint: str) -> str:
 
 
 def _send(to: zmq.Socket, frames: Sequence[bytes]) -> bool:
+    """Sends the frames of one message without blocking; returns False if the message could not be queued."""
     last = len(frames) - 1
     try:
         for index, frame in enumerate(frames):
             flags = zmq.NOBLOCK if index == last else zmq.NOBLOCK | zmq.SNDMORE
             to.send(frame, flags, copy=len(frame) < ZERO_COPY_BYTES)
-    except zmq.ZMQError:  # full, not connected or unknown: only the first frame can meet that
+    except zmq.ZMQError:  # queue full, not connected or unknown identity: occurs for the first frame only
         return False
     return True

@@ -3,12 +3,12 @@
     viewer -> gateway     Hello Watch Credit KeepAlive Goodbye CommandRequest Order Query History Tasks CancelTasks
     gateway -> viewer     Welcome UnknownViewer Tile Status Answer
 
-How a message becomes frames is described in `messages.py`; these carry no checksum of their own. A message with a
-ticket is sent again until its `Answer` arrives; the gateway executes each ticket once. A gateway that does not know a
-viewer, or has forgotten it, sends `UnknownViewer`; the viewer then sends `Hello` and its `Watch` again.
+`messages.py` describes how messages are encoded as frames; these messages have no checksum. A message with a ticket is
+resent until its `Answer` arrives; the gateway executes each ticket once. A gateway that has no session with a viewer
+answers with `UnknownViewer`; the viewer then sends `Hello` and its `Watch` again.
 
-A change of any message changes `PROTOCOL_VERSION`. `Hello` and `Answer` keep their first fields in all versions, so
-that a viewer of another version learns why it is refused.
+`PROTOCOL_VERSION` is incremented whenever a message changes. The first fields of `Hello` and `Answer` are the same in
+all versions, so that a viewer of another version receives the reason why it is refused.
 """
 
 import msgspec
@@ -18,27 +18,28 @@ from umwelt.cluster.wire.messages import Message, MessageCodec
 PROTOCOL_VERSION = 1
 MAX_HEADER_BYTES = 1 << 20
 GATEWAY_FILE = "gateway.json"
-"""In the run's folder: the gateway's address and process id, while it runs."""
+"""Name of the file in the run's folder that holds the gateway's address and process id, while it runs."""
 MAX_PIECES = 60
-"""Raw frames of one `Tile` message."""
+"""Maximum number of raw frames in one `Tile` message."""
 LIVE = -1
-"""In a `shown` field, in place of a tick of the past: the running world."""
+"""Value of a `shown` field for the running world; other values are ticks of the past."""
 
 
 # --- from viewers
 
 
 class Hello(Message, frozen=True):
-    """Opens a session. Answered with `Welcome`, or with an `Answer` without a ticket that tells why not."""
+    """Opens a session. Answered with `Welcome`, or, if the viewer is refused, with an `Answer` with an empty ticket."""
 
     protocol_version: int
     name: str = ""
 
 
 class Watch(Message, frozen=True):
-    """Replaces the set of watched tiles (`tiles.Topic.packed`), of the running world or of a shown tick.
+    """Sets the watched tiles, which replace all earlier ones.
 
-    The gateway may send `credit` tiles; each tile sent uses one up. Replaces any earlier credit.
+    `topics` are encoded by `tiles.Topic.packed`. `shown` is `LIVE`, or a tick of the past (see `History`). `credit` is
+    the number of tiles that the gateway may send until it gets more credit; it replaces any earlier credit.
     """
 
     topics: list[bytes]
@@ -47,7 +48,7 @@ class Watch(Message, frozen=True):
 
 
 class Credit(Message, frozen=True):
-    """Allows the gateway to send this many tiles more."""
+    """Adds to the credit: permits the gateway to send `tiles` more tiles."""
 
     tiles: int
 
@@ -57,11 +58,11 @@ class KeepAlive(Message, frozen=True):
 
 
 class Goodbye(Message, frozen=True):
-    """The viewer disconnects."""
+    """Ends the session, because the viewer disconnects."""
 
 
 class CommandRequest(Message, frozen=True):
-    """A command on the world, by name, with its arguments as JSON (agents/commands/requests.py)."""
+    """A command on the world. `what` is its name, `arguments` are JSON (agents/commands/requests.py)."""
 
     ticket: str
     what: str
@@ -69,7 +70,7 @@ class CommandRequest(Message, frozen=True):
 
 
 class Order(Message, frozen=True):
-    """A command on time or on nodes, as in `protocol.Order`."""
+    """A command on time or nodes; the fields are those of `protocol.Order`."""
 
     ticket: str
     what: str
@@ -78,7 +79,7 @@ class Order(Message, frozen=True):
 
 
 class Query(Message, frozen=True):
-    """A question as JSON (view/queries.py) about the running world or a shown tick."""
+    """A question, as JSON (view/queries.py), about the running world or the tick `shown` of the past."""
 
     ticket: str
     question: bytes
@@ -86,16 +87,18 @@ class Query(Message, frozen=True):
 
 
 class History(Message, frozen=True):
-    """A question about the past of the run. `what` is one of:
+    """A request about the past of the run. `what` is one of:
 
-    list       the snapshots
-    show       a tick, to be watched and queried from now on; one that was played begins again
-    play       lets a shown tick go on from where it is, at `value` ticks a second (0 pauses); it keeps its name
-    fork       starts another run from a tick
-    metrics    metrics of the journal from a tick on, thinned: raw JSON
-    births     births of the journal from a tick on (within that tick after the id `being`), of a table or of all
-               tables, at most `most`: raw
-    family     ancestors and children of the being `being`
+    list       list the snapshots
+    show       replay the world at `tick`, so that tiles and queries can refer to it as `shown`; if that replay was
+               played, it starts again
+    play       continue the replay that was started at `tick`, at `value` ticks per second (0 pauses); it is still
+               referred to by `tick`
+    fork       start another run from `tick`
+    metrics    return the journal's metrics from `tick` on, thinned, as a raw frame of JSON
+    births     return the journal's births from `tick` on (in that tick only those with an id above `being`), of `table`
+               or, if that is empty, of all tables, at most `most`, as a raw frame
+    family     return ancestors and children of the being with id `being`
     """
 
     ticket: str
@@ -108,11 +111,12 @@ class History(Message, frozen=True):
 
 
 class Task(msgspec.Struct, array_like=True, frozen=True):
-    """A task by name (cluster/tasks/registry.py) with its packed arguments, to be done within `within_s` seconds.
+    """A task to run: its name (cluster/tasks/registry.py), packed arguments, and time limit `within_s` in seconds.
 
-    With `questions` (a JSON list, view/queries.py) every node that owns some of the cells in question runs the task on
-    its own answers, all of one tick; the raw answer is a packed list of the results. Without, it runs once: on the
-    node that owns the cell `near` (y, x), or on an idle one if that is empty; the raw answer is its result.
+    With `questions` (a JSON list, view/queries.py), every node that owns cells in question runs the task on its answers
+    to them, all of the same tick; the raw frame of the answer is a packed list of the results. Without `questions`, the
+    task runs once, on the node that owns the cell `near` (y, x), or on an idle node if `near` is empty; the raw frame
+    of the answer is its result.
     """
 
     ticket: str
@@ -125,13 +129,13 @@ class Task(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Tasks(Message, frozen=True):
-    """Tasks to run. Each ticket has its own `Answer`."""
+    """Tasks to run. Each task is answered with an `Answer` with its ticket."""
 
     tasks: list[Task]
 
 
 class CancelTasks(Message, frozen=True):
-    """The answers to these tickets are no longer needed."""
+    """A request to cancel the tasks with these tickets, whose answers are no longer needed."""
 
     tickets: list[str]
 
@@ -142,10 +146,11 @@ class CancelTasks(Message, frozen=True):
 class Welcome(Message, frozen=True):
     """Describes the world to a viewer.
 
-    `columns` are those of each table, as queries name them; `looks` those that tiles of bodies show. `directory` is
-    the coordinator's address, where nodes join; empty for viewers whose role may not. `climate` holds the fields of
-    `weather.Climate` by name, empty in a world without weather; `substances` are the chemistry's. `kinds` is the table
-    of each species as far as it is known, `hues` the hue gene of its founders (-128 to 127).
+    `columns` are the columns of each table, as queries name them; `looks` are the columns that tiles of bodies contain.
+    `max_tiles` is the maximum number of watched tiles. `directory` is the coordinator's address, where nodes join; it
+    is empty for viewers whose role may not add nodes. `climate` contains the fields of `weather.Climate` by name, and
+    is empty in a world without weather. `substances` are the names of the substances. By species, `kinds` is the table
+    of its beings if it is known, and `hues` the hue gene of its founders (-128 to 127).
     """
 
     role: str
@@ -168,27 +173,28 @@ class Welcome(Message, frozen=True):
 
 
 class UnknownViewer(Message, frozen=True):
-    """The gateway has no session with this viewer: send `Hello` again."""
+    """Notice that the gateway has no session with this viewer, which must send `Hello` again."""
 
 
 class Tile(Message, frozen=True):
-    """The newest pieces of a tile (raw frames, view/tiles.py)."""
+    """The newest encoded pieces of a tile, as raw frames (view/tiles.py). `topic` and `shown` are those of `Watch`."""
 
     topic: bytes
     shown: int
 
 
 class Status(Message, frozen=True):
-    """The state of the run as the coordinator reports it (JSON); `stale_s` is the age of that report in seconds."""
+    """The coordinator's latest status report as JSON; `stale_s` is the age of the report in seconds."""
 
     content: bytes
     stale_s: float
 
 
 class Answer(Message, frozen=True):
-    """The outcome of a ticket: the tick at which it takes effect or was true, and what was asked for (JSON, raw frame).
+    """The outcome of a ticket. `content` is the answer as JSON; some answers also have a raw frame.
 
-    On failure `line` is one line for people and `code` the error's code (sandbox/errors.py); both are empty on success.
+    `tick` is the tick at which a command takes effect, or to which the answer to a query refers. On failure `line` is
+    the reason as text for the user and `code` the error's code (sandbox/errors.py); both are empty on success.
     """
 
     ticket: str

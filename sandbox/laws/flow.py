@@ -1,12 +1,14 @@
-"""Flow: mobile substances diffuse and drift with the wind; water beyond what the soil holds runs downhill.
+"""The law `flow`: mobile substances diffuse and drift with the wind, and surface water runs downhill.
 
-In a world with tides the pull of the tide counts as height: high water travels round the world, and shores fall dry.
+Surface water is what exceeds the capacity of the soil. In a world with tides, the pull of the tide counts as height:
+high water travels round the world, and shores fall dry.
 
-Diffusion is a random walk on the lattice, in integers: of `count` molecules a share leaves, rounded by dice; what
-leaves is distributed to the four neighbours in turn, beginning at one chosen by dice. So the mean follows Fick's law
-with `D = share / 4` cells^2 per tick, and the variance grows as `2 D t` along each axis.
+Diffusion is a random walk on the lattice, in integers: of `count` molecules in a cell, a share leaves, randomly rounded
+to an integer. The leaving molecules are distributed evenly over the four neighbours; the remainder of the division by
+four goes to consecutive neighbours, beginning at a random one. The mean therefore follows Fick's law with
+`D = share / 4` cells^2 per tick, and the variance grows as `2 D t` along each axis.
 
-Reach 1 for diffusion; reach 2 for water, which depends on its neighbours' levels before it moves.
+The reach is 1 for diffusion and 2 for water, whose movement depends on the levels of the neighbouring cells.
 """
 
 from itertools import pairwise
@@ -23,11 +25,11 @@ DIFFUSE = purpose("flow.diffuse")
 DOWNHILL = purpose("flow.downhill")
 
 SHARE_BITS = 12
-"""Shares per tick are stored in units of 2^-12; those that diffuse and drift are together at most one."""
+"""Shares per tick are stored in units of 2^-12. The shares that diffuse and that drift add up to at most 1."""
 SHARE_ONE = 1 << SHARE_BITS
 SUBSTANCES_PER_DRAW = 3
 DICE_BITS_EACH = 21
-"""Of one draw of 63 bits, for each of three substances: 12 for rounding, 2 for the first neighbour, 7 for the gust."""
+"""Random bits for each substance: 12 for rounding, 2 for the first neighbour, 7 for the gust. One draw serves three."""
 DIRECTION_BITS, GUST_BITS = 2, 7
 
 EAST, SOUTH, WEST, NORTH = 0, 1, 2, 3
@@ -35,7 +37,11 @@ EAST, SOUTH, WEST, NORTH = 0, 1, 2, 3
 
 @small
 def drift_direction(drawn_7, wind_x, wind_y):
-    """Returns the direction of this tick's gust: x or y with the probabilities of the wind's two components."""
+    """Returns the direction in which the wind moves matter in this tick.
+
+    The direction is along x or y, with probabilities proportional to the magnitudes of `wind_x` and `wind_y`. `drawn_7`
+    is a random number of 7 bits.
+    """
     strength = abs(wind_x) + abs(wind_y)
     if drawn_7 * strength < abs(wind_x) << GUST_BITS:
         return EAST if wind_x > 0 else WEST
@@ -44,7 +50,11 @@ def drift_direction(drawn_7, wind_x, wind_y):
 
 @small
 def leave(leaves, x, count, dice, share, gust, wind_x, wind_y):
-    """Write what leaves a cell in each direction: what diffuses goes to all four, the gust goes in one."""
+    """Writes to `leaves[direction, x]` how many of `count` molecules leave a cell in each direction.
+
+    Diffusing molecules (`share`) go in all four directions, molecules carried by the wind (`gust`) in one. `dice` holds
+    `DICE_BITS_EACH` random bits.
+    """
     rounding = dice & (SHARE_ONE - 1)
     spread = (count * share + rounding) >> SHARE_BITS
     first = (dice >> SHARE_BITS) & 3
@@ -63,10 +73,11 @@ def leave(leaves, x, count, dice, share, gust, wind_x, wind_y):
 
 @kernel(allocates=True)
 def spread_band(y_low, y_high, place, above, below, substance, mobile, share, gust, wind_x, wind_y):
-    """Move the mobile substances of a band in place.
+    """Moves the mobile substances in the rows `y_low` to `y_high - 1` in place, by diffusion and wind.
 
-    `above`, `below`: `int32[mobile, width]`, copies of the rows next to the band from before any band ran. One draw
-    serves three substances. `leaves[substance, row % 3, direction, x]` holds what leaves the last three rows.
+    `above` and `below`, `int32[mobile, width]`, are copies of the rows next to the band, made before any band ran. One
+    random number serves three substances. `leaves[substance, row % 3, direction, x]` holds how many molecules leave
+    each cell, for the three most recent rows.
     """
     dice = np.zeros(place.width, np.int64)
     leaves = np.zeros((SUBSTANCES_PER_DRAW, 3, 4, place.width), np.int64)
@@ -100,10 +111,10 @@ def spread_band(y_low, y_high, place, above, below, substance, mobile, share, gu
 
 @kernel
 def choose_downhill(y_low, y_high, place, capacity, column_pull, elevation, water, outflow):
-    """Write how much water leaves each cell and where to, `outflow = 4 * count + direction`.
+    """Writes how much water leaves each cell and in which direction: `outflow[y, x] = 4 * count + direction`.
 
-    A quarter of the drop to the lowest neighbour runs there, at most what exceeds the soil's capacity. The pull of the
-    tide, `column_pull: int64[width]`, acts as if the ground were lower by that much.
+    A quarter of the difference in level to the lowest neighbour runs there, at most the water that exceeds the soil's
+    `capacity`. The pull of the tide, `column_pull: int64[width]`, acts as if the ground were lower by that much.
     """
     for y in range(y_low - 1, y_high + 1):
         key = np.int64(place.y_global[y]) * place.world_width
@@ -127,13 +138,13 @@ def choose_downhill(y_low, y_high, place, capacity, column_pull, elevation, wate
 
 @small
 def runs(outflow, direction):
-    """Returns how much of a cell's outflow goes in a direction."""
+    """Returns how many molecules of water leave a cell in `direction`; `outflow` is the cell's entry."""
     return outflow >> 2 if outflow & 3 == direction else np.int64(0)
 
 
 @kernel
 def run_downhill(y_low, y_high, place, water, outflow):
-    """Move the water chosen by `choose_downhill`."""
+    """Moves the water by the amounts and directions in `outflow`, which `choose_downhill` has written."""
     for y in range(y_low, y_high):
         for x in range(place.x_low, place.x_high):
             arrives = (
@@ -146,7 +157,11 @@ def run_downhill(y_low, y_high, place, water, outflow):
 
 
 def spread(region: Region, wind_x: np.ndarray, wind_y: np.ndarray) -> None:
-    """Let the mobile substances diffuse and drift; constants `mobile`, `share_q12`, `gust_q12`, `int64[mobile]`."""
+    """Moves the mobile substances by diffusion and by the wind, in threads.
+
+    Reads the region's constants `mobile` (indices of substances), `share_q12` and `gust_q12` (shares per tick that
+    diffuse and that drift in a full wind, in 1/4096), each `int64[mobile]`.
+    """
     mobile, share, gust = (region.constants[name] for name in ("mobile", "share_q12", "gust_q12"))
     substance, place = region.fields["substance"], region.place()
     rim = region.halo_cells - region.margin_cells
@@ -162,7 +177,7 @@ def spread(region: Region, wind_x: np.ndarray, wind_y: np.ndarray) -> None:
 
 
 def flow(region: Region) -> None:
-    """Let water run downhill, and mobile substances diffuse and drift."""
+    """Runs the law: moves surface water downhill, then mobile substances by diffusion and wind."""
     sky = region.derived["sky"]
     outflow = region.scratch("outflow")
     water, capacity = region["water"], climate_of(region).capacity_count

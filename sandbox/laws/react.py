@@ -1,4 +1,7 @@
-"""Chemical reactions in cells and in bodies, with the same arithmetic. Reach 0: only the own cell or body matters."""
+"""The law of chemical reactions, with the same arithmetic in cells and in bodies.
+
+The reach is 0: a reaction depends on the cell or body in which it happens alone.
+"""
 
 import numpy as np
 
@@ -12,44 +15,48 @@ REACT_IN_CELL = purpose("react.cell")
 REACT_IN_BODY = purpose("react.body")
 
 MAX_COUNT = 1 << 20
-"""Larger counts react as if they were this many, which keeps every product within 63 bits."""
+"""The bound of a reactant's count in a rate: larger counts react as if they were this, so that products fit 63 bits."""
 MAX_AMOUNT_Q10 = 1 << 30
-"""The limit of products of counts, for the same reason."""
+"""The bound of a product of counts in a rate, so that products fit 63 bits."""
 MAX_HELD = (1 << 31) - 1
-"""The largest count of a substance; a reaction that would exceed it happens later."""
+"""The largest count of a substance in a cell or body; reactions are reduced so that no product exceeds it."""
 UNIT_BITS = 10
-"""1024 molecules, or a catalyst of 1024, are the unit of concentration."""
+"""The binary logarithm of the unit of concentration: 1024 molecules, or a catalyst of 1024."""
 EXTENT_BITS = RATE_BITS + UNIT_BITS
-"""Binary places of a rate times an amount; what is below one is rounded by dice."""
+"""Fractional bits of a rate times an amount; the fraction is rounded up or down at random."""
 
 
 @small
 def times(amount_q10, count):
-    """Returns an amount times `count / 1024`, bounded."""
+    """Returns `amount_q10 * count / 1024`, at most `MAX_AMOUNT_Q10`."""
     return min((amount_q10 * min(count, MAX_COUNT)) >> UNIT_BITS, MAX_AMOUNT_Q10)
 
 
 @small
 def plane(array, which, y):
-    """Returns one substance or catalyst along row `y`; for index -1 any row, which callers do not read."""
+    """Returns `array[which, y]`, a substance or catalyst along row `y`; an unused row if `which` is -1 (none)."""
     return array[max(which, 0), y]
 
 
 @small
 def allows(have, taken):
-    """Returns how often a reactant suffices."""
+    """Returns for how many reactions `have` molecules of a reactant suffice, at `taken` molecules for each."""
     return have if taken == 1 else have // taken
 
 
 @small
 def with_room(extent, product, made, have):
-    """Returns the extent, reduced if a product (index -1: none) would exceed `MAX_HELD`."""
+    """Returns `extent`, reduced so that the product's count does not exceed `MAX_HELD`.
+
+    `product` is the index of its substance (-1: no product), `made` the molecules for each reaction, and `have` the
+    present count.
+    """
     return extent if product < 0 or have + extent * made <= MAX_HELD else (MAX_HELD - have) // made
 
 
 @small
 def powered(amount_q10, count, order):
-    """Returns an amount times `(count / 1024) ^ order`, bounded."""
+    """Returns `amount_q10 * (count / 1024) ^ order`, at most `MAX_AMOUNT_Q10`."""
     for _ in range(order):
         amount_q10 = times(amount_q10, count)
     return amount_q10
@@ -57,10 +64,10 @@ def powered(amount_q10, count, order):
 
 @small
 def react_along(reactions, r, y, substance, catalyst, cells, keys, first, last, seed, tick, where):
-    """Let reaction `r` happen at `substance[:, y, cells[i]]` for `i` from `first` to `last - 1`, with `keys[i]` for
-    dice.
+    """Runs reaction `r` on `substance[:, y, cells[i]]` for `i` from `first` to `last - 1`.
 
-    Whatever is the same along the row is read before the loop, for speed.
+    `keys[i]` and the purpose `where` are the arguments of the random numbers. Values that are constant along the row
+    are read before the loop, for speed.
     """
     rate, index = reactions.rate_q24[r], reactions.dice_index[r]
     s1, s2, s3 = reactions.reactant[r, 1], reactions.reactant[r, 2], reactions.reactant[r, 3]
@@ -129,7 +136,7 @@ def react_along(reactions, r, y, substance, catalyst, cells, keys, first, last, 
 
 @kernel(allocates=True)
 def react_in_cells(y_low, y_high, place, reactions, substance, catalyst):
-    """Run the reactions of cells, one after another, over the rows `y_low` to `y_high - 1`."""
+    """Runs the reactions of cells, in the order of their table, over the rows `y_low` to `y_high - 1`."""
     cells = np.arange(place.width)
     keys = np.empty(place.width, np.int64)
     for y in range(y_low, y_high):
@@ -154,7 +161,10 @@ def react_in_cells(y_low, y_high, place, reactions, substance, catalyst):
 
 @kernel(allocates=True)
 def react_in_bodies(y_low, y_high, place, reactions, index, ids, substance, catalyst):
-    """Run the reactions of bodies, one after another; `substance` and `catalyst` are views shaped `[.., 1, row]`."""
+    """Runs the reactions of bodies, in the order of their table, on the beings in rows `y_low` to `y_high - 1`.
+
+    `substance` and `catalyst` are views of the table's columns with the shape `[substance or catalyst, 1, row]`.
+    """
     keys = np.empty(len(index.rows), np.int64)
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
@@ -179,7 +189,7 @@ def react_in_bodies(y_low, y_high, place, reactions, index, ids, substance, cata
 
 
 def react_table(region: Region, name: str, reactions: ReactionTable) -> None:
-    """Run the reactions of the bodies in a table, which has columns `counts` and `catalysts`."""
+    """Runs `reactions` in the bodies of the table `name`, which needs the columns `counts` and `catalysts`."""
     table = region.tables[name]
     if table.count and len(reactions.rate_q24):
         counts, catalysts = table["counts"].T[:, None, :], table["catalysts"].T[:, None, :]

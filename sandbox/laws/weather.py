@@ -1,7 +1,8 @@
-"""Weather: light, temperature, wind and moisture of every cell, as functions of place, tick, ground and vapour.
+"""The law `weather`: computes light, warmth, dryness and glut of every cell, and the wind and tide of the tick.
 
-Noon travels along x once a day, seasons oscillate along y once a year, and in a world with tides, high water travels
-along x too. Nothing is stored between ticks. Reach 0: only the own cell matters.
+The weather is a function of a cell's position, elevation and vapour, and of the tick; nothing is stored between ticks.
+Noon travels along x once a day, seasons oscillate along y once a year, and in a world with tides, high water also
+travels along x. The reach is 0: a cell's weather depends on that cell alone.
 """
 
 from collections import namedtuple
@@ -17,48 +18,52 @@ Climate = namedtuple(
     [
         "day_ticks",
         "year_ticks",
-        "light_q10",  # at noon on the brightest row
-        "latitude_q10",  # how much darker the darkest row is
-        "season_q10",  # amplitude of light in a year
-        "temperature_centi",  # mean, in hundredths of a degree
-        "latitude_centi",  # warmest row minus the mean
-        "season_centi",
-        "day_centi",
-        "lapse_centi",  # how much colder it is for every 1024 of elevation
-        "saturation_count",  # vapour that a cell's air holds at 20 degrees
-        "cloud_q10",  # light lost under air with twice the vapour that it can hold
-        "wind_q12",  # share of airborne matter that a full wind moves in a tick
-        "capacity_count",  # water that soil holds; more runs downhill
-        "tide_count",  # how high the pull of the tide raises free water
-        "tide_ticks",  # from one high water to the next
+        "light_q10",  # light at noon on the brightest row, in 1/1024 of full sun
+        "latitude_q10",  # share of light, in 1/1024, by which the darkest row is darker
+        "season_q10",  # amplitude of light in a year, in 1/1024
+        "temperature_centi",  # mean temperature, in hundredths of a degree Celsius
+        "latitude_centi",  # temperature of the warmest row minus the mean, in 1/100 degree
+        "season_centi",  # amplitude of temperature in a year, in 1/100 degree
+        "day_centi",  # amplitude of temperature in a day, in 1/100 degree
+        "lapse_centi",  # decrease of temperature for every 1024 of elevation, in 1/100 degree
+        "saturation_count",  # molecules of vapour that the air of a cell holds at 20 degrees
+        "cloud_q10",  # share of light, in 1/1024, lost under air with twice the vapour that it can hold
+        "wind_q12",  # share of airborne matter, in 1/4096, that a full wind moves in a tick
+        "capacity_count",  # molecules of water that the soil of a cell holds; what exceeds them runs downhill
+        "tide_count",  # height, in molecules of water, to which the tide raises surface water
+        "tide_ticks",  # ticks from one high water to the next at a place
     ],
-    defaults=(0, 1),  # worlds without tides may leave them out
+    defaults=(0, 1),  # the defaults describe a world without tides
 )
-"""The climate as integers; one of a region's constants, `int64[16]`."""
+"""The climate of a world as integers, stored as the region's constant `climate`, `int64[16]`."""
 
 LIGHT, WARMTH, DRYNESS, GLUT = 0, 1, 2, 3
 ENVIRONMENT = ("light", "warmth", "dryness", "glut")
-"""The catalysts of a cell, in units of 1/1024: light (1 at full sun), warmth (1 at 20 degrees Celsius), dryness (1 in
-air without vapour) and glut (vapour beyond what the air can hold, in units of what it can hold)."""
+"""The catalysts that `weather` computes for each cell, in units of 1/1024.
+
+They are light (1 at full sun), warmth (how fast reactions run, 1 at 20 degrees Celsius), dryness (1 in air without
+vapour) and glut (vapour that exceeds what the air can hold, as a multiple of what it can hold)."""
 
 Sky = namedtuple("Sky", ["row_light", "column_light", "row_centi", "column_centi", "wind_x", "wind_y", "column_pull"])
-"""The sky of a tick, `int64` by row or column of the window: light in 1/1024, temperature in hundredths of a degree,
-wind from -1024 to 1024 (a full wind; `wind_x` by row, `wind_y` by column), and by how much the tide raises free
-water."""
+"""The part of a tick's weather that does not depend on the state of cells: arrays of `int64`.
+
+`row_light`, `row_centi` and `wind_x` have an entry for each row of the window, `column_light`, `column_centi`, `wind_y`
+and `column_pull` for each column. Light is in 1/1024, temperature in 1/100 degree Celsius, wind from -1024 to 1024
+(full wind), and `column_pull` is the height to which the tide raises surface water, in molecules."""
 
 
 def climate_of(region: Region) -> Climate:
-    """Returns the region's climate, from its constants."""
+    """Returns the region's climate, read from its constant `climate`."""
     return Climate(*region.constants["climate"].tolist())
 
 
 def sky_over(region: Region) -> Sky:
-    """Computes light, temperature, wind and tide of this tick along the rows and columns of the window."""
+    """Returns light, temperature, wind and tide of the present tick along the rows and columns of the window."""
     climate, sine = climate_of(region), region.constants["sine"].astype(np.int64)
     place = region.place()
 
     def wave(angle: np.ndarray | int) -> np.ndarray:
-        """Returns the sine of an angle in 1/65536 turns, from -1024 to 1024."""
+        """Returns the sine of `angle` (in 1/65536 turn), scaled by 1024."""
         return sine[(angle & (TURN - 1)) // (TURN // SINE_STEPS)] * ONE // SINE_ONE
 
     y_turn = place.y_global.astype(np.int64) * TURN // place.world_height
@@ -87,7 +92,7 @@ def sky_over(region: Region) -> Sky:
 
 @kernel
 def make_weather(y_low, y_high, place, climate, sky, warmth_table, elevation, vapour, environment):
-    """Write `environment: int16[4, height, width]` from the sky, the elevation and the vapour."""
+    """Writes the catalysts of each cell, `environment: int16[4, height, width]`, in the order of `ENVIRONMENT`."""
     for y in range(y_low, y_high):
         for x in range(place.x_low, place.x_high):
             centi = sky.row_centi[y] + sky.column_centi[x] - ((elevation[y, x] * climate.lapse_centi) >> ONE_BITS)
@@ -104,7 +109,7 @@ def make_weather(y_low, y_high, place, climate, sky, warmth_table, elevation, va
 
 
 def weather(region: Region) -> None:
-    """Computes the weather of the tick: `region.derived["sky"]` and the scratch planes `environment`."""
+    """Runs the law: writes `region.derived["sky"]`, a `Sky`, and the scratch array of catalysts, `environment`."""
     sky = sky_over(region)
     region.derived["sky"] = sky
     environment = region.scratch("environment", "int16", len(ENVIRONMENT))

@@ -1,21 +1,22 @@
-"""A region to disk and back, as Zarr arrays by named column. Only this package of the sandbox writes to disks.
+"""Snapshots: saves regions to disk as Zarr arrays, and loads them.
 
-    manifest.py    what a snapshot's manifest says, its format version, and the checks of it
+    manifest.py    the manifest of a snapshot: its content, format version and checks
     writer.py      writes parts, constants and the manifest
-    reader.py      reads and checks them
+    reader.py      reads and checks snapshots
 
 A snapshot is a folder:
 
     manifest.json            format, tick, seed, digest, counts, controls, frozen world text, layout, list of parts
-    constants/NAME           the world's integer tables, made at genesis
+    constants/NAME           the world's constants (integer tables), computed at genesis
     part-Y-X/cells/NAME      the fields of a rectangle, `dtype[height, width]` or `dtype[part, height, width]`
-    part-Y-X/TABLE/NAME      the columns of its beings, positions from the world's corner; no derived columns
+    part-Y-X/TABLE/NAME      the columns of its beings without derived columns; positions relative to the world's corner
 
-Parts are written into an unfinished folder, each by the owner of its rectangle; then the manifest, and then the folder
-gets its final name, so that a folder with that name and a manifest is whole. A kept snapshot is compressed and made
-durable first. A passing mark is neither, so it survives a killed process but not a power cut. Loading computes the
-digest of each part and refuses parts that differ from the manifest. Digests find damage; the parts of a kept snapshot
-also carry a BLAKE2b hash of their files, which finds forgery (`hash_files`).
+Parts are written into an unfinished folder, each by the node that owns its rectangle, then the manifest. Finally the
+folder is renamed to its final name, so a folder with that name and a manifest is complete. A kept snapshot is
+compressed and flushed to disk before it is renamed. A temporary snapshot is neither, so it survives a killed process
+but not a power cut. Loading computes the digest of each part and rejects parts that differ from the manifest. Digests
+detect damage; the parts of a kept snapshot also have a BLAKE2b hash of their files, which detects forgery
+(`hash_files`).
 """
 
 from umwelt.sandbox.snapshot.manifest import (

@@ -1,4 +1,4 @@
-"""The manifest of a snapshot: its content, its format version, and the checks of everything that it says."""
+"""The manifest of a snapshot: its content, its format version, and the checks of its values."""
 
 import hashlib
 import json
@@ -17,17 +17,20 @@ from umwelt.sandbox.errors import SnapshotError
 from umwelt.sandbox.region import Field, Rectangle, Torus, images
 
 FORMAT_VERSION = 3
-"""Changes with the manifest's keys, the names of folders, and what the digest covers; see `docs/versions.md`."""
+"""The version of the snapshot format.
+
+It changes whenever the manifest's keys, the names of folders, or the values that the digest covers change; see
+`docs/versions.md`."""
 MANIFEST = "manifest.json"
 CONSTANTS = "constants"
 GROUP_FILE, GROUP = "zarr.json", json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}})
-"""The file that makes a folder a group for Zarr, and its content."""
+"""The name and the content of the file that makes a folder a Zarr group."""
 UNFINISHED = ".writing-"
-"""Names of folders that are being written begin so; they are never read."""
+"""The prefix of the names of unfinished snapshot folders, which are never read."""
 Layout = tuple[Sequence[Field], Sequence[Schema]]
 
 INVALID = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
-"""The exceptions that reading a damaged or edited manifest may raise."""
+"""The exceptions that reading a damaged or edited manifest can raise."""
 _TYPES = {
     "name": str,
     "tick": int,
@@ -52,10 +55,12 @@ _FILES_HASH = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a snapshot holds, without its arrays.
+    """The description of a snapshot: everything except its arrays.
 
-    `parts` are what `write_part` returns. `digest` is the sum of theirs and of the controls', modulo 2^64. `counts` are
-    the world's births and deaths since tick 0. `epoch` is that of the map under which the parts were written.
+    `parts` are the entries that `write_part` returns. `digest` is the sum of the digests of the parts and of the
+    controls, modulo 2^64. `counts` are the world's births and deaths since tick 0. `epoch` is the number of the
+    division of the torus when the parts were written. `world` is the text of the world file. `kept` is false for a
+    temporary snapshot. `constants` maps the names of the constants to hashes.
     """
 
     format: int
@@ -89,7 +94,10 @@ def make_manifest(
     kept: bool = True,
     epoch: int = 0,
 ) -> Manifest:
-    """Returns the manifest of a snapshot whose parts were written; `constants` are what `hash_constants` returns."""
+    """Returns the manifest of a snapshot whose parts are written.
+
+    `parts` are the results of `write_part`, and `constants` the result of `hash_constants`.
+    """
     entries = sorted((dict(part) for part in parts), key=lambda part: part["rectangle"][:2])
     fields, schemas = layout
     tables = {
@@ -120,7 +128,10 @@ def make_manifest(
 
 
 def manifest_text(manifest: Manifest) -> str:
-    """Returns the text of `manifest.json`; raises `SnapshotError` if reading would refuse it (parts leave gaps)."""
+    """Returns the text of `manifest.json`.
+
+    Raises `SnapshotError` if `read_manifest` would reject it, such as when parts do not cover the world.
+    """
     text = json.dumps(asdict(manifest), indent=1)
     try:
         _check(json.loads(text))
@@ -130,7 +141,10 @@ def manifest_text(manifest: Manifest) -> str:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Returns the manifest of a snapshot. Raises `SnapshotError` if it is damaged or of another format version."""
+    """Returns the manifest of the snapshot in the folder `path`.
+
+    Raises `SnapshotError` if the manifest is missing, damaged, or of another format version.
+    """
     try:
         content = json.loads((path / MANIFEST).read_text("utf-8"))
         version = content["format"]
@@ -145,7 +159,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def select_parts(manifest: Manifest, rectangle: Rectangle) -> list[dict[str, Any]]:
-    """Returns the entries of the parts that a rectangle overlaps."""
+    """Returns the manifest's entries of the parts that overlap `rectangle`."""
     torus = Torus(*manifest.torus)
     return [
         part for part in manifest.parts if any(True for _ in images(rectangle, Rectangle(*part["rectangle"]), torus))
@@ -153,7 +167,7 @@ def select_parts(manifest: Manifest, rectangle: Rectangle) -> list[dict[str, Any
 
 
 def hash_constants(constants: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Returns a hash of each of the world's integer tables, as the manifest holds them."""
+    """Returns the hash of each of the world's constants by name, for `Manifest.constants`."""
     return {name: hash_array(array) for name, array in constants.items()}
 
 
@@ -163,7 +177,10 @@ def hash_array(array: np.ndarray) -> str:
 
 
 def hash_files(folder: Path) -> str:
-    """Returns BLAKE2b over the files of a folder in the order of their names: relative names, sizes and contents."""
+    """Returns the BLAKE2b hash, 64 hex digits, of a folder's files: of their relative names, sizes and contents.
+
+    The files are hashed in the order of their paths.
+    """
     state = hashlib.blake2b(digest_size=32)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix().encode("utf-8", "surrogateescape")
@@ -175,7 +192,7 @@ def hash_files(folder: Path) -> str:
 
 
 def error_line(error: BaseException) -> str:
-    """Returns an exception as one line."""
+    """Returns the type and message of an exception as one line."""
     return f"{type(error).__name__}: {error}".replace("\n", " ")
 
 
@@ -187,7 +204,7 @@ def _to_json(item: Field | Column) -> dict[str, Any]:
 
 
 def _check(content: Mapping[str, Any]) -> Manifest:
-    """Returns the manifest; raises ValueError or TypeError, naming the key, if a value is not valid."""
+    """Returns `content` as a manifest. Raises ValueError or TypeError, which names the key, for an invalid value."""
     manifest = Manifest(**content)
     for key, kind in _TYPES.items():
         if type(content[key]) is not kind:
@@ -205,7 +222,7 @@ def _check(content: Mapping[str, Any]) -> Manifest:
         raise ValueError(f'"counts" are {", ".join(manifest.counts)}')
     columns = [column for table in manifest.tables.values() for column in table["columns"]]
     names = [*manifest.constants, *manifest.tables, *[item["name"] for item in [*manifest.fields, *columns]]]
-    for name in names:  # they become paths
+    for name in names:  # names become paths
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a valid name")
     _check_parts(manifest.parts, Torus(*manifest.torus), manifest.tables.keys())
@@ -216,7 +233,7 @@ def _check(content: Mapping[str, Any]) -> Manifest:
 
 
 def _check_parts(parts: Sequence[Mapping[str, Any]], torus: Torus, tables: Iterable[str]) -> None:
-    """Raises ValueError unless parts are as `write_part` returns them and cover the torus exactly once."""
+    """Raises ValueError unless `parts` have the form that `write_part` returns and cover the torus exactly once."""
     boxes = []
     for part in parts:
         y, x, height, width = part["rectangle"]

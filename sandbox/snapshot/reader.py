@@ -1,4 +1,4 @@
-"""Reads snapshots, and refuses whatever differs from what the manifest says."""
+"""Reads snapshots and checks them against their manifests."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A loaded snapshot: its pieces cover the world, and open as a region at `manifest.tick`."""
+    """A loaded snapshot. `Region.load` turns its pieces, which cover the world, into a region at `manifest.tick`."""
 
     manifest: Manifest
     pieces: list[Piece]
@@ -37,7 +37,11 @@ class Snapshot:
 
 
 def load(path: Path, layout: Layout | None = None) -> Snapshot:
-    """Read a snapshot and check it: format, digests, and the world's `layout` (fields and schemas) if it is given."""
+    """Returns the snapshot in the folder `path`, after checking its format and digests.
+
+    With a `layout` (fields and schemas of the world), also checks that the snapshot opens with it. Raises
+    `SnapshotError` if a check fails.
+    """
     path = Path(path)
     manifest = read_manifest(path)
     constants = load_constants(path, manifest)
@@ -46,7 +50,7 @@ def load(path: Path, layout: Layout | None = None) -> Snapshot:
 
 
 def load_constants(path: Path, manifest: Manifest) -> dict[str, np.ndarray]:
-    """Returns the world's integer tables of a snapshot, each checked against its hash."""
+    """Returns the world's constants (integer tables) of a snapshot, each checked against its hash in the manifest."""
     with _report_damage(path):
         constants = {name: read_array(path / CONSTANTS / name) for name in manifest.constants}
     if unknown := {folder.name for folder in (path / CONSTANTS).glob("*/")} - set(manifest.constants):
@@ -60,10 +64,11 @@ def load_constants(path: Path, manifest: Manifest) -> dict[str, np.ndarray]:
 def load_parts(
     path: Path, manifest: Manifest, rectangle: Rectangle, torus: Torus, layout: Layout | None = None
 ) -> list[Piece]:
-    """Returns the parts of a snapshot that a rectangle overlaps, each checked: what `region.load` needs to own it.
+    """Returns the parts of a snapshot that overlap `rectangle`, with checked digests: the input of `Region.load`.
 
-    Other parts need not exist and are not read. With a `layout` (fields and schemas) the pieces have all of its
-    columns, also those added later. Raises `SnapshotError` for any damage, and for a layout that does not open.
+    Other parts are not read and need not exist. With a `layout` (fields and schemas) the pieces have all columns of the
+    layout, including columns added after the snapshot was written. Raises `SnapshotError` if the snapshot is damaged,
+    or does not open with the layout.
     """
     if tuple(torus) != tuple(manifest.torus):
         raise SnapshotError(
@@ -77,9 +82,10 @@ def load_parts(
 
 
 def count_beings(path: Path, manifest: Manifest, block_cells: int) -> np.ndarray:
-    """Counts beings by block of `block_cells` by `block_cells`: `int64[ceil(height/block), ceil(width/block)]`.
+    """Returns the number of beings in each square block of cells, for dividing a world among nodes by load.
 
-    Reads positions only and checks no digest; for dividing a world by load.
+    A block has `block_cells` cells a side. The result has the shape `[ceil(height / block_cells), ceil(width /
+    block_cells)]`. Reads only positions and checks no digests.
     """
     height, width = (-(-size // block_cells) for size in manifest.torus)
     counts = np.zeros(height * width, np.int64)
@@ -96,7 +102,7 @@ def count_beings(path: Path, manifest: Manifest, block_cells: int) -> np.ndarray
 
 
 def read_array(path: Path) -> np.ndarray:
-    """Returns a Zarr array."""
+    """Returns the Zarr array in the folder `path`."""
     import zarr
 
     return np.asarray(zarr.open_array(store=str(path), mode="r", zarr_format=3)[...])
@@ -104,7 +110,10 @@ def read_array(path: Path) -> np.ndarray:
 
 @contextmanager
 def _report_damage(path: Path) -> Iterator[None]:
-    """Raises `SnapshotError`, one line, for whatever a damaged array fails with: each codec has its own exceptions."""
+    """Converts any exception raised inside to a `SnapshotError` of one line.
+
+    It catches all exceptions, because each codec of Zarr raises its own for damaged data.
+    """
     try:
         yield
     except SnapshotError:
@@ -114,7 +123,7 @@ def _report_damage(path: Path) -> Iterator[None]:
 
 
 def _load_part(path: Path, manifest: Manifest, part: Mapping[str, Any]) -> Piece:
-    """Returns a part of a snapshot, if its digest is what was written."""
+    """Returns a part of a snapshot. Raises `SnapshotError` if its digest differs from the manifest's."""
     region = _read_part(path, manifest, part)
     digest = f"{audit.digest(region):016x}"
     if digest != part["digest"]:
@@ -123,7 +132,7 @@ def _load_part(path: Path, manifest: Manifest, part: Mapping[str, Any]) -> Piece
 
 
 def _read_part(path: Path, manifest: Manifest, part: Mapping[str, Any]) -> Region:
-    """Returns a part of the world as a region without a halo, with the layout that the manifest describes."""
+    """Returns a part of a snapshot as a region without a halo, with the fields and columns that the manifest lists."""
     rectangle, torus = Rectangle(*part["rectangle"]), Torus(*manifest.torus)
     fields = [Field(f["name"], f["dtype"], tuple(f["parts"]), f["unit"]) for f in manifest.fields]
     schemas = [
@@ -152,7 +161,7 @@ def _columns(entries: Iterable[Mapping[str, Any]]) -> Iterable[Column]:
 
 
 def _as_piece(region: Region) -> Piece:
-    """Returns the whole region as a piece, without copying."""
+    """Returns all cells and beings of a region without a halo as a piece that shares its arrays."""
     tables = {
         name: {column.name: table[column.name] for column in table.schema.columns}
         for name, table in region.tables.items()
@@ -161,7 +170,7 @@ def _as_piece(region: Region) -> Piece:
 
 
 def _check_layout(path: Path, manifest: Manifest, fields: Sequence[Field], schemas: Sequence[Schema]) -> None:
-    """Raises `SnapshotError` unless the snapshot opens with these fields and schemas."""
+    """Raises `SnapshotError` unless the snapshot can be opened with `fields` and `schemas`."""
     try:
         check_layout(manifest.fields, manifest.tables, fields, schemas)
     except ValueError as error:

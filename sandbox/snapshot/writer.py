@@ -32,9 +32,10 @@ CONCURRENT_SYNCS = 16
 
 
 def save(path: Path, region: Region, world_text: str, name: str = "") -> Manifest:
-    """Save a region that owns the whole torus as the folder `path`, which must not exist; whole or not at all.
+    """Saves a region that owns the whole torus as a snapshot in the folder `path`, which must not exist.
 
-    `world_text` is the frozen world file. Raises `OSError` if the disk refuses, and leaves nothing behind then.
+    `world_text` is the complete text of the world file. Returns the manifest. Raises `OSError` if writing fails; the
+    unfinished folder is then removed.
     """
     path = Path(path)
     unfinished = path.parent / f"{UNFINISHED}{path.name}-{os.getpid()}"
@@ -48,7 +49,7 @@ def save(path: Path, region: Region, world_text: str, name: str = "") -> Manifes
 
 
 def _write(folder: Path, region: Region, world_text: str, name: str) -> Manifest:
-    shutil.rmtree(folder, ignore_errors=True)  # left by a process that had the same id
+    shutil.rmtree(folder, ignore_errors=True)  # a folder left by a process with the same id
     folder.mkdir(parents=True)
     constants = write_constants(folder, region.constants)
     piece = region.cut(region.owned)
@@ -61,11 +62,12 @@ def _write(folder: Path, region: Region, world_text: str, name: str) -> Manifest
 
 
 def write_part(folder: Path, piece: Piece, torus: Torus, digest: int, compressed: bool) -> dict[str, Any]:
-    """Write one part of a snapshot into its unfinished folder. Returns the part's entry in the manifest.
+    """Writes one part of a snapshot into the unfinished folder `folder`. Returns the part's entry for the manifest.
 
-    `piece` is `region.cut(region.owned)` and `digest` its `audit.digest`, both from one moment, so that the region may
-    run on during the writing. A compressed part gets a hash of its files. Raises `OSError`, also if the folder is gone
-    (the part is no longer needed) or the part exists already; nothing of this call is left then.
+    `piece` is `region.cut(region.owned)` and `digest` is `audit.digest(region)`, both of the same tick; the region can
+    continue to run during the writing. The entry of a compressed part contains a hash of its files. Raises `OSError` if
+    writing fails, the folder no longer exists (the snapshot was cancelled), or the part exists already; files written
+    by this call are then removed.
     """
     y, x = piece.rectangle.y % torus.height, piece.rectangle.x % torus.width
     entry = {
@@ -93,7 +95,7 @@ def write_part(folder: Path, piece: Piece, torus: Torus, digest: int, compressed
 
 
 def write_constants(folder: Path, constants: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Write the world's integer tables into a snapshot's unfinished folder. Returns their hashes."""
+    """Writes the world's constants (integer tables) into a snapshot's unfinished folder. Returns a hash of each."""
     _write_groups(folder, CONSTANTS)
     for name, array in constants.items():
         write_plain_array(folder / CONSTANTS / name, array)
@@ -101,10 +103,11 @@ def write_constants(folder: Path, constants: Mapping[str, np.ndarray]) -> dict[s
 
 
 def finish(folder: Path, path: Path, manifest: Manifest, durable: bool) -> None:
-    """Write the manifest into an unfinished folder that holds all parts, and rename the folder to `path`.
+    """Completes a snapshot: writes the manifest into the unfinished folder `folder` and renames the folder to `path`.
 
-    `durable` makes all of it survive a power cut. Raises `SnapshotError` if parts are missing or do not cover the world
-    exactly once, and `OSError` if the disk refuses or `path` exists; nothing has that name then.
+    With `durable`, all files are flushed to disk before the renaming, so that the snapshot survives a power cut. Raises
+    `SnapshotError` if parts are missing or do not cover the world exactly once, and `OSError` if writing fails or
+    `path` exists; `path` is not created then.
     """
     text = manifest_text(manifest)
     for name in [CONSTANTS, *[part["folder"] for part in manifest.parts]]:
@@ -120,7 +123,7 @@ def finish(folder: Path, path: Path, manifest: Manifest, durable: bool) -> None:
 
 
 def write_compressed_array(folder: Path, values: np.ndarray) -> None:
-    """Write a Zarr array, compressed in chunks."""
+    """Writes `values` as a compressed, chunked Zarr array in the folder `folder`."""
     import zarr
     from zarr.codecs import ZstdCodec
 
@@ -138,10 +141,11 @@ def write_compressed_array(folder: Path, values: np.ndarray) -> None:
 
 
 def write_plain_array(folder: Path, values: np.ndarray) -> None:
-    """Write an uncompressed Zarr array of one chunk.
+    """Writes `values` as an uncompressed Zarr array of one chunk in the folder `folder`.
 
-    Written without the library, which takes 3 ms for an array where this takes a quarter: a passing mark of a hundred
-    arrays would delay the tick. The content of `zarr.json` follows the Zarr specification, version 3.
+    The files are written directly, which takes a quarter of the 3 ms that the Zarr library needs for an array; a
+    temporary snapshot of a hundred arrays would otherwise delay the tick. The content of `zarr.json` follows version 3
+    of the Zarr specification.
     """
     values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     codec: dict[str, Any] = {"name": "bytes"}
@@ -170,7 +174,7 @@ def write_plain_array(folder: Path, values: np.ndarray) -> None:
 
 
 def _to_global(rectangle: Rectangle, torus: Torus, name: str, values: np.ndarray) -> np.ndarray:
-    """Returns positions in the world for positions in a piece; other columns unchanged."""
+    """Returns the values of the column `name`; positions are converted from the piece's to the world's coordinates."""
     edges = {"y_fixed": (rectangle.y, torus.height), "x_fixed": (rectangle.x, torus.width)}
     if name not in edges:
         return values
@@ -179,14 +183,17 @@ def _to_global(rectangle: Rectangle, torus: Torus, name: str, values: np.ndarray
 
 
 def _write_groups(folder: Path, *names: str) -> None:
-    """Make a folder, and folders of these names in it, groups for Zarr."""
+    """Creates `folder` and subfolders with the given names, and makes each a Zarr group."""
     for group in (folder, *[folder / name for name in names]):
         group.mkdir(exist_ok=True)
         (group / GROUP_FILE).write_text(GROUP, "utf-8")
 
 
 def _chunk_shape(values: np.ndarray) -> tuple[int, ...]:
-    """Whole trailing axes, as many leading entries as fit a chunk; one plane of a field with parts at a time."""
+    """Returns the shape of the chunks of a Zarr array of at most about `CHUNK_BYTES` each.
+
+    A chunk has whole rows, as many as fit; of a three-dimensional array (a field with parts) it holds one plane.
+    """
     shape = [max(1, size) for size in values.shape]
     if len(shape) == 3:
         shape[0] = 1
@@ -197,7 +204,7 @@ def _chunk_shape(values: np.ndarray) -> tuple[int, ...]:
 
 
 def _make_durable(folder: Path) -> None:
-    """Sync everything in a folder, many files at once: one after another takes ten times as long."""
+    """Flushes all files in a folder to disk, in parallel: one after another takes ten times as long."""
     paths = [Path(parent, name) for parent, _, files in os.walk(folder) for name in (*files, "")]
     with ThreadPoolExecutor(CONCURRENT_SYNCS) as pool:
         for _ in pool.map(_sync, paths):

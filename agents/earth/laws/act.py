@@ -1,11 +1,11 @@
-"""The law `act`: bodies trade matter with their own cell, monsters graze on modules and bite each other. Reach 3.
+"""The law `act`: beings exchange matter with their cell; monsters graze on modules and bite each other. Reach 3.
 
-All who take from one being in the same tick share what it held at the start: the demands are summed, each eater gets
-`held * demand // total`, and the remainder goes to the eater with the largest draw. A cell shares its matter likewise,
-but keeps the remainder. Amounts are molecules, drives are in 1/1024.
+All monsters that eat from the same being in a tick share what it held at the start. If the sum `total` of their demands
+exceeds that, each gets `held * demand // total`, and the eater with the largest random number also gets the remainder.
+A cell divides its matter in the same way, but keeps the remainder. Amounts are in molecules, drives in 1/1024.
 
-The reach is 3 because a biter reads its victim, the victim sums the demands on it, and the other biters chose their
-victims among their own neighbours.
+The reach is 3 because a biter's share depends on its victim (one cell), on the victim's other biters (two cells), and
+on the neighbours among which those chose their victim (three cells).
 """
 
 import numpy as np
@@ -47,23 +47,23 @@ BITE_SHARE = purpose("act.bite")
 SMELL = purpose("act.smell")
 MOUTHFUL = purpose("act.mouthful")
 GRAZED, BITTEN = 0, 1
-"""The draws of `MOUTHFUL`."""
+"""Indices of the random numbers of the purpose `MOUTHFUL`: rounding of a graze demand and of a bite demand."""
 MOUTH_SHIFT = SINE_ONE_BITS - SUBCELL_BITS + 1
-"""The mouth is half a cell ahead: from a sine (scaled by 16384) to half as many 1/1024 cells."""
+"""Right shift from the sine of the heading (scaled by 16384) to the offset of the mouth, half a cell ahead."""
 
 TRADED = (OXYGEN, CARBON_DIOXIDE, WATER, MINERAL, DETRITUS, SUGAR)
-"""The substances that bodies take from their cell, in this order."""
+"""The substances that beings take from their cell, in the order in which they take them."""
 
 
 FOURTH_POWER_SHIFT = 4 * parameters.TRAIT_BITS - ONE_BITS
-"""From the fourth power of a trait (8 bits each) to 1/1024."""
+"""Right shift from the fourth power of a trait (0 to 255 for 0 to 1) to units of 1/1024."""
 CHEW_SHIFT = 2 * ONE_BITS
-"""From a product with two factors in 1/1024 to molecules."""
+"""Right shift that removes two factors in units of 1/1024 from a product, which leaves molecules."""
 
 
 @small
 def plant_asks(plants, row, substance):
-    """Molecules of a substance that a module asks of its cell."""
+    """Returns how many molecules of `substance` the plant in `row` demands from its cell; 0 for a seed."""
     if plants.stage[row] != MODULE:
         return np.int64(0)
     have = np.int64(plants.counts[row, substance])
@@ -81,43 +81,46 @@ def plant_asks(plants, row, substance):
 
 @small
 def gut_room(monsters, row):
-    """Molecules that still fit into a monster's gut."""
+    """Returns how many molecules still fit into a monster's gut."""
     capacity = parameters.GUT_BASE_COUNT + parameters.GUT_PER_ORGAN_COUNT * np.int64(monsters.organs[row, GUT])
     return max(0, capacity - monsters.counts[row, DETRITUS])
 
 
 @small
 def mouthful(monsters, row):
-    """Molecules of leaf or detritus that entirely blunt jaws take in a tick at full drive."""
+    """Returns how many molecules of leaf or detritus a monster takes in a tick at full drive, if its jaws are blunt.
+
+    Blunt means that its trait `fangs` is 0; see `grinding` for the effect of other values.
+    """
     return parameters.GRAZE_COUNT_BASE + parameters.GRAZE_COUNT_PER_JAW * np.int64(monsters.organs[row, JAW])
 
 
 @small
 def grinding(genome, row):
-    """How well jaws grind leaves and detritus, in 1/1024: blunt jaws fully, fangs not at all, intermediate ones little.
+    """Returns how well a monster's jaws grind leaves and detritus, in 1/1024: the fourth power of (1 - `fangs`).
 
-    Where intermediate forms do neither well, specialists persist: Levins, "Theory of fitness in a heterogeneous
-    environment. I", American Naturalist 96, 1962, pp. 361-373. With squares in place of fourth powers hunters became
-    omnivores.
+    Jaws halfway between blunt and sharp thus neither grind nor tear well, which lets specialists persist: Levins,
+    "Theory of fitness in a heterogeneous environment. I", American Naturalist 96, 1962, pp. 361-373. In trials with
+    squares in place of fourth powers, hunters evolved into omnivores.
     """
     return _steep(255 - genes.trait(genome, row, genes.FANGS))
 
 
 @small
 def tearing(genome, row):
-    """How well jaws tear flesh, in 1/1024."""
+    """Returns how well a monster's jaws tear flesh, in 1/1024: the fourth power of `fangs`."""
     return _steep(genes.trait(genome, row, genes.FANGS))
 
 
 @small
 def _steep(trait):
-    """The fourth power of a trait (0 to 255 stands for 0 to 1), in 1/1024."""
+    """Returns the fourth power of `trait` (0 to 255 for 0 to 1), in 1/1024."""
     return (trait * trait * trait * trait) >> FOURTH_POWER_SHIFT
 
 
 @small
 def monster_asks(monsters, row, substance):
-    """Molecules of a substance that a monster asks of its cell."""
+    """Returns how many molecules of `substance` a monster demands from its cell."""
     have = np.int64(monsters.counts[row, substance])
     if substance == OXYGEN:
         return max(0, parameters.OXYGEN_HELD_COUNT - have)
@@ -136,7 +139,7 @@ def monster_asks(monsters, row, substance):
 
 @small
 def give(counts, row, substance, kept, cell_substance, y, x):
-    """Move what a body holds of a substance beyond `kept` into its cell."""
+    """Moves the molecules of `substance` that a being holds in excess of `kept` into its cell `y, x`."""
     over = np.int64(counts[row, substance]) - kept
     if over > 0:
         counts[row, substance] -= over
@@ -145,9 +148,10 @@ def give(counts, row, substance, kept, cell_substance, y, x):
 
 @small
 def emit(place, identity, counts, row, scent, amount_256, cell_substance, y, x):
-    """Turn sugar of a body into a scent in its cell (both have the same formula), `amount_256` in 1/256 molecule.
+    """Turns sugar of a being into the substance `scent`, which has the same formula, in its cell `y, x`.
 
-    The amount is rounded up or down by dice, so that its mean is exact.
+    `amount_256` is the amount in 1/256 molecule, rounded randomly up or down so that its mean is exact. `identity`, the
+    being's id, keys the random number.
     """
     chance = bits(draw(place.seed, place.tick, identity, SMELL, scent), parameters.SCENT_BITS)
     amount = (amount_256 + chance) >> parameters.SCENT_BITS
@@ -159,13 +163,19 @@ def emit(place, identity, counts, row, scent, amount_256, cell_substance, y, x):
 
 @small
 def share(have, demand, total):
-    """The share that one demand gets of what is there, rounded down; `total` is the sum of all demands."""
+    """Returns how much of the supply `have` a `demand` is granted: its proportional share of `total`, rounded down.
+
+    `total` is the sum of all demands on the supply. If the supply covers `total`, the demand is granted in full.
+    """
     return demand if total <= have else have * demand // total
 
 
 @kernel
 def trade(y_low, y_high, place, plant_index, monster_index, plants, monsters, substance):
-    """Let the bodies in each cell give to it, then take from it. A remainder that cannot be shared stays there."""
+    """Exchanges matter between each cell and the beings in it: first they give, then they take.
+
+    Competing demands are granted by `share`; the remainder left by rounding stays in the cell.
+    """
     for y in range(y_low, y_high):
         for x in range(place.x_low, place.x_high):
             cell = y * place.width + x
@@ -217,7 +227,10 @@ def trade(y_low, y_high, place, plant_index, monster_index, plants, monsters, su
 
 @small
 def choose_module(place, index, plants, y, x):
-    """The row of the module that is grazed in a cell: the largest, then that of the smaller id; -1 if there is none."""
+    """Returns the row of the module that is grazed in the cell `y, x`, or -1 if it holds no module.
+
+    This is the module with the most tissue; of several, the one with the smallest id.
+    """
     best = np.int64(-1)
     if within(place, y, x):
         cell = y * place.width + x
@@ -236,9 +249,10 @@ def choose_module(place, index, plants, y, x):
 
 @small
 def choose_victim(place, index, monsters, row, y, x):
-    """The row of the nearest other monster within reach, then that of the smaller id; -1 if there is none.
+    """Returns the row of the monster that the monster in `row`, in the cell `y, x`, can bite, or -1 if there is none.
 
-    Several images of one monster have the same id: the first in the order of cells counts.
+    This is the nearest other monster within `REACH_FIXED`; of several, the one with the smallest id. In a small torus a
+    monster and its ghosts have the same id; the first of them in the order of cells is taken.
     """
     best, best_square, best_id = np.int64(-1), np.int64(parameters.REACH_FIXED * parameters.REACH_FIXED), np.int64(0)
     for ny in range(max(y - 1, 0), min(y + 2, place.height)):
@@ -257,9 +271,9 @@ def choose_victim(place, index, monsters, row, y, x):
 
 @kernel
 def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monsters, sine_table):
-    """Write the targets that each monster grazes and bites and its demands, and mark the targets in `claimed`.
+    """Writes the rows that each monster grazes and bites and its demands, and sets `claimed` of these rows to 1.
 
-    All write the same mark, so bands may do it side by side.
+    Threads may set the same entry of `claimed` concurrently, because all write the same value.
     """
     for y in range(y_low, y_high):
         first = monster_index.start[y * place.width + place.x_low]
@@ -306,9 +320,11 @@ def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monste
 def sum_demands(
     y_low, y_high, place, prey_index, prey, eater_index, eater_id, eater_target, eater_demand, kept, share_purpose
 ):
-    """Write, for each marked being, the sum of the demands on it and the row of the eater that gets the remainder.
+    """Sums the demands on each being of the table `prey` whose `claimed` is set.
 
-    Also writes what it holds; tissue up to `kept` cannot be eaten.
+    Writes `claimed` (the sum), `claim_top` (the row of the eater that gets the remainder), and `held` and `held_sugar`
+    (the edible tissue and the sugar at this time). Tissue up to `kept` is not edible. `share_purpose` is the purpose of
+    the random numbers that select the eater for the remainder.
     """
     for y in range(y_low, y_high):
         for k in range(
@@ -339,7 +355,7 @@ def sum_demands(
 
 @small
 def eaten(prey, target, demand):
-    """Tissue that an eater gets of its target, rounded down."""
+    """Returns the tissue of the being in row `target` that an eater with this `demand` gets, rounded down."""
     have, total = np.int64(prey.held[target]), np.int64(prey.claimed[target])
     if total <= have:
         return demand
@@ -348,9 +364,9 @@ def eaten(prey, target, demand):
 
 @kernel
 def take_shares(y_low, y_high, place, plant_index, monster_index, plants, monsters):
-    """Add to each eater its share of its targets; spikes of a target hurt the biter.
+    """Adds to each monster its shares of the beings that it grazes and bites; spikes of a victim hurt the biter.
 
-    Reads only what the targets held at the start, so the order of the rows does not matter.
+    Reads only what those beings held at the start (`held`, `held_sugar`), so the order of the rows does not matter.
     """
     for y in range(y_low, y_high):
         first = monster_index.start[y * place.width + place.x_low]
@@ -376,7 +392,7 @@ def take_shares(y_low, y_high, place, plant_index, monster_index, plants, monste
 
 @small
 def left_over(place, eater_index, eater_target, eater_demand, prey, target):
-    """Tissue of a being that is left because all shares were rounded down."""
+    """Returns the tissue of the being in row `target` that no eater got because all shares were rounded down."""
     have, total = np.int64(prey.held[target]), np.int64(prey.claimed[target])
     if total <= have:
         return np.int64(0)
@@ -395,13 +411,13 @@ def left_over(place, eater_index, eater_target, eater_demand, prey, target):
 
 @small
 def blood(prey, target, got):
-    """Sugar that comes with a bite of `got` tissue: the same share of the victim's sugar, rounded down."""
+    """Returns the sugar gained with `got` molecules of tissue: the same fraction of the victim's, rounded down."""
     return np.int64(prey.held_sugar[target]) * got // max(1, np.int64(prey.held[target]))
 
 
 @small
 def blood_lost(place, index, monsters, victim):
-    """Sugar that all biters of a victim take together."""
+    """Returns the sugar that all biters together take from the monster in row `victim`."""
     lost = np.int64(0)
     y, x = monsters.y_fixed[victim] >> SUBCELL_BITS, monsters.x_fixed[victim] >> SUBCELL_BITS
     rest = left_over(place, index, monsters.bite_target, monsters.bite_demand, monsters, victim)
@@ -417,7 +433,7 @@ def blood_lost(place, index, monsters, victim):
 
 @kernel
 def lose_tissue(y_low, y_high, place, plant_index, monster_index, plants, monsters):
-    """Take from each target what its eaters got; bites hurt monsters."""
+    """Subtracts from each grazed or bitten being what its eaters got; adds pain to bitten monsters."""
     for y in range(y_low, y_high):
         first = plant_index.start[y * place.width + place.x_low]
         last = plant_index.start[y * place.width + place.x_high]
@@ -439,7 +455,7 @@ def lose_tissue(y_low, y_high, place, plant_index, monster_index, plants, monste
 
 
 def act(region: Region) -> None:
-    """Trade with the cell, then graze and bite simultaneously."""
+    """Exchanges matter between beings and cells, then resolves grazing and biting simultaneously."""
     plants, monsters = region.tables["plants"].record(), region.tables["monsters"].record()
     plant_index, monster_index = region.index("plants"), region.index("monsters")
     both = (plant_index, monster_index, plants, monsters)

@@ -1,4 +1,4 @@
-"""Integer geometry that several laws share: sines, directions to the eight neighbours of a cell, and vectors."""
+"""Integer geometry shared by laws: sines, vectors, and the directions to the eight neighbours of a cell."""
 
 import numpy as np
 
@@ -6,33 +6,36 @@ from umwelt.sandbox.kernel import small
 from umwelt.sandbox.units import ONE, SINE_ONE_BITS, SINE_STEPS, TURN
 
 SINE_SHIFT = 6
-"""From angles (65536 a turn) to steps of the sine table (1024 a turn)."""
+"""Right shift from an angle in 1/65536 turn to an index of the sine table, which has 1024 entries for a turn."""
 QUARTER = TURN // 4
 DIRECTIONS = 8
-"""Directions to the neighbours of a cell: 0 is east (along x), then clockwise."""
+"""Number of directions to the neighbours of a cell: 0 is east (positive x), the others follow clockwise."""
 
 
 @small
 def sine(table, angle):
-    """Sine of an angle in 1/65536 turns, scaled by 16384."""
+    """Returns the sine of `angle` (in 1/65536 turn), scaled by 16384; `table` is the constant "sine"."""
     return np.int64(table[(angle & (TURN - 1)) >> SINE_SHIFT])
 
 
 @small
 def cosine(table, angle):
-    """Cosine of an angle in 1/65536 turns, scaled by 16384."""
+    """Returns the cosine of `angle` (in 1/65536 turn), scaled by 16384; `table` is the constant "sine"."""
     return np.int64(table[((angle + QUARTER) & (TURN - 1)) >> SINE_SHIFT])
 
 
 @small
 def along(component, length):
-    """A length along one axis: `component` is the sine or cosine of the direction, scaled by 16384."""
+    """Returns the part of `length` along an axis; `component` is the direction's sine or cosine, scaled by 16384."""
     return (component * length) >> SINE_ONE_BITS
 
 
 @small
 def angle_to(table, dy, dx):
-    """Direction of a vector in 1/65536 turns (0 along x, a quarter turn along y); `table` is the arctangent's."""
+    """Returns the direction of the vector `dy, dx` in 1/65536 turn: 0 along x, a quarter turn along y.
+
+    `table` is the constant "arctangent". The direction of the zero vector is 0.
+    """
     ay, ax = abs(dy), abs(dx)
     if ay == 0 and ax == 0:
         return np.int64(0)
@@ -49,7 +52,7 @@ def angle_to(table, dy, dx):
 
 @small
 def step_y(direction):
-    """Rows to the neighbour in one of eight directions."""
+    """Returns the y offset (-1, 0 or 1) of the neighbouring cell in `direction`, 0 to 7."""
     if direction == 0 or direction == 4:  # noqa: PLR1714
         return 0
     return 1 if direction < 4 else -1
@@ -57,7 +60,7 @@ def step_y(direction):
 
 @small
 def step_x(direction):
-    """Columns to the neighbour in one of eight directions."""
+    """Returns the x offset (-1, 0 or 1) of the neighbouring cell in `direction`, 0 to 7."""
     if direction == 2 or direction == 6:  # noqa: PLR1714
         return 0
     return -1 if 2 < direction < 6 else 1
@@ -65,13 +68,13 @@ def step_x(direction):
 
 @small
 def opposite(direction):
-    """The direction from the neighbour back."""
+    """Returns the direction opposite to `direction`, 0 to 7."""
     return (direction + DIRECTIONS // 2) & (DIRECTIONS - 1)
 
 
 @small
 def within(place, y, x):
-    """Whether a cell of the window exists."""
+    """Returns whether the cell `y, x`, in coordinates of the window, lies inside the window."""
     return 0 <= y < place.height and 0 <= x < place.width
 
 

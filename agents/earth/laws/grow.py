@@ -1,7 +1,8 @@
-"""The law `grow`: modules share matter along their stems, seeds sprout, monsters build organs. Reach 1.
+"""The law `grow`: modules exchange matter along stems, seeds sprout, monsters build or lose organs. Reach 1.
 
-Along a stem a module gains a share of the difference between both ends, as in diffusion. The law also sets the
-catalysts of bodies for the reactions of the next tick, in 1/64 molecule a tick.
+A stem connects a module to the module that budded from it; matter flows along it in proportion to the difference
+between its ends, as in diffusion. The law also sets the catalysts of beings for the reactions of the next tick, in 1/64
+molecule a tick.
 """
 
 import numpy as np
@@ -37,16 +38,17 @@ SHARED = (SUGAR, WATER, MINERAL)
 
 CONDUCTANCE_BITS = 8
 STEM_FLOW_SHIFT = 4 + CONDUCTANCE_BITS
-"""A sixteenth of the difference flows in a tick at full conductance."""
+"""Right shift from difference times conductance to the flow in a tick: 1/16 of the difference at conductance 256."""
 SPROUT_FIRST, SPROUT_NOW = 0, 1
-"""The draws of `SPROUT`: which seed of a cell comes first, and whether it sprouts in this tick."""
+"""Indices of the random numbers of the purpose `SPROUT`: the priority of a seed, and whether it sprouts this tick."""
 
 
 @small
 def stem_flow(own, other, conductance):
-    """The inflow along a stem: a sixteenth of the difference, times the stem's conductance in 1/256.
+    """Returns the molecules that a module with `own` molecules gains along a stem to one with `other`; negative: loses.
 
-    Both ends compute it with exchanged arguments, so one gains exactly what the other loses.
+    The flow is 1/16 of the difference times `conductance` / 256. Swapping `own` and `other` negates it exactly, so both
+    ends can compute it separately.
     """
     if other > own:
         return ((other - own) * conductance) >> STEM_FLOW_SHIFT
@@ -55,13 +57,13 @@ def stem_flow(own, other, conductance):
 
 @small
 def conductance_of(plants, child):
-    """The conductance of a stem, 1 to 256, from the gene `share` of the module at its young end."""
+    """Returns the conductance of a stem, 1 to 256, from the gene `share` of the younger of its modules, row `child`."""
     return 1 + genome.trait(plants.genome, child, genome.P_SHARE)
 
 
 @kernel
 def find_stem_flows(y_low, y_high, place, index, plants, inflow):
-    """Write what each module gains or loses along its stems, `inflow: int32[row, 3]` (see `SHARED`)."""
+    """Writes what each module gains along its stems (negative: loses) of each of `SHARED`, `inflow: int32[row, 3]`."""
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
         last = index.start[y * place.width + place.x_high]
@@ -82,7 +84,7 @@ def find_stem_flows(y_low, y_high, place, index, plants, inflow):
                     if plants.stage[other] != MODULE:
                         continue
                     is_stem = plants.stem_direction[row] == direction + 1 and plants.stem_id[row] == plants.id[other]
-                    # the neighbour's stem points back to this module
+                    # the neighbour budded from this module
                     is_child = (
                         plants.stem_direction[other] == opposite(direction) + 1
                         and plants.stem_id[other] == plants.id[row]
@@ -99,7 +101,7 @@ def find_stem_flows(y_low, y_high, place, index, plants, inflow):
 
 @kernel
 def grow_plants(y_low, y_high, place, index, plants, inflow, environment):
-    """Apply the inflow along stems, let seeds sprout, and set the catalysts of modules."""
+    """Adds `inflow` to the modules and sets their catalysts; sprouts seeds in cells without modules."""
     for y in range(y_low, y_high):
         for x in range(place.x_low, place.x_high):
             cell = y * place.width + x
@@ -120,7 +122,7 @@ def grow_plants(y_low, y_high, place, index, plants, inflow, environment):
 
 @small
 def set_plant_catalysts(plants, row, warmth):
-    """Set the catalysts of a module: leaf, upkeep, growth and starvation."""
+    """Sets the catalysts of a module: photosynthesis, upkeep, growth and starvation. `warmth` is that of its cell."""
     tissue, sugar = np.int64(plants.counts[row, TISSUE]), np.int64(plants.counts[row, SUGAR])
     leaf_gene = parameters.LEAF_BASE + genome.trait(plants.genome, row, genome.P_LEAF)
     area = min(tissue, parameters.LEAF_FULL_COUNT) * parameters.LEAF_64_PER_TISSUE * leaf_gene
@@ -142,7 +144,11 @@ def set_plant_catalysts(plants, row, warmth):
 
 @small
 def sprout(place, index, plants, cell):
-    """Let one seed of a cell without a module sprout: that of the largest draw, then that of the smaller id."""
+    """Turns a seed of a cell without modules into a module, with probability 2^-`SPROUT_ODDS_BITS`.
+
+    Seeds younger than their gene `seed_wait` are skipped. The others compete: the seed with the largest random number
+    is selected, and the smallest id breaks ties.
+    """
     best, best_draw = np.int64(-1), np.int64(-1)
     for k in range(index.start[cell], index.start[cell + 1]):
         row = np.int64(index.rows[k])
@@ -163,7 +169,7 @@ def sprout(place, index, plants, cell):
 
 @kernel
 def grow_monsters(y_low, y_high, place, index, monsters):
-    """Build or lose an organ as the tissue allows, and set the catalysts of monsters."""
+    """Adds or removes at most one organ of each monster, as its tissue allows, and sets its catalysts."""
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
         last = index.start[y * place.width + place.x_high]
@@ -196,7 +202,7 @@ def grow_monsters(y_low, y_high, place, index, monsters):
 
 
 def grow(region: Region) -> None:
-    """Share along stems, sprout, and build organs."""
+    """Moves matter along stems, sprouts seeds, and builds organs."""
     plants, monsters = region.tables["plants"], region.tables["monsters"]
     inflow = np.empty((plants.count, len(SHARED)), np.int32)
     environment = region.scratch("environment", "int16", len(ENVIRONMENT))

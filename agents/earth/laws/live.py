@@ -1,9 +1,9 @@
-"""The law `live`: beings breed, age and die, and the newborn join the tables. Reach 2.
+"""The law `live`: beings breed, age and die; the newborn are appended to the tables. Reach 2.
 
-The newborn neither act nor age in the tick of their birth; a parent may breed and die in one tick. A module buds into a
-free neighbouring cell. Of several that want the same cell the one with the largest draw gets it, and the others stay
-unchanged; hence the reach. Seeds and young monsters are born in their parent's cell. A body that dies gives all its
-matter to its cell, so elements are conserved.
+Newborn beings neither act nor age in the tick of their birth; a parent can breed and die in the same tick. A module
+buds into a free neighbouring cell. Of several modules that compete for a cell, the one with the largest random number
+wins and the others do not bud; this determines the reach. Seeds and young monsters are born in their parent's cell. A
+being that dies leaves all its matter in its cell, so elements are conserved.
 """
 
 import numpy as np
@@ -43,7 +43,7 @@ DIE = purpose("live.die")
 SWEAT = purpose("live.sweat")
 
 SEED_FIRST, SEED_NOW = 0, 1
-"""The draws of `SEED`: which module of a cell comes first, and whether one makes a seed in this tick."""
+"""Indices of the random numbers of the purpose `SEED`: a module's priority in its cell, and whether it makes a seed."""
 
 BEARS_BUD, BEARS_SEED = 1, 2
 """Values of the column `birth` of plants."""
@@ -54,7 +54,7 @@ GENERATION_MAX = 32767
 
 @small
 def wants_bud(plants, row):
-    """Whether a module still has the matter to bud, after what it lost since it sensed."""
+    """Returns whether a module buds: the law `sense` chose a cell for it, and it still has enough tissue and sugar."""
     return (
         plants.stage[row] == MODULE
         and plants.bud_direction[row] > 0
@@ -65,7 +65,7 @@ def wants_bud(plants, row):
 
 @small
 def wins_cell(place, index, plants, row, y, x):
-    """Whether a module wins the free cell `y, x` against every other that wants to bud into it."""
+    """Returns whether the cell `y, x` is free and the module in `row` wins it against all others that bud into it."""
     if not within(place, y, x):
         return False
     cell = y * place.width + x
@@ -93,7 +93,7 @@ def wins_cell(place, index, plants, row, y, x):
 
 @kernel
 def decide_buds(y_low, y_high, place, index, plants):
-    """Write `birth` of the modules that win a cell to bud into."""
+    """Sets `birth` to `BEARS_BUD` for the modules that win the cell that they bud into."""
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
         last = index.start[y * place.width + place.x_high]
@@ -108,7 +108,7 @@ def decide_buds(y_low, y_high, place, index, plants):
 
 @small
 def seed_tissue(genome, row):
-    """Tissue that a module gives to a seed."""
+    """Returns how many molecules of tissue a module gives to a seed."""
     return parameters.SEED_TISSUE_MIN_COUNT + (
         genes.trait(genome, row, genes.P_SEED_SIZE) >> parameters.SEED_SIZE_SHIFT
     )
@@ -116,7 +116,7 @@ def seed_tissue(genome, row):
 
 @small
 def is_ripe(plants, row):
-    """Whether a module has enough matter for a seed; it flowers then."""
+    """Returns whether the plant in `row` is a module with enough sugar and tissue to make a seed."""
     gene = genes.trait(plants.genome, row, genes.P_SEED_RESERVE)
     reserve = parameters.PLANT_SUGAR_KEPT_COUNT + (gene >> parameters.RESERVE_SHIFT)
     tissue = parameters.BUD_TISSUE_COUNT + 2 * seed_tissue(plants.genome, row)
@@ -125,7 +125,7 @@ def is_ripe(plants, row):
 
 @small
 def wants_young(monsters, row):
-    """Whether a monster is able to give birth, and driven to."""
+    """Returns whether a monster is awake, has a sufficient drive to breed, and has enough tissue and sugar."""
     tissue = parameters.CORE_TISSUE_COUNT * 2 + birth_organs(monsters.genome, row) * parameters.ORGAN_TISSUE_COUNT
     gene = genes.trait(monsters.genome, row, genes.BREED_RESERVE)
     reserve = parameters.BREED_SUGAR_COUNT + (gene >> parameters.RESERVE_SHIFT)
@@ -139,15 +139,16 @@ def wants_young(monsters, row):
 
 @small
 def birth_organs(genome, row):
-    """Number of organs that a child is born with, 1 to 8."""
+    """Returns the number of organ slots that are built at birth, 1 to 8."""
     return 1 + (genes.trait(genome, row, genes.BIRTH_ORGANS) >> parameters.BIRTH_ORGANS_SHIFT)
 
 
 @kernel
 def decide_births(y_low, y_high, place, plant_index, monster_index, plants, monsters):
-    """Write `birth` of the parents of seeds and young monsters: at most one of a kind in a cell, by the largest draw.
+    """Sets `birth` of the parents of seeds and young monsters: at most one of each in a cell.
 
-    Ids hold cell and tick of birth, so a second birth of a kind in a cell would have the same id.
+    Of several candidates the one with the largest random number is chosen. A newborn's id is made from kind, cell and
+    tick, so a second birth of the same kind in a cell would produce the same id.
     """
     for y in range(y_low, y_high):
         for x in range(place.x_low, place.x_high):
@@ -178,7 +179,7 @@ def decide_births(y_low, y_high, place, plant_index, monster_index, plants, mons
 
 @small
 def transfer(counts, parent, child, substance, amount):
-    """Move an amount of a substance from parent to child, or all that the parent has if that is less."""
+    """Moves `amount` molecules of `substance` from row `parent` to row `child`, or all that the parent has if fewer."""
     amount = min(amount, np.int64(counts[parent, substance]))
     counts[parent, substance] -= amount
     counts[child, substance] = amount
@@ -186,7 +187,7 @@ def transfer(counts, parent, child, substance, amount):
 
 @small
 def descend(beings, parent, child, place, kind, cell):
-    """Set id, ancestry, species and generation of a newborn, and copy its parent's genome."""
+    """Sets id, parent, species, generation and genome of the newborn in row `child`, which is born in `cell`."""
     beings.id[child] = birth_id(kind, place.tick + 1, cell)
     beings.parent_id[child] = beings.id[parent]
     beings.species[child] = beings.species[parent]
@@ -197,7 +198,10 @@ def descend(beings, parent, child, place, kind, cell):
 
 @kernel
 def bear_plants(place, parents, first_child, plants):
-    """Fill the rows of newborn buds and seeds; their matter comes from the parents. Seeds mutate, buds are clones."""
+    """Fills the rows of newborn modules and seeds, from `first_child` on, in the order of `parents` (rows).
+
+    Their matter is taken from the parents. The genome of a seed is mutated, that of a new module is an exact copy.
+    """
     for i in range(len(parents)):
         parent, child = parents[i], first_child + i
         y, x = plants.y_fixed[parent] >> SUBCELL_BITS, plants.x_fixed[parent] >> SUBCELL_BITS
@@ -230,7 +234,10 @@ def bear_plants(place, parents, first_child, plants):
 
 @kernel
 def bear_monsters(place, parents, first_child, monsters):
-    """Fill the rows of newborn monsters; half of the parent's sugar, water, oxygen and mineral goes to the child."""
+    """Fills the rows of newborn monsters, from `first_child` on, in the order of `parents` (rows).
+
+    Each gets half of its parent's sugar, water, oxygen and mineral, and the tissue for its organs.
+    """
     for i in range(len(parents)):
         parent, child = parents[i], first_child + i
         y, x = monsters.y_fixed[parent] >> SUBCELL_BITS, monsters.x_fixed[parent] >> SUBCELL_BITS
@@ -262,7 +269,7 @@ def bear_monsters(place, parents, first_child, monsters):
 
 @small
 def open_membrane(counts, row, substance, y, x):
-    """Move all matter of a body to its cell; its tissue becomes detritus, which has the same formula."""
+    """Moves all matter of a dead being into its cell `y, x`; tissue becomes detritus, which has the same formula."""
     for s in range(counts.shape[1]):
         amount = np.int64(counts[row, s])
         substance[DETRITUS if s == TISSUE else s, y, x] += amount
@@ -271,7 +278,7 @@ def open_membrane(counts, row, substance, y, x):
 
 @small
 def sweat(counts, row, amount, substance, y, x):
-    """Move water of a body, as vapour, to its cell."""
+    """Turns `amount` molecules of a being's water, or as many as it has, into vapour in its cell `y, x`."""
     amount = min(amount, np.int64(counts[row, WATER]))
     counts[row, WATER] -= amount
     substance[VAPOUR, y, x] += amount
@@ -279,13 +286,13 @@ def sweat(counts, row, amount, substance, y, x):
 
 @small
 def dies_of_age(place, identity, age, limit, odds_bits):
-    """Whether a being dies of age in this tick: beyond the age `limit`, with odds 1 : 2^odds_bits."""
+    """Returns whether a being dies of age in this tick: beyond `limit` ticks, with probability 2^-`odds_bits`."""
     return age > limit and bits(draw(place.seed, place.tick, identity, DIE, 0), odds_bits) == 0
 
 
 @small
 def plant_lives(place, plants, row, age):
-    """Whether a plant survives this tick."""
+    """Returns whether a plant, `age` ticks old, survives this tick."""
     if plants.stage[row] != MODULE:
         return age <= parameters.SEED_KEEPS_TICKS + 2 * genes.trait(plants.genome, row, genes.P_SEED_WAIT)
     if plants.counts[row, TISSUE] < parameters.PLANT_ALIVE_COUNT:
@@ -297,7 +304,7 @@ def plant_lives(place, plants, row, age):
 
 @small
 def monster_lives(place, monsters, row, age):
-    """Whether a monster survives this tick."""
+    """Returns whether a monster, `age` ticks old, survives this tick."""
     if monsters.counts[row, TISSUE] < parameters.ALIVE_TISSUE_COUNT:
         return False
     suffers = monsters.counts[row, WATER] == 0 or monsters.counts[row, OXYGEN] == 0
@@ -312,7 +319,10 @@ def monster_lives(place, monsters, row, age):
 def metabolise_and_die(
     y_low, y_high, place, plant_index, monster_index, plants, monsters, substance, environment, plant_dead, monster_dead
 ):
-    """Sweat, heal and age; mark the dead, and move their matter to their cells."""
+    """Evaporates water of beings, lowers pain and raises ages; moves the matter of those that die into their cells.
+
+    Writes 1 to the entry of `plant_dead` or `monster_dead` of each being that dies.
+    """
     for y in range(y_low, y_high):
         for x in range(place.x_low, place.x_high):
             cell = y * place.width + x
@@ -344,21 +354,24 @@ def metabolise_and_die(
 
 
 def bear(region: Region, name: str, kernel_of_kind) -> None:
-    """Append the children of all rows whose `birth` is set, and record those that the region owns."""
+    """Appends the children of all beings of the table `name` whose `birth` is set, and records their births.
+
+    `kernel_of_kind` is the kernel that fills the new rows: `bear_plants` or `bear_monsters`.
+    """
     table = region.tables[name]
     parents = np.flatnonzero(table["birth"])
     # the kernel is called without parents as well, so that it is compiled in the first tick
     new = table.append(len(parents))
     call(kernel_of_kind, region.place(), parents, new.start, table.record())
     for column in table.schema.columns:
-        # the kernels' record lacks the columns that species declare
+        # columns declared by species are not part of the record that kernels get
         if column.inherited and column.name not in table.schema.record._fields:  # type: ignore[union-attr]
             table[column.name][new] = table[column.name][parents]
     region.record_births(name, new)
 
 
 def live(region: Region) -> None:
-    """Let beings breed, age and die, and append the newborn."""
+    """Runs the law: decides births, appends the newborn, ages beings, and removes the dead."""
     plants, monsters = region.tables["plants"], region.tables["monsters"]
     indices = (region.index("plants"), region.index("monsters"))
     plants["birth"][:] = 0

@@ -1,7 +1,8 @@
-"""The law `move`: monsters turn and run, seeds drift with the wind. Nothing moves further than a cell: reach 1.
+"""The law `move`: turns and moves monsters, and moves seeds with the wind, by at most one cell a tick. Reach 1.
 
-Deep water separates lands: no monster steps into it from land, nor into deeper water, and seeds over it come down soon.
-Positions and speeds are in 1/1024 cell, headings in 1/65536 turn, drives and fatigue in 1/1024.
+Deep water is a barrier: a monster never moves into it from shallow water or land, nor from deep into deeper water, and
+a seed over it lands soon. Positions are in 1/1024 cell, speeds in 1/1024 cell a tick, headings in 1/65536 turn, drives
+and fatigue in 1/1024.
 """
 
 import numpy as np
@@ -31,18 +32,21 @@ DRIFT = purpose("move.drift")
 LAND = purpose("move.land")
 
 LAND_BITS, SINK_BITS = 4, 1
-"""A seed past its least time aloft lands with odds 1 : 2^4 a tick, one over deep water with odds 1 : 2."""
+"""Probabilities that a seed aloft lands in a tick, as negative powers of 2.
+
+They are 2^-`LAND_BITS` over ground after the minimum flight time, and 2^-`SINK_BITS` over deep water at any age.
+"""
 STAGGER_BITS = ONE_BITS + 1
 GUST_BITS = 10
 GUST_MASK = (1 << GUST_BITS) - 1
-"""Two gusts are taken from one draw; each is -512 to 511, where 1024 is a full wind."""
+"""Mask of a gust. Two gusts, along y and x, are taken from one random number; each is -512 to 511 (1024: full wind)."""
 FLIGHT_SHIFT = 18
-"""From wind (1/1024) times lightness (1/256) times distance to 1/1024 cell."""
+"""Right shift that removes the scales of wind (1/1024) and lightness (1/256) from a product with a distance."""
 
 
 @small
 def organs_of(monsters, row):
-    """The number of organs that a monster has built."""
+    """Returns the number of organs of the monster in `row`."""
     total = np.int64(0)
     for organ in range(monsters.organs.shape[1]):
         total += monsters.organs[row, organ]
@@ -51,7 +55,7 @@ def organs_of(monsters, row):
 
 @small
 def tire(monsters, row, tick, thrust, asleep):
-    """Raise the fatigue of a monster by its thrust and by being awake, or lower it by sleep."""
+    """Updates the fatigue of a monster: sleep lowers it; wakefulness raises it, faster with more `thrust`."""
     fatigue = np.int64(monsters.fatigue[row])
     if asleep:
         fatigue -= parameters.REST_RECOVERS
@@ -64,7 +68,7 @@ def tire(monsters, row, tick, thrust, asleep):
 
 @small
 def dry_eyes(monsters, row, dryness, asleep):
-    """Dry open eyes, faster in drier air; shut eyes are moist at once."""
+    """Updates `eyes_shut` and the dryness of the eyes: shut eyes have dryness 0, open eyes dry faster in dry air."""
     shut = asleep or monsters.drives[row, BLINK] > 0
     monsters.eyes_shut[row] = 1 if shut else 0
     if shut:
@@ -75,15 +79,15 @@ def dry_eyes(monsters, row, dryness, asleep):
 
 @small
 def is_deep(water, y, x):
-    """Whether the water of a cell is too deep to stand in."""
+    """Returns whether the cell `y, x` holds deep water: more than `DROWNING_COUNT` molecules."""
     return water[y, x] > parameters.DROWNING_COUNT
 
 
 @kernel
 def move_monsters(y_low, y_high, place, index, monsters, sine_table, environment, water):
-    """Turn and run; update fatigue, eyes and the catalyst of muscles.
+    """Turns and moves every monster; updates its fatigue, its eyes and the catalyst of its muscles.
 
-    A monster in deep water, as after a flood, may move to less deep water only.
+    A monster in deep water, for example after a flood, can move only into water that is not deeper.
     """
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
@@ -128,7 +132,7 @@ def move_monsters(y_low, y_high, place, index, monsters, sine_table, environment
 
 @kernel
 def drift_seeds(y_low, y_high, place, index, plants, wind_x, wind_y, water):
-    """Move seeds aloft with the wind and with gusts, and let some of them land."""
+    """Moves seeds aloft by wind and random gusts, and lands some of them."""
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
         last = index.start[y * place.width + place.x_high]
@@ -152,7 +156,7 @@ def drift_seeds(y_low, y_high, place, index, plants, wind_x, wind_y, water):
 
 
 def move(region: Region) -> None:
-    """Move monsters and seeds, and index the beings by cell again."""
+    """Moves monsters and seeds, then rebuilds the indices of beings by cell."""
     sky: Sky = region.derived["sky"]  # type: ignore[assignment]
     plants, monsters = region.tables["plants"], region.tables["monsters"]
     environment = region.scratch("environment", "int16", len(ENVIRONMENT))

@@ -1,4 +1,7 @@
-"""Respond: stimuli become drives, by the default net or a species' behaviour; commands may replace them. Reach 0."""
+"""The law `respond`: computes drives from stimuli, by the default net or the behaviour of the species. Reach 0.
+
+Commands can override the drives of single monsters.
+"""
 
 import numpy as np
 
@@ -10,7 +13,7 @@ from umwelt.sandbox.region import Region
 
 
 def respond(region: Region) -> None:
-    """Compute the drives of every monster."""
+    """Computes the drives of every monster, then applies the overrides set by commands."""
     behaviours: Behaviours = region.derived["behaviours"]  # type: ignore[assignment]
     monsters = region.tables["monsters"]
     if not monsters.count:
@@ -33,9 +36,9 @@ def respond(region: Region) -> None:
 
 
 def override_drives(monsters: Table, controls: Controls) -> None:
-    """Replace drives of the bodies that commands hold, in all their images.
+    """Replaces drives of the monsters for which `controls` holds overrides, including their ghosts.
 
-    The net or species of such a body still runs: it senses, and its memory is what it would have been.
+    The monster's own behaviour has run before this, so its memory develops as without the override.
     """
     for row in np.flatnonzero(np.isin(monsters["id"], list(controls.overrides))).tolist():
         drives = controls.drives_of(int(monsters["id"][row])) or ()

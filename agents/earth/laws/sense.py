@@ -1,8 +1,8 @@
 """The law `sense`: writes what plants and monsters sense of their surroundings and of themselves. Reach 4.
 
-A module senses the light on its leaf, and the neighbouring cell that it would best grow into (reach 1). A monster
-senses the cells at the tips of its antennae, the nearest other monster within sight (at most 4 cells), and its own
-state. Stimuli are in 1/1024 (`interface.STIMULI`).
+A module senses the light on its leaf, and which neighbouring cell is best for a bud. A monster senses the cells at the
+tips of its antennae, the nearest other monster within sight (at most 4 cells away), and its own state. Stimuli are in
+1/1024; see `interface.STIMULI`.
 """
 
 import numpy as np
@@ -63,16 +63,16 @@ TASTE_BITS = 12
 TASTE_SHIFT = 3
 TASTE_PER_ROOM = 16
 DEEP_TASTE = -(1 << 20)
-"""The score of deep water for a bud, far below that of any ground; no bud goes to a cell of half this score or less."""
+"""Added to the score of a cell with deep water. Buds need a score above half of this, which all other cells have."""
 
 WATER_SHIFT, BODY_SHIFT, TOUCH_SHIFT, BEARING_SHIFT, AGE_SHIFT = 1, 8, 9, 5, 2
 PLANT_SHIFT, CARRION_SHIFT, SCENT_SHIFT = 4, 3, 5
-"""How stimuli scale what they measure to 1/1024: molecules of water by a half, tissue by 2^4, and so on."""
+"""Shifts that scale measured values to stimuli in 1/1024: to the right for water, bearing and age, else to the left."""
 
 
 @kernel
 def cover_cells(y_low, y_high, place, index, stage, counts, cover):
-    """Write the tissue of the modules in each cell, `cover: int32[height, width]`."""
+    """Writes the sum of the tissue of the modules in each cell, `cover: int32[height, width]`."""
     for y in range(y_low, y_high):
         for x in range(place.x_low, place.x_high):
             cell = y * place.width + x
@@ -85,14 +85,18 @@ def cover_cells(y_low, y_high, place, index, stage, counts, cover):
 
 @small
 def height_of(plants, row):
-    """The height of a module's leaf, in arbitrary units: its tissue times its gene for height."""
+    """Returns the height of a module's leaf in arbitrary units: its tissue times its trait `height` plus a constant."""
     tissue = np.int64(plants.counts[row, TISSUE])
     return tissue * (parameters.HEIGHT_BASE + genes.trait(plants.genome, row, genes.P_HEIGHT))
 
 
 @kernel
 def sense_plants(y_low, y_high, place, index, plants, environment, water, cover):
-    """Write `lit` (light less the shade of taller neighbours, 1/1024) and `bud_direction` of every module."""
+    """Writes `lit` and `bud_direction` of every module.
+
+    `lit` is the light in the cell less the shade of taller modules in neighbouring cells, in 1/1024. `bud_direction` is
+    1 + the direction of the free neighbouring cell with the best score (see `taste`), or 0 if the module cannot bud.
+    """
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
         last = index.start[y * place.width + place.x_high]
@@ -133,13 +137,16 @@ def sense_plants(y_low, y_high, place, index, plants, environment, water, cover)
 
 @small
 def bud_size(genome, row):
-    """Tissue from which on a module buds."""
+    """Returns the smallest tissue, in molecules, with which a module can bud."""
     return 2 * parameters.BUD_TISSUE_COUNT + (genes.trait(genome, row, genes.P_BUD_SIZE) >> parameters.EIGHTH_SHIFT)
 
 
 @small
 def taste(genome, row, place, environment, water, cover, y, x):
-    """The score of a cell for a bud: its light, water and free neighbours, weighted by the module's genes."""
+    """Returns the score of the cell `y, x` as a place for a bud of the module in `row`.
+
+    The score is the sum of the cell's light, water and number of free neighbours, weighted by the module's genes.
+    """
     score = np.int64(genome[row, genes.P_LIGHT_WEIGHT]) * environment[LIGHT, y, x] >> TASTE_SHIFT
     if water[y, x] > parameters.DROWNING_COUNT:
         return score + DEEP_TASTE
@@ -154,7 +161,7 @@ def taste(genome, row, place, environment, water, cover, y, x):
 
 @small
 def sight_of(monsters, row):
-    """The range of sight of a monster, in 1/1024 cell: 0 with shut eyes, less with dry eyes."""
+    """Returns a monster's range of sight in 1/1024 cell: 0 with shut eyes, shorter with dry eyes."""
     if monsters.eyes_shut[row] != 0:
         return np.int64(0)
     far = parameters.SIGHT_BASE_FIXED + parameters.SIGHT_PER_EYE_FIXED * np.int64(monsters.organs[row, EYE])
@@ -164,7 +171,10 @@ def sight_of(monsters, row):
 
 @small
 def kinship(genome, one, other):
-    """1024 for equal marker genes, less by 8 for each unit of difference, at least 0."""
+    """Returns the kinship of the genomes in rows `one` and `other`: 1024 if their marker genes are equal.
+
+    Each unit of difference in a marker gene lowers it by `KINSHIP_PER_STEP`, down to 0.
+    """
     apart = np.int64(0)
     for gene in range(genes.MARKER_A, genes.MARKER_C + 1):
         apart += abs(np.int64(genome[one, gene]) - np.int64(genome[other, gene]))
@@ -173,7 +183,7 @@ def kinship(genome, one, other):
 
 @kernel
 def sense_monsters(y_low, y_high, place, index, monsters, sine_table, arctangent, substance, environment, cover):
-    """Write the stimuli of every monster."""
+    """Writes the stimuli of every monster."""
     stimuli = monsters.stimuli
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
@@ -214,7 +224,10 @@ def sense_monsters(y_low, y_high, place, index, monsters, sine_table, arctangent
 
 @small
 def look(place, index, monsters, row, y, x, sight, arctangent):
-    """Write the bearing, distance, size and kinship of the nearest other monster within sight (1/1024 cell)."""
+    """Writes the stimuli `other_*` of the monster in `row`: those of the nearest other monster within sight.
+
+    `y, x` is the monster's cell, `sight` its range of sight in 1/1024 cell.
+    """
     stimuli = monsters.stimuli
     own_y, own_x = np.int64(monsters.y_fixed[row]), np.int64(monsters.x_fixed[row])
     nearest = np.int64(-1)
@@ -229,7 +242,7 @@ def look(place, index, monsters, row, y, x, sight, arctangent):
             square = dy * dy + dx * dx
             if square > nearest_square or monsters.id[other] == monsters.id[row]:
                 continue
-            # the nearest, then that of the smaller id, then the first image in the order of cells
+            # ties go to the smaller id; of a monster and its ghosts, which share an id, to the first by cell
             if nearest < 0 or square < nearest_square or monsters.id[other] < nearest_id:
                 nearest, nearest_square, nearest_id = np.int64(other), square, monsters.id[other]
     if nearest < 0:
@@ -251,19 +264,19 @@ def look(place, index, monsters, row, y, x, sight, arctangent):
 
 @small
 def max_sugar(monsters, row):
-    """Molecules of sugar that a monster can hold."""
+    """Returns how many molecules of sugar a monster can hold."""
     return parameters.SUGAR_BASE_COUNT + parameters.SUGAR_PER_STORE_COUNT * np.int64(monsters.organs[row, STORE])
 
 
 @small
 def lack(count, capacity):
-    """How empty a store is: 1024 with nothing in it, 0 when it is full."""
+    """Returns how far `count` is below `capacity`: 1024 if it is 0, 0 if it is `capacity` or more."""
     return max(0, ONE - count * ONE // capacity)
 
 
 @small
 def feel(monsters, row, warmth):
-    """Write what a monster senses of itself; `warmth` is that of its cell, 1024 at 20 degrees Celsius."""
+    """Writes the stimuli of a monster's own state; `warmth` is that of its cell, 1024 at 20 degrees Celsius."""
     stimuli = monsters.stimuli
     stimuli[row, SELF_HUNGER] = lack(np.int64(monsters.counts[row, SUGAR]), max_sugar(monsters, row))
     stimuli[row, SELF_THIRST] = lack(np.int64(monsters.counts[row, WATER]), parameters.WATER_HELD_COUNT)
@@ -277,7 +290,7 @@ def feel(monsters, row, warmth):
 
 
 def sense(region: Region) -> None:
-    """Write the stimuli of monsters, and light and bud direction of modules."""
+    """Writes the stimuli of monsters, and the light and bud direction of modules."""
     plants, monsters = region.tables["plants"].record(), region.tables["monsters"].record()
     plant_index, monster_index = region.index("plants"), region.index("monsters")
     environment, cover = region.scratch("environment", "int16", len(ENVIRONMENT)), region.scratch("cover")

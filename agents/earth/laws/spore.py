@@ -1,8 +1,8 @@
-"""The law `spore`: in worlds with spores, seeds appear without a parent, by chance, where there is matter. Reach 0.
+"""The law `spore`: in worlds with spores, makes seeds without parents at random, where a cell has the matter. Reach 0.
 
-A spore is made of the detritus and sugar of its cell, as much as a bud gets: the reverse of death. The law follows
-`live`, and a cell with any plant or seed in it makes no spore, so no spore gets the id of a bud or seed that is born in
-the same cell and tick. The odds are per cell and tick, in 2^-24.
+A spore is a seed in the ground that is made from detritus and sugar of its cell, in the amounts that a bud gets. The
+law runs after `live` and skips cells that hold a plant or seed; so a spore never has the id of a bud or seed that was
+born in the same cell and tick. Probabilities are per cell and tick, in units of 2^-24.
 """
 
 import numpy as np
@@ -18,13 +18,18 @@ from umwelt.sandbox.units import RATE_BITS, SUBCELL, SUBCELL_BITS
 
 SPORE = purpose("spore.close")
 SPORES = ("spore.species", "spore.odds_q24", "spore.genome")
-"""The constants of a world with spores, with an entry for each group of founders that has them: the species index and
-the odds, `int64[group]`, and the genome, `int8[group, gene]`."""
+"""Names of the region's constants that describe spores; each has an entry for each group of founders with spores.
+
+They hold the species index and the probability in 2^-24, both `int64[group]`, and the genome, `int8[group, gene]`.
+"""
 
 
 @kernel
 def decide_spores(y_low, y_high, place, index, odds_q24, substance, group_from_1):
-    """Write the group whose spore appears in each cell, counted from 1, `group_from_1: int16[height, width]`."""
+    """Writes which group's spore appears in each cell, `group_from_1: int16[height, width]`.
+
+    Groups are counted from 1; cells in which no spore appears are left unchanged.
+    """
     for y in range(y_low, y_high):
         for x in range(place.x_low, place.x_high):
             cell = y * place.width + x
@@ -44,7 +49,7 @@ def decide_spores(y_low, y_high, place, index, odds_q24, substance, group_from_1
 
 @kernel
 def make_spores(place, ys, xs, group_from_1, species, genomes, first, plants, substance):
-    """Fill the rows of new spores, from row `first` on; their matter comes from their cells `ys`, `xs`."""
+    """Fills rows `first`, `first + 1`, ... of `plants` with spores in the cells `ys, xs`, made of the cells' matter."""
     for i in range(len(ys)):
         y, x, row = ys[i], xs[i], first + i
         group = group_from_1[y, x] - 1
@@ -65,7 +70,7 @@ def make_spores(place, ys, xs, group_from_1, species, genomes, first, plants, su
 
 
 def spore(region: Region) -> None:
-    """Make spores where dice and matter allow, in a world with spores."""
+    """Adds the spores of a tick to the table of plants; does nothing in a world without spores."""
     if SPORES[0] not in region.constants:
         return
     species, odds_q24, genomes = (region.constants[name] for name in SPORES)

@@ -1,4 +1,4 @@
-"""Colours that the picture and the panels share: of species, and of what antennae sense."""
+"""Colours used both by the world view and by the panels: of species, and of the stimuli at antennae."""
 
 import zlib
 from functools import cache
@@ -11,7 +11,7 @@ from umwelt.client.pictures.scene import hsv, leaf_hue, species_hue
 Tint = tuple[float, float, float]
 
 PANEL_LEAF, PANEL_LEAVES = 0.34, 0.26
-"""The hue of a leaf in panels, and how far its gene shifts it."""
+"""The hue of leaves in panels, and the largest shift of it by the hue gene."""
 SENSE_COLOURS: dict[str, Tint] = {
     "light": (0.98, 0.90, 0.55),
     "water": (0.34, 0.66, 0.98),
@@ -26,21 +26,22 @@ SENSE_COLOURS: dict[str, Tint] = {
 
 
 def plant_tables(known: Any) -> frozenset[str]:
-    """The tables of plants: those with a column `stage`."""
+    """Returns the names of the tables of plants: those with a column `stage`."""
     return frozenset(name for name, looks in known.looks.items() if "stage" in looks)
 
 
 def body_hues(species: np.ndarray, hue_gene: np.ndarray | None, plant: bool) -> np.ndarray:
-    """The hues of bodies, `float[n]` from 0 to 1: from their hue gene (-128 to 127), or without one by species."""
+    """Returns the hues of bodies, `float[n]` from 0 to 1: from the hue gene (-128 to 127), or else from the species."""
     if hue_gene is None:
         return species_hue(species, plant)
     return leaf_hue(hue_gene) if plant else (hue_gene + 128) / 255
 
 
 def species_colour(known: Any, table: str, species: int) -> Tint:
-    """The colour of a species by its number, red, green and blue from 0 to 1: that of its founders' bodies if known.
+    """Returns the colour of a species by its number, red, green and blue from 0 to 1.
 
-    Species -1 stands for a whole table, in a world without species.
+    It is the colour of the founders' bodies if that is known. Species -1 stands for a whole table, in a world without
+    species.
     """
     plant = table in plant_tables(known)
     if 0 <= species < len(known.species) and known.species[species] in known.hues:
@@ -51,7 +52,7 @@ def species_colour(known: Any, table: str, species: int) -> Tint:
 
 
 def named_colour(known: Any, name: str) -> Tint:
-    """The colour of a species or table by its name, for panels; greens are further apart than on bodies."""
+    """Returns the colour of a species or table by its name, for panels; greens differ more than on bodies."""
     number = known.species.index(name) if name in known.species else -1
     table = known.kinds.get(name, name)
     if name in known.hues and table in plant_tables(known):

@@ -1,4 +1,4 @@
-"""Beings seen from far away: as dots, one each, and as densities by bins, scattered so that they look like many."""
+"""Drawing of beings at small scales: one dot per being, or densities by bins, drawn as scattered grains."""
 
 import math
 from collections.abc import Mapping
@@ -15,16 +15,19 @@ from umwelt.client.window.feed.frame import Densities, Dots, Frame
 from umwelt.cluster import BIN_CELLS
 
 KINDS = 4
-"""How many species of plants, and of other beings, have their own colour in densities; the rarest share the last."""
+"""The number of species of plants, and of other beings, with separate colours in densities.
+
+Rarer species have the colour of the least frequent of these.
+"""
 MAX_TABLES, MAX_SPECIES = 16, 256
 MIN_GRID_PIXELS = 1.7
-"""The cells of the grid in which beings are scattered are this wide to twice as wide."""
+"""A width in pixels: beings are scattered in two blended grids, with cells of at most and of more than this width."""
 POINT_SIZES = 0x8642
-"""`GL_PROGRAM_POINT_SIZE`: shaders set the size of points."""
+"""OpenGL's `GL_PROGRAM_POINT_SIZE`: shaders set the size of points."""
 
 
 def find_runs(table: np.ndarray) -> list[tuple[int, int, int]]:
-    """The runs of rows of one table: the table's number, the first row, the number of rows."""
+    """Returns the runs of consecutive rows of one table, each as (index of the table, first row, number of rows)."""
     if not len(table):
         return []
     edges = np.concatenate([[0], np.flatnonzero(table[1:] != table[:-1]) + 1, [len(table)]]).tolist()
@@ -32,7 +35,10 @@ def find_runs(table: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def grid_of(scale: float) -> tuple[float, float]:
-    """The width in cells (a power of two) of the grid that beings are scattered in, and the next wider one's share."""
+    """Returns the width in cells of the grid in which beings are scattered, and the blend share of the next wider grid.
+
+    `scale` is in pixels per cell; the width is a power of two.
+    """
     exact = math.log2(MIN_GRID_PIXELS / scale)
     low = math.floor(exact)
     return 2.0**low, exact - low
@@ -41,7 +47,10 @@ def grid_of(scale: float) -> tuple[float, float]:
 def by_kind(
     counts: Mapping[tuple[str, int], np.ndarray], shape: tuple[int, int]
 ) -> tuple[np.ndarray, list[tuple[str, int]]]:
-    """Beings per cell of the `KINDS` most frequent kinds, `float32[*shape, KINDS]`; and those kinds, as in `counts`."""
+    """Returns the beings per cell of the `KINDS` most frequent kinds, `float32[*shape, KINDS]`, and these kinds.
+
+    A kind is a key of `counts`: a table and a species number. Rarer kinds are added to the last kind.
+    """
     totals = {kind: int(plane.sum()) for kind, plane in counts.items()}
     order = sorted((kind for kind in counts if totals[kind]), key=lambda kind: (-totals[kind], kind))
     beings = np.zeros((*shape, KINDS), np.float32)
@@ -78,8 +87,8 @@ class DotsDrawer:
         self._tables = list(tables)
 
     def _allocate(self, count: int) -> None:
-        """Create buffers for at least so many dots."""
-        # imported here, so that the functions of this file can be used without OpenGL
+        """Creates buffers for at least `count` dots."""
+        # imported here, so that the functions of this module can be used without OpenGL
         from arcade.gl import BufferDescription
 
         self.release_buffers()
@@ -95,7 +104,7 @@ class DotsDrawer:
         self._geometry = self.ctx.geometry(descriptions, mode=self.ctx.POINTS)
 
     def upload(self, dots: Dots, tables: list[str]) -> None:
-        """Send the columns to the GPU if they have changed."""
+        """Uploads the dots' columns to the GPU if they have changed."""
         if tables != self._tables:
             self._paint(tables)
         if dots.number == self._number:
@@ -107,7 +116,7 @@ class DotsDrawer:
         if len(runs) > MAX_TABLES:
             order = np.argsort(dots.table, kind="stable")
             runs = find_runs(dots.table[order])
-        # plants first: other beings stand on them
+        # plants first: other beings are drawn over them
         self._runs = sorted(runs, key=lambda run: (tables[run[0]] not in self.plant_tables, run[1]))
         for name, buffer in zip(self.COLUMNS, self._buffers, strict=True):
             column = np.ascontiguousarray(getattr(dots, name), np.float32 if name in "xy" else np.uint8)
@@ -118,7 +127,7 @@ class DotsDrawer:
             buffer.write(column if column.flags.writeable else column.tobytes())
 
     def draw(self, frame: Frame, camera: Camera, strength: float) -> None:
-        """Draw all dots, plants first."""
+        """Draws all dots with an opacity `strength` from 0 to 1: plants first."""
         if frame.dots is None:
             return
         self.upload(frame.dots, frame.tables)
@@ -143,19 +152,19 @@ class DotsDrawer:
         ctx.disable(POINT_SIZES)
 
     def release_buffers(self) -> None:
-        """Delete the buffers."""
+        """Deletes the buffers."""
         for buffer in self._buffers:
             buffer.delete()
         self._buffers, self._geometry, self._capacity = [], None, 0
 
     def release(self) -> None:
-        """Delete all GPU resources."""
+        """Deletes all GPU resources."""
         self.release_buffers()
         self.palette.delete()
 
 
 class DensitiesDrawer:
-    """Draws densities over the whole window, in one texture for plants and one for other beings."""
+    """Draws densities over the full window, from one texture for plants and one for other beings."""
 
     def __init__(self, ctx: Any, known: Any, quad: Any):
         self.ctx, self.quad, self.known, self.plant_tables = ctx, quad, known, plant_tables(known)
@@ -172,7 +181,7 @@ class DensitiesDrawer:
         self._spread: Spread | None = None
 
     def upload(self, densities: Densities) -> None:
-        """Send the counts to the GPU if they have changed."""
+        """Uploads the counts to the GPU if they have changed."""
         if densities.number == self._number or not densities.counts:
             return
         self._number = densities.number
@@ -194,7 +203,7 @@ class DensitiesDrawer:
             give(self.program, **{f"{word}_{letter}": colours[at] for at, letter in enumerate("abcd")})
 
     def draw(self, frame: Frame, camera: Camera, strength: float) -> None:
-        """Draw the densities of a frame, if it has any."""
+        """Draws the densities of a frame, if it has any, with an opacity `strength` from 0 to 1."""
         if frame.densities is None:
             return
         self.upload(frame.densities)
@@ -218,7 +227,7 @@ class DensitiesDrawer:
         self.quad.render(self.program)
 
     def release(self) -> None:
-        """Delete the textures."""
+        """Deletes the textures."""
         for texture in self._textures:
             texture.delete()
         self._textures = []

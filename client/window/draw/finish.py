@@ -1,6 +1,6 @@
 """The last step of drawing: bloom, day and night, rain, a soft tone curve, a vignette and dither.
 
-The scene is drawn into half-float textures first and brought to the window by one of three shaders.
+The scene is first drawn into half-float textures, then into the window by one of three shaders.
 """
 
 from typing import Any
@@ -11,14 +11,14 @@ from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.feed.frame import Frame
 
 BLOOM_DIVISORS = (4, 8, 16, 32)
-"""Bloom is blurred at the window's size divided by these."""
+"""Divisors of the window's size at which bloom is blurred."""
 BLOOM_THRESHOLD, BLOOM_STRENGTH = 0.58, 0.55
 BLUR_SHARES = (0.62, 0.75, 0.85)
-"""How much of each wider blur is added to the next narrower one."""
+"""The share of each wider blur that is added to the next narrower blur."""
 
 
 class Finish:
-    """Owns the textures that the scene is drawn into, and brings the scene to the window."""
+    """Owns the textures into which the scene is drawn, and draws the finished scene into the window."""
 
     def __init__(self, ctx: Any, known: Any, quad: Any):
         self.ctx, self.quad = ctx, quad
@@ -38,7 +38,7 @@ class Finish:
         self._dark.write(b"\0\0\0\xff")
 
     def begin(self, width: int, height: int) -> None:
-        """Direct all drawing into the scene, until `end`."""
+        """Directs all drawing into the scene textures, until `end`; `width` and `height` are in pixels."""
         if self.size != (width, height):
             self._resize(width, height)
         self._targets[0].use()
@@ -53,7 +53,7 @@ class Finish:
         self._targets[0].clear(color_normalized=(0.02, 0.03, 0.04, 1.0))
 
     def _bloom(self) -> None:
-        """Blur what is bright: down to smaller and smaller textures, and up again."""
+        """Blurs bright areas: draws them into smaller and smaller textures, and adds these up again."""
         ctx, quad = self.ctx, self.quad
         ctx.disable(ctx.BLEND)
         for at in range(1, len(self._targets)):
@@ -86,10 +86,11 @@ class Finish:
         drift: tuple[float, float],
         windy: float,
     ) -> None:
-        """Draw the finished scene into `target`.
+        """Draws the finished scene into `target`.
 
-        `strength` is that of the weather from 0 to 1, `composed` the ground's textures, `drift` how far the wind has
-        carried the rain in cells (right, down), `windy` the wind's strength from 0 to 1.
+        `strength` is that of the weather from 0 to 1, `composed` the ground's textures, `drift` the distance that the
+        wind has carried the rain in cells (right, down), `windy` the wind's strength from 0 to 1, `bloom` a factor of
+        the bloom.
         """
         if bloom > 0:
             self._bloom()
@@ -129,6 +130,6 @@ class Finish:
         self._targets = []
 
     def release(self) -> None:
-        """Delete all GPU resources."""
+        """Deletes all GPU resources."""
         self._drop()
         self._dark.delete()

@@ -1,7 +1,8 @@
-"""The ground: soil, water and what lies on it, drawn from the planes of a frame.
+"""Drawing of the ground: soil, water, detritus and scents, from the planes of a frame.
 
-Each plane has its own rectangle and step. All are first composed into three textures over one rectangle, blended over
-time with what was there before. The ground is drawn from these textures, sampled by splines, so that no cell shows.
+Planes differ in rectangle and step. All are first composed into three textures over one rectangle, blended over time
+with the previously composed textures. The ground is drawn from these textures, sampled by splines, so that no cell
+edges are visible.
 """
 
 import math
@@ -21,42 +22,48 @@ from umwelt.sandbox.region import Rectangle
 from umwelt.sandbox.units import ONE
 
 CAPACITY_COUNT = 640
-"""How much water a cell of soil holds, in a world whose climate does not say so."""
+"""The water count that a cell of soil holds, for a world whose climate does not specify it."""
 READ = ("elevation", "water", "detritus", "aroma", "musk", "alarm", "light", "temperature", "rain", "cover")
 MISSING = {"light": float(ONE), "temperature": 2000.0, "elevation": 0.0}
-"""Values that are drawn for planes that the frame does not have: full sunlight, 20 degrees."""
+"""Values drawn for planes that the frame does not contain: full sunlight, 20 degrees, elevation 0."""
 EASE_PER_S = 5.0
-"""How fast the ground follows a change: the remaining difference falls by a factor of e in a fifth of a second."""
+"""Rate of approach to changed values, per second: the difference falls by a factor of e in a fifth of a second."""
 EASED_S = 1.0
-"""After this time a change counts as complete."""
+"""The time in seconds after which a change counts as complete."""
 COMPOSE_PERIOD_S = 1 / 30
 NEAR_PIXELS = 3.0
-"""From this many pixels per cell on, stones, crumbs and ripples fade in."""
+"""The scale in pixels per cell from which stones, crumbs and ripples fade in."""
 BEFORE_UNIT = 10
 BEFORE_UNITS = {"before_a": BEFORE_UNIT, "before_b": BEFORE_UNIT + 1, "before_c": BEFORE_UNIT + 2}
-"""Texture units that hold what was composed before."""
+"""Texture units of the previously composed textures."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Where a texture lies in the world: its rectangle, and how many cells (right, down) its values cover."""
+    """The location of a texture in the world: its rectangle, and the cells (right, down) that its values cover."""
 
     rectangle: Rectangle
     extent: tuple[float, float]
     repeats: tuple[bool, bool]
-    """Whether it covers the whole torus, across and down."""
+    """Whether the texture covers the full torus, across and down."""
     wraps: tuple[float, float]
-    """1 where it covers more than the whole torus, so that its last values stand for fewer cells than the others."""
+    """1 along each axis (right, down) on which the values cover more cells than the torus has, else 0.
+
+    The last value on such an axis covers fewer cells than the others.
+    """
 
     @classmethod
     def of(cls, plane: Any, rows: int, columns: int, step: int, height: int, width: int) -> "Spread":
-        """The spread of a plane or densities of `rows` x `columns` values in a world of `height` x `width` cells."""
+        """Returns the spread of a plane or densities of `rows` x `columns` values.
+
+        Each value covers `step` x `step` cells; the world has `height` x `width` cells.
+        """
         across, down = columns * step, rows * step
         wraps = float(across > width), float(down > height)
         return cls(plane.rectangle, (across, down), (across >= width, down >= height), wraps)
 
     def origin(self, camera: Camera) -> tuple[float, float]:
-        """Cells (right, down) from the window's middle to the corner of the nearest copy."""
+        """Returns the offset in cells (right, down) from the window's middle to the corner of the nearest copy."""
         origin = []
         for corner, size, middle, world in (
             (self.rectangle.x, self.extent[0], camera.x, camera.width),
@@ -66,11 +73,14 @@ class Spread:
         return origin[0], origin[1]
 
     def place(self, camera: Camera) -> tuple[float, float, float, float]:
-        """The origin and 1 / extent, as shaders take them."""
+        """Returns the origin and 1 / extent, the form that shaders use."""
         return (*self.origin(camera), 1 / self.extent[0], 1 / self.extent[1])
 
     def within(self, other: "Spread", height: int, width: int) -> tuple[float, float, float, float]:
-        """The same as `place`, relative to the corner of another spread instead of the window's middle."""
+        """Returns the same as `place`, relative to the corner of `other` instead of the window's middle.
+
+        `height` and `width` are the world's.
+        """
         origin = []
         for own, own_size, its, its_size, world in (
             (self.rectangle.x, self.extent[0], other.rectangle.x, other.extent[0], width),
@@ -85,16 +95,16 @@ class Spread:
 
 
 def set_wrap(ctx: Any, texture: Any, spread: Spread) -> None:
-    """Let a texture repeat along the axes along which it covers the whole torus."""
+    """Makes a texture repeat along the axes on which it covers the full torus."""
     texture.wrap_x, texture.wrap_y = (ctx.REPEAT if repeats else ctx.CLAMP_TO_EDGE for repeats in spread.repeats)
 
 
 GRAIN_SIDE, GRAIN_WIDTHS = 512, (8, 32, 96, 224)
-"""The side of a tile of noise in texels, and how many grains lie side by side in each of its four channels."""
+"""The side of a tile of noise in texels, and the number of grains along its side for each of its four channels."""
 
 
 def grains() -> np.ndarray:
-    """Gradient noise that repeats, `uint8[side, side, 4]`, with a mean of one half.
+    """Returns a tile of repeating gradient noise, `uint8[side, side, 4]`, with a mean of one half.
 
     Perlin, "Improving Noise", 2002.
     """
@@ -116,7 +126,7 @@ def grains() -> np.ndarray:
 
 
 def grain_texture(ctx: Any) -> Any:
-    """The noise as a texture, which all programs of the ground read as `grains`."""
+    """Creates the noise texture, which all programs of the ground read as the uniform `grains`."""
     texture = ctx.texture((GRAIN_SIDE, GRAIN_SIDE), components=4, dtype="f1")
     texture.write(grains())
     texture.build_mipmaps()
@@ -126,18 +136,18 @@ def grain_texture(ctx: Any) -> Any:
 
 
 GRAIN_UNIT = 14
-"""The texture unit that it is bound to while a stage draws."""
+"""The texture unit of the noise while a stage draws."""
 
 
 class Planes:
-    """The planes of a frame as textures; uploads a plane when it has changed."""
+    """Textures of the planes of a frame; uploads a plane when it has changed."""
 
     def __init__(self, ctx: Any, height: int, width: int):
         self.ctx, self.height, self.width = ctx, height, width
         self._held: dict[str, tuple[Any, int, Spread]] = {}
 
     def get(self, name: str, plane: Plane) -> tuple[Any, Spread]:
-        """A plane's texture (one float per value) and its spread."""
+        """Returns a plane's texture (one float per value) and its spread; uploads the plane if it has changed."""
         held = self._held.get(name)
         if held is not None and held[1] == plane.number and held[2].rectangle == plane.rectangle:
             return held[0], held[2]
@@ -154,7 +164,7 @@ class Planes:
         return texture, spread
 
     def release(self) -> None:
-        """Delete the textures."""
+        """Deletes the textures."""
         for texture, _, _ in self._held.values():
             texture.delete()
         self._held.clear()
@@ -169,14 +179,14 @@ class Composed:
     spread: Spread
 
     def release(self) -> None:
-        """Delete the textures."""
+        """Deletes the textures."""
         self.framebuffer.delete()
         for texture in self.textures:
             texture.delete()
 
 
 class Ground:
-    """Composes planes and draws the ground. `planes` is shared with `LayerDrawer`."""
+    """Composes planes into textures and draws the ground from them. `planes` is shared with `LayerDrawer`."""
 
     def __init__(self, ctx: Any, known: Any, planes: Planes, quad: Any):
         self.ctx, self.planes, self.quad = ctx, planes, quad
@@ -205,9 +215,9 @@ class Ground:
     # --- composing
 
     def prepare(self, frame: Frame) -> None:
-        """Update the composed textures; draws into them, not into the window."""
+        """Updates the composed textures; draws into them, not into the window."""
         names = {name: name for name in READ if name in frame.planes}
-        if "water" not in names and "elevation" not in names:  # a world without Earth's layers: show its first one
+        if "water" not in names and "elevation" not in names:  # a world without Earth's layers: draw its first layer
             other = next((name for name in frame.planes if name not in READ), None)
             if other is not None:
                 names["cover"] = other
@@ -215,7 +225,7 @@ class Ground:
             return
         numbers = tuple((name, frame.planes[name].number, frame.planes[name].rectangle) for name in names.values())
         now = frame.now_s
-        # after a move the composed textures do not cover the view: they cannot wait
+        # after a move the composed textures do not cover the view: compose immediately
         moved = [rectangle for _, _, rectangle in numbers] != [rectangle for _, _, rectangle in self._numbers]
         if numbers != self._numbers:
             self._numbers, self._changed_s = numbers, now
@@ -226,7 +236,10 @@ class Ground:
             self._compose(frame, names, now)
 
     def _measure(self, frame: Frame, names: Mapping[str, str]) -> None:
-        """Update the lowest and highest values; the range of elevation only grows, so that nothing jumps on moving."""
+        """Updates the lowest and highest values of elevation and cover.
+
+        The range of elevation only grows, to prevent jumps of colour when the view moves.
+        """
         if "elevation" in names:
             values = frame.planes["elevation"].values
             self._heights = [
@@ -284,7 +297,7 @@ class Ground:
         self._composed_s = now
 
     def _target(self, columns: int, rows: int, spread: Spread) -> Composed:
-        """The textures to compose into: those of the time before last, if they have the right size."""
+        """Returns the textures to compose into: the older of the two sets if the size matches, else new ones."""
         old = self._before
         if old is not None and old.framebuffer.size == (columns, rows):
             old.spread = spread
@@ -300,7 +313,7 @@ class Ground:
     # --- drawing
 
     def draw(self, frame: Frame, camera: Camera, looks: Looks) -> None:
-        """Draw the ground over the whole framebuffer."""
+        """Draws the ground over the full framebuffer."""
         if self.composed is None:
             return
         for at, texture in enumerate(self.composed.textures):
@@ -321,7 +334,7 @@ class Ground:
         self.quad.render(shader)
 
     def release(self) -> None:
-        """Delete all GPU resources."""
+        """Deletes all GPU resources."""
         for composed in (self.composed, self._before):
             if composed is not None:
                 composed.release()
@@ -331,5 +344,5 @@ class Ground:
 
 
 def half_view(camera: Camera) -> tuple[float, float]:
-    """Half of the window's width and height, in cells."""
+    """Returns half of the window's width and height, in cells."""
     return camera.view[0] / camera.scale / 2, camera.view[1] / camera.scale / 2

@@ -1,4 +1,4 @@
-"""Instanced drawing: one quad, drawn once for each row of some buffers; and how beings are marked in those rows."""
+"""Instanced drawing: one quad, drawn once for each row of GPU buffers; and lookup of highlighted beings."""
 
 from array import array
 from typing import Any
@@ -8,7 +8,7 @@ from arcade.gl import BufferDescription
 
 MIN_ROWS = 256
 NEAR_FROM = 22.0
-"""From this many pixels per cell on, bodies are drawn in full detail."""
+"""The scale in pixels per cell from which bodies are drawn in full detail."""
 
 
 class Instances:
@@ -31,7 +31,7 @@ class Instances:
         self._geometry = ctx.geometry(descriptions, mode=ctx.TRIANGLE_STRIP)
 
     def write(self, **groups: np.ndarray) -> None:
-        """Replace the rows of all groups; each array is `[row, number]` of 4-byte numbers."""
+        """Replaces the rows of all groups; each array is `[row, number]` of 4-byte numbers."""
         assert groups.keys() == self._buffers.keys()
         for name, rows in groups.items():
             rows, buffer = np.ascontiguousarray(rows), self._buffers[name]
@@ -45,13 +45,13 @@ class Instances:
                 buffer.write(rows)
 
     def render(self, program: Any) -> None:
-        """Draw every row."""
+        """Draws the quad once for each row."""
         if self.count:
             self._geometry.render(program, instances=self.count)
 
 
 def pack_bits(*parts: tuple[np.ndarray, int]) -> np.ndarray:
-    """Pack (numbers, bit count) pairs into `uint32[n]`, the lowest bits first; numbers are clipped to what fits."""
+    """Packs (numbers, bit count) pairs into `uint32[n]`, from the lowest bits up; numbers are clipped to their bits."""
     packed, shift = None, 0
     for numbers, bits in parts:
         clipped = np.clip(numbers, 0, (1 << bits) - 1).astype(np.uint32)
@@ -62,26 +62,26 @@ def pack_bits(*parts: tuple[np.ndarray, int]) -> np.ndarray:
 
 
 class Marks:
-    """Looks up which beings of a swarm are highlighted, and the hues of their clades, in `Looks`."""
+    """Looks up in `Looks` which beings of a swarm are highlighted, and the hues of their clades."""
 
     def __init__(self) -> None:
         self._hues: tuple[Any, np.ndarray, np.ndarray] = (None, np.zeros(0, np.int64), np.zeros(0))
 
     @staticmethod
     def stamp(looks: Any) -> tuple:
-        """A value that changes when highlights or clade hues change."""
+        """Returns a value that changes when highlights or clade hues change."""
         hues = looks.clade_hues if looks.lineages else None
         return looks.highlighted, looks.lineages, id(hues), len(hues or ())
 
     @staticmethod
     def highlighted(ids: np.ndarray, looks: Any) -> np.ndarray:
-        """Which beings are highlighted, `bool[n]`."""
+        """Returns which beings are highlighted, `bool[n]`."""
         if not looks.highlighted:
             return np.zeros(len(ids), bool)
         return np.isin(ids, np.fromiter(looks.highlighted, np.int64, len(looks.highlighted)))
 
     def hues(self, ids: np.ndarray, own: np.ndarray, looks: Any) -> np.ndarray:
-        """The hues to draw: a being's clade's while `looks.lineages` is set and its clade is known, else `own`."""
+        """Returns the hues to draw: the clade's hue if `looks.lineages` is set and the clade is known, else `own`."""
         if not looks.lineages or not looks.clade_hues:
             return own
         of, keys, values = self._hues

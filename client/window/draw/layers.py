@@ -1,4 +1,4 @@
-"""Layers as colour maps: the range of values that is shown, its colours, and the legend for both."""
+"""Layers as colour maps: the range of drawn values, the colours of a layer, and its legend."""
 
 import math
 import zlib
@@ -18,16 +18,16 @@ from umwelt.sandbox.units import ONE
 
 STEPS = 256
 CONTOUR_COUNT = 9.0
-"""Contour lines between the lowest and the highest value."""
+"""The number of contour lines between the lowest and the highest value."""
 MIN_PERCENT, MAX_PERCENT = 2.0, 98.0
 SAMPLED_SIDE = 128
-"""The range is estimated from about this many rows and columns."""
+"""The number of rows and columns, approximately, from which the range is estimated."""
 ZERO_BELOW = 0.35
-"""A range whose low end is below this share of its high end is extended to zero."""
+"""The ratio of a range's low end to its high end below which the range is extended to zero."""
 RANGE_EASE_PER_S = 2.5
 TICKS = 5
 COLDEST, WARMEST = -25.0, 45.0
-"""The colours of temperature reach to these degrees Celsius, with 0 in the middle."""
+"""The temperatures in degrees Celsius at the ends of the colour map, with 0 degrees in its middle."""
 
 Points = Sequence[tuple[float, float, float]]
 MAPS: dict[str, Points] = {
@@ -155,18 +155,18 @@ OTHER_MAPS = ("sea", "moss", "ember", "dusk")
 
 @dataclass(frozen=True)
 class Legend:
-    """The range and ticks of a layer in the unit that people read, and its colours from low to high (sRGB, 0 to 1)."""
+    """The range and tick marks of a layer in its displayed unit, and its colours from low to high (sRGB, 0 to 1)."""
 
     low: float
     high: float
     unit: str
     ticks: tuple[float, ...]
     colours: np.ndarray
-    """`float32[256, 3]`"""
+    """The colours, `float32[256, 3]`."""
 
 
 def scaled(name: str, units: Any) -> tuple[float, str]:
-    """The factor from a layer's integers to the unit that people read, and that unit."""
+    """Returns the factor from a layer's integers to its displayed unit, and the unit's name."""
     if name == "temperature":
         return 0.01, "°C"
     if name in ("light", "rain"):
@@ -175,13 +175,13 @@ def scaled(name: str, units: Any) -> tuple[float, str]:
 
 
 def span_of(name: str, plane: Plane) -> tuple[float, float]:
-    """The range, in the layer's integers, of nearly all values of a plane; never empty."""
+    """Returns the range, in the layer's integers, of nearly all values of a plane; it is never empty."""
     rows, columns = plane.values.shape
     sampled = plane.values[:: max(1, rows // SAMPLED_SIDE), :: max(1, columns // SAMPLED_SIDE)]
     if not sampled.size:
         return 0.0, 1.0
     low, high = (float(value) for value in np.percentile(sampled, (MIN_PERCENT, MAX_PERCENT)))
-    if high <= low:  # all that there is lies on a few cells
+    if high <= low:  # the values differ on a few cells only
         low, high = float(sampled.min()), float(sampled.max())
     if name in ("light", "rain"):
         low, high = 0.0, max(high, ONE / 4)
@@ -195,7 +195,7 @@ def span_of(name: str, plane: Plane) -> tuple[float, float]:
 
 
 def ticks_between(low: float, high: float, wanted: int = TICKS) -> tuple[float, ...]:
-    """Round numbers from low to high, about `wanted` of them."""
+    """Returns round numbers from `low` to `high`, about `wanted` of them."""
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
         return (low,)
     exact = (high - low) / max(1, wanted)
@@ -206,9 +206,10 @@ def ticks_between(low: float, high: float, wanted: int = TICKS) -> tuple[float, 
 
 
 def mixed(points: Points, at: np.ndarray) -> np.ndarray:
-    """Interpolate a colour map at shares from 0 to 1: `float32[n, 3]`, sRGB.
+    """Interpolates a colour map at shares from 0 to 1; returns sRGB colours, `float32[n, 3]`.
 
-    In Oklab (Ottosson, "A perceptual color space for image processing", 2020), where equal steps look equal.
+    Interpolates in Oklab (Ottosson, "A perceptual color space for image processing", 2020), where equal steps look
+    equal.
     """
     to_cone = np.array(
         [
@@ -232,7 +233,7 @@ def mixed(points: Points, at: np.ndarray) -> np.ndarray:
 
 
 def colours_of(name: str, low: float, high: float) -> np.ndarray:
-    """The colours of a layer from low to high (in the layer's integers), `float32[256, 3]`."""
+    """Returns the colours of a layer from `low` to `high` (in the layer's integers), `float32[256, 3]`."""
     points = MAPS[OWN_MAPS.get(name) or OTHER_MAPS[zlib.crc32(name.encode()) % len(OTHER_MAPS)]]
     at = np.linspace(0, 1, STEPS)
     if name == "temperature":
@@ -242,7 +243,10 @@ def colours_of(name: str, low: float, high: float) -> np.ndarray:
 
 
 def legend(name: str, known: Any, plane: Plane, span: tuple[float, float] | None = None) -> Legend:
-    """The legend of a layer. `span` is the range that is drawn, in the layer's integers; default: the plane's range."""
+    """Returns the legend of a layer.
+
+    `span` is the drawn range, in the layer's integers; by default, the range of the plane's values.
+    """
     low, high = span or span_of(name, plane)
     factor, unit = scaled(name, known.units)
     return Legend(
@@ -251,7 +255,7 @@ def legend(name: str, known: Any, plane: Plane, span: tuple[float, float] | None
 
 
 class LayerDrawer:
-    """Draws the chosen layer as a colour map. `span`, the range that is drawn, follows the layer's values smoothly."""
+    """Draws the chosen layer as a colour map. `span`, the drawn range, follows the layer's values smoothly."""
 
     def __init__(self, ctx: Any, known: Any, planes: Planes, quad: Any):
         self.ctx, self.planes, self.quad = ctx, planes, quad
@@ -275,7 +279,7 @@ class LayerDrawer:
         share = 1.0 if fresh else 1 - math.exp(-RANGE_EASE_PER_S * passed)
         low, high = (old + (new - old) * share for old, new in zip(self.span, self._target_span, strict=True))
         self.span, self._drawn_s = (low, high), now_s
-        # only temperature has colours that depend on the range
+        # the colours depend on the range for temperature only
         painted = (name, round(low / 50), round(high / 50)) if name == "temperature" else (name,)
         if painted != self._painted:
             self._painted = painted
@@ -284,11 +288,11 @@ class LayerDrawer:
             self._colours.write(colours)
 
     def span_of(self, name: str) -> tuple[float, float] | None:
-        """The range in which a layer is drawn; None if it is not drawn."""
+        """Returns the range in which a layer is drawn, in the layer's integers; None if it is not drawn."""
         return self.span if name == self._name else None
 
     def draw(self, frame: Frame, camera: Camera, looks: Looks) -> None:
-        """Draw the layer that `looks` names over the ground, if the frame has it."""
+        """Draws the layer `looks.layer` over the ground, if the frame contains it."""
         plane = frame.planes.get(looks.layer)
         if plane is None or looks.layer_strength <= 0:
             self._name = ""
@@ -312,5 +316,5 @@ class LayerDrawer:
         self.quad.render(self.program)
 
     def release(self) -> None:
-        """Delete all GPU resources."""
+        """Deletes all GPU resources."""
         self._colours.delete()

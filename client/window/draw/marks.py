@@ -1,8 +1,11 @@
-"""Marks over the world, as the overlay draws them and as tools and senses make them."""
+"""Types of marks over the world, such as rings and lines, which tools and senses create and the overlay draws."""
 
 Colour = tuple[float, float, float, float]
-"""Red, green, blue, opacity, each from 0 to 1."""
+"""A colour: red, green, blue and opacity, each from 0 to 1."""
 Ring = tuple[float, float, float, Colour]
-"""y, x and radius in cells, colour."""
+"""A ring: y, x and radius in cells, colour."""
 Line = tuple[float, float, float, float, Colour, float]
-"""y, x of both ends in cells, colour, width in pixels. The line takes the shortest way round the torus."""
+"""A line: y, x of the first end and of the second end in cells, colour, width in pixels.
+
+The line takes the shortest way round the torus.
+"""

@@ -1,4 +1,4 @@
-"""Monsters: bodies whose segments, limbs, faces and colours are drawn from their organs, genes and states."""
+"""Drawing of monsters: bodies whose segments, limbs, faces and colours follow from organs, genes and states."""
 
 from typing import Any
 
@@ -13,22 +13,22 @@ from umwelt.client.window.feed.frame import Frame, Swarm
 from umwelt.client.window.feed.looks import Looks
 
 SUGAR_BASE_COUNT, SUGAR_PER_STORE_COUNT = 160, 160
-"""The sugar of a full body: without store organs, and for each of them."""
+"""The sugar count at which a body is drawn as full: without store organs, and the increase for each store organ."""
 HUNGRY_COUNT = 60
 WALKED_MAX_CELLS = 2.0
 WALK_WRAP_CELLS = 512.0
-"""The walked distance is a float32: it wraps here, before steps are lost to rounding."""
+"""The walked distance in cells at which it wraps, because a float32 would lose small steps to rounding."""
 BENDS = 0.35
-"""The share of the present turn that the bend of a body takes over in a tick."""
+"""The weight of the present turn in the bend of a body, which is a moving average over ticks."""
 DRAWN_ORGANS = ("jaw", "gut", "leg", "eye", "armour", "spike", "store", "gland")
-"""The organs that the shader draws, in the order of its bits; others do not show."""
+"""The organs that the shader draws, in the order of its bits; other organs are not drawn."""
 ORGAN_BITS = 4
 DEFAULT_ORGANS = {"leg": 3, "eye": 2, "gut": 1}
 ASLEEP, SHUT, MARKED, WAS_SHUT = 1, 2, 4, 8
 
 
 class Monsters:
-    """Draws swarms of monsters."""
+    """Draws swarms of monsters, with separate GPU buffers for each table."""
 
     def __init__(self, ctx: Any):
         self._ctx = ctx
@@ -37,7 +37,7 @@ class Monsters:
         self._herds: dict[str, _Herd] = {}
 
     def draw(self, swarm: Swarm, frame: Frame, camera: Camera, looks: Looks, strength: float) -> None:
-        """Draw all copies of a swarm that are in view, with an opacity `strength` from 0 to 1."""
+        """Draws all copies of a swarm that are in view, with an opacity `strength` from 0 to 1."""
         if not len(swarm) or strength <= 0:
             return
         herd = self._herds.get(swarm.table)
@@ -53,7 +53,7 @@ class Monsters:
 
 
 class _Herd:
-    """The monsters of one table as GPU buffers, and what has to be carried from tick to tick to draw them."""
+    """The monsters of one table as GPU buffers, with the state that is kept between ticks to animate them."""
 
     def __init__(self, ctx: Any):
         groups = {
@@ -68,7 +68,7 @@ class _Herd:
         self._shut, self._was_shut = np.zeros(0, bool), np.zeros(0, bool)
 
     def update(self, swarm: Swarm, looks: Looks) -> None:
-        """Upload the swarm if it or its marks have changed."""
+        """Uploads the swarm to the GPU if it, its highlights or its clade hues have changed."""
         stamp = (swarm.number, len(swarm), *self._marks.stamp(looks))
         if stamp == self._stamp and swarm.ids is self._ids:
             return
@@ -77,7 +77,7 @@ class _Herd:
         self.instances.write(motion=self._motion(swarm), looks=self._packed_looks(swarm, looks))
 
     def _remember(self, swarm: Swarm) -> None:
-        """Carry over, by id, how far each has walked (so that legs step), its bend, and whether its eyes were shut."""
+        """Updates the animation state by id: distances walked (for moving legs), bends, and whether eyes were shut."""
         ids, since_s = swarm.ids, swarm.since_s
         walked, bend = np.zeros((len(ids), 2), np.float32), np.zeros((len(ids), 2), np.float32)
         shut = (swarm.column("eyes_shut") > 0) | (swarm.column("asleep") > 0)

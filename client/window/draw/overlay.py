@@ -1,4 +1,4 @@
-"""Lines and rings over the picture: borders and loads of nodes, the selected being, marks of tools and senses."""
+"""Lines and rings over the world: borders and loads of nodes, the selected being, marks of tools and senses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -63,9 +63,9 @@ class _Batch:
 
 
 class Overlay:
-    """Draws marks in the window's own pixels, after the finish, so that they stay sharp.
+    """Draws marks at the window's resolution, after the finish, so that they stay sharp.
 
-    The window sets `rings` and `lines` (see `marks`); they stay until it sets others.
+    The window sets `rings` and `lines` (types in `marks`); they stay until it sets others.
     """
 
     def __init__(self, ctx: Any):
@@ -78,7 +78,7 @@ class Overlay:
         self._rings = _Batch(ctx, "4f 4f", ["in_ring", "in_tint"], "line_ring_vertex.glsl", "line_ring_fragment.glsl")
 
     def draw(self, frame: Frame, camera: Camera, looks: Looks, nodes: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Draw all marks into the framebuffer that is bound."""
+        """Draws all marks into the bound framebuffer."""
         lines: list[tuple[float, ...]] = []
         rings: list[tuple[float, ...]] = []
         if looks.nodes:
@@ -98,20 +98,24 @@ class Overlay:
         self._rings.draw(rings, viewport, frame.now_s % CLOCK_WRAP_S)
 
     def release(self) -> None:
-        """Delete all GPU resources."""
+        """Deletes all GPU resources."""
         self._lines.release()
         self._rings.release()
 
 
 def _way(camera: Camera, y: float, x: float, y_end: float, x_end: float) -> tuple[float, float, float, float]:
-    """The pixels of both ends: the copy of the first that is nearest to the middle, and of the second nearest to it."""
+    """Returns the pixels (right, down) of both ends of a line.
+
+    Of the first end, the copy nearest to the middle of the window is used; of the second end, the copy nearest to the
+    first.
+    """
     right, down = camera.pixel(y, x)
     far_y, far_x = shortest(y_end - y, camera.height), shortest(x_end - x, camera.width)
     return right, down, right + far_x * camera.scale, down + far_y * camera.scale
 
 
 def selection(frame: Frame, camera: Camera, being: int) -> list[tuple[float, ...]]:
-    """The dashed ring around the selected being; empty if it is not in the frame."""
+    """Returns the dashed ring of the selected being as a row of the ring buffer, empty if it is not in the frame."""
     location, place = row_of(frame, being), place_of(frame, being, Torus(camera.height, camera.width))
     if location is None or place is None:
         return []
@@ -123,13 +127,16 @@ def selection(frame: Frame, camera: Camera, being: int) -> list[tuple[float, ...
 
 
 def node_colour(at: int) -> tuple[float, float, float]:
-    """The colour of a node by its number."""
+    """Returns the colour of a node by its index."""
     red, green, blue = hsv((0.48 + at * GOLDEN) % 1, 0.42, 0.95).tolist()
     return red, green, blue
 
 
 def node_lines(camera: Camera, node: Mapping[str, Any], at: int) -> list[tuple[float, ...]]:
-    """The border of a node's shard, all copies in view, with a bar in its corner that shows the node's load."""
+    """Returns lines for the border of a node's shard, in all copies in view, and a bar for the node's load.
+
+    `at` is the node's index, which determines the colour.
+    """
     if not node.get("rectangle"):
         return []
     rectangle = Rectangle(*(int(part) for part in node["rectangle"]))

@@ -1,4 +1,4 @@
-"""Plants: leafy rosettes joined by stems. Leaves, thorns and flowers are drawn from genes and stored substances."""
+"""Drawing of plants: leafy rosettes joined by stems. Leaves, thorns and flowers follow from genes and substances."""
 
 from typing import Any
 
@@ -21,15 +21,15 @@ from umwelt.client.window.feed.frame import Frame, Swarm
 from umwelt.client.window.feed.looks import Looks
 
 SUGAR_SPARE_COUNT, SUGAR_BLOOM_COUNT = 70, 130
-"""Buds show from the first on; flowers are open at the second."""
+"""The sugar count from which buds are visible, and that at which flowers are open."""
 SUGAR_POOR_COUNT, WATER_POOR_COUNT = 8, 16
-"""Below these counts leaves wither."""
+"""The counts of sugar and water below which leaves wither."""
 GENES = {"leaf": 0, "shape": 0, "height": -40, "thorn": -128}
-"""The genes that shape leaves, with the values that are drawn for plants without genes."""
+"""The genes that shape leaves, with the values drawn for plants without these genes."""
 MARKED, ALOFT = 1, 2
 STEM_DIRECTIONS = 8
 STEM_CELLS = 1.2
-"""Rounded after multiplication by sine and cosine, it gives one cell to each of the eight neighbours."""
+"""A factor for sine and cosine such that, rounded, the products are the offset of one of the eight neighbours."""
 
 
 class Plants:
@@ -45,7 +45,7 @@ class Plants:
         self._stands: dict[str, _Stand] = {}
 
     def draw(self, swarm: Swarm, frame: Frame, camera: Camera, looks: Looks, strength: float) -> None:
-        """Draw all copies of a swarm that are in view, with an opacity `strength` from 0 to 1."""
+        """Draws all copies of a swarm that are in view, with an opacity `strength` from 0 to 1."""
         if not len(swarm) or strength <= 0:
             return
         stand = self._stands.get(swarm.table)
@@ -83,7 +83,7 @@ class _Stand:
         self._ids: np.ndarray | None = None
 
     def update(self, swarm: Swarm, looks: Looks) -> None:
-        """Upload the swarm if it or its marks have changed."""
+        """Uploads the swarm to the GPU if it, its highlights or its clade hues have changed."""
         stamp = (swarm.number, len(swarm), *self._marks.stamp(looks))
         if stamp == self._stamp and swarm.ids is self._ids:
             return
@@ -107,7 +107,7 @@ class _Stand:
         self.stems.write(looks=self._stem_rows(swarm, rows, grown, ids))
 
     def _rows(self, swarm: Swarm, looks: Looks, stage: np.ndarray, grown: np.ndarray) -> np.ndarray:
-        """The rows of the shaders' attributes `in_place` and `in_looks`: `uint32[n, 8]`, the first four hold floats."""
+        """Returns the attributes `in_place` and `in_looks`, `uint32[n, 8]`; the first four of each row hold floats."""
         column, ids = swarm.column, swarm.ids
         rows = np.empty((len(ids), 8), np.uint32)
         places = rows.view(np.float32)
@@ -131,7 +131,10 @@ class _Stand:
 
     @staticmethod
     def _stem_rows(swarm: Swarm, rows: np.ndarray, grown: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """A row for the stem of each module whose older neighbour is in view; places 2 and 3 hold the way to it."""
+        """Returns a row for the stem of each module whose older neighbour is in view.
+
+        Numbers 2 and 3 of a row hold the offset to the neighbour in cells.
+        """
         if "stem_id" not in swarm.columns or "stem_direction" not in swarm.columns:
             return np.empty((0, 8), np.uint32)
         own = np.flatnonzero((swarm.columns["stem_direction"] > 0) & (swarm.columns["stage"] == MODULE))

@@ -1,4 +1,4 @@
-"""Shader programs from the files in `shaders/`, and the uniforms that they share."""
+"""Shader programs from the files in `shaders/`, and the uniforms that they have in common."""
 
 from functools import cache
 from importlib import resources
@@ -9,12 +9,12 @@ from umwelt.client.window.feed.frame import Frame
 
 INCLUDE = "#include "
 CLOCK_WRAP_S = 3600.0
-"""Shaders get times as float32, which wrap here, before they lose precision."""
+"""The time in seconds at which times wrap, because shaders receive them as float32, which would lose precision."""
 
 
 @cache
 def source(name: str) -> str:
-    """The text of a shader file; each line `#include "other.glsl"` is replaced by that file."""
+    """Returns the text of a shader file; each line `#include "other.glsl"` is replaced by that file."""
     text = resources.files("umwelt.client.window.draw").joinpath("shaders", name).read_text("utf-8")
     lines = []
     for line in text.splitlines():
@@ -23,12 +23,12 @@ def source(name: str) -> str:
 
 
 def program(ctx: Any, vertex: str, fragment: str) -> Any:
-    """Compile two shader files into an `arcade.gl.Program`."""
+    """Compiles a vertex and a fragment shader file into an `arcade.gl.Program`."""
     return ctx.program(vertex_shader=source(vertex), fragment_shader=source(fragment))
 
 
 def give(program: Any, **values: Any) -> None:
-    """Set uniforms; ignores those that the compiler has removed because the shader does not use them."""
+    """Sets uniforms; ignores those that the compiler removed because the shader does not use them."""
     for name, value in values.items():
         try:
             program[name] = value
@@ -37,17 +37,17 @@ def give(program: Any, **values: Any) -> None:
 
 
 def lay_over(ctx: Any) -> None:
-    """Blend what is drawn next over what is there; shaders write colours that are premultiplied by alpha."""
+    """Enables blending of the following draws over the existing content; colours are premultiplied by alpha."""
     ctx.enable(ctx.BLEND)
     ctx.blend_func = ctx.ONE, ctx.ONE_MINUS_SRC_ALPHA
 
 
 def place(program: Any, camera: Camera, frame: Frame, image: tuple[int, int]) -> None:
-    """Set the uniforms that place a copy of the frame, `image`, one of `camera.images(frame.rectangle)`, in the window.
+    """Sets the uniforms that place one copy of the frame in the window.
 
-    `corner` is the way (right, down) in cells from the middle of the window to the corner of `frame.rectangle`,
-    `scale` is in pixels per cell, `viewport` in pixels; `now_s` and `glide_s` are the frame's. See
-    `shaders/common.glsl`.
+    `image` is the copy's corner, an element of `camera.images(frame.rectangle)`. The uniform `corner` is the offset
+    (right, down) in cells from the middle of the window to the corner of `frame.rectangle`, `scale` is in pixels per
+    cell, `viewport` in pixels; `now_s` and `glide_s` are the frame's. See `shaders/common.glsl`.
     """
     give(
         program,

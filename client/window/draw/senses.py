@@ -1,4 +1,4 @@
-"""What a monster senses, as marks over the world: its antennae, how far it sees, and the other body that it sees.
+"""A monster's senses as marks over the world: antennae, range of sight, and the other body that it sees.
 
 The geometry is that of `agents/earth/laws/sense.py`.
 """
@@ -18,13 +18,14 @@ SIGHT_COLOUR = (0.6, 0.85, 1.0, 0.16)
 NOTHING_SENSED = (0.7, 0.75, 0.8)
 MIN_STRENGTH = 0.02
 DRY_EYES_LOSS = 256
-"""Completely dry eyes see ONE / (ONE + 256) less far; see `sense.py`."""
+"""Determines the loss of sight range with dry eyes: completely dry eyes see 256 / (ONE + 256) as far; see `sense.py`.
+"""
 
 
 def sense_marks(being: Mapping[str, Any], y: float, x: float, heading: float) -> tuple[list[Ring], list[Line]]:
-    """The rings and lines of a fetched being that is drawn at `y`, `x` (cells) with a heading in radians.
+    """Returns the rings and lines of a fetched being drawn at `y`, `x` (cells) with `heading` in radians.
 
-    There are none for a being without senses, such as a plant.
+    Both are empty for a being without senses, such as a plant.
     """
     if "stimuli" not in being:
         return [], []
@@ -36,7 +37,7 @@ def sense_marks(being: Mapping[str, Any], y: float, x: float, heading: float) ->
 
 
 def sight_cells(columns: Mapping[str, Any]) -> float:
-    """How far a body sees, in cells: not at all with closed eyes, less far with dry ones."""
+    """Returns the range of sight of a body, in cells: 0 with closed eyes, reduced with dry eyes."""
     if columns.get("eyes_shut"):
         return 0.0
     distance_fixed = min(
@@ -48,7 +49,7 @@ def sight_cells(columns: Mapping[str, Any]) -> float:
 
 
 def _antenna(stimuli: dict[str, float], name: str, number: int, y: float, x: float, heading: float) -> Line:
-    """An antenna from head to tip, in the colour of the strongest stimulus at it."""
+    """Returns an antenna from head to tip, in the colour of the strongest stimulus at it."""
     strengths = {sense: abs(stimuli.get(f"{sense}_{name}", 0.0)) for sense in ANTENNA_SENSES}
     del strengths["light"]  # there is nearly always more light than anything else
     sense = max(strengths, key=lambda key: strengths[key])
@@ -60,7 +61,7 @@ def _antenna(stimuli: dict[str, float], name: str, number: int, y: float, x: flo
 
 
 def _seen_body(stimuli: dict[str, float], sight: float, y: float, x: float, heading: float) -> list[Line]:
-    """A line to the nearest body in sight, coloured by kinship; none if it sees nobody."""
+    """Returns a line to the nearest body in sight, coloured by kinship; empty if there is none."""
     distance = stimuli.get("other_distance", 1.0)
     if not sight or distance >= 1.0:
         return []

@@ -1,4 +1,4 @@
-"""The stage draws everything that the window shows of the world, in order."""
+"""The stage: draws all layers of the world view, in order."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ MAP_HIDES_WEATHER, MAP_HIDES_BLOOM = 0.9, 0.7
 
 
 def _late(share: float) -> float:
-    """0 in the first half of a share, then up to 1."""
+    """Returns 0 for a `share` up to one half, then rises linearly to 1."""
     return max(0.0, share * 2.0 - 1.0)
 
 
@@ -49,7 +49,10 @@ class Stage:
         self.plants, self.monsters = Plants(ctx), Monsters(ctx)
 
     def draw(self, frame: Frame, camera: Camera, looks: Looks, nodes: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Draw a frame into the framebuffer that is bound."""
+        """Draws a frame into the bound framebuffer.
+
+        `nodes` are the entries of a status, for the borders of shards.
+        """
         ctx, target = self.ctx, self.ctx.active_framebuffer
         self._blow(frame.now_s)
         right, down = (min(1.0, max(-1.0, speed / FULL_WIND_CELLS_S)) for speed in self.wind)
@@ -61,7 +64,7 @@ class Stage:
         self.layer.draw(frame, camera, looks)
         levels = camera.levels()
         near, middle = levels.get("bodies", 0.0), levels.get("dots", 0.0)
-        # the coarser level fades out before the finer one is complete, so that nothing vanishes at once
+        # the coarser level fades out while the finer level fades in, so that beings do not vanish suddenly
         if "densities" in levels:
             self.densities.draw(frame, camera, levels["densities"] * (1.0 - _late(middle)))
         if "dots" in levels:
@@ -95,19 +98,19 @@ class Stage:
                     drawer.draw(swarm, frame, camera, looks, strength * share)
 
     def legend(self, frame: Frame, looks: Looks) -> Legend | None:
-        """The legend of the layer that is drawn as a map; None if there is none."""
+        """Returns the legend of the layer that is drawn as a colour map; None if there is none."""
         plane = frame.planes.get(looks.layer)
         return None if plane is None else legend(looks.layer, self.known, plane, self.layer.span_of(looks.layer))
 
     def _blow(self, now_s: float) -> None:
-        """Add up how far the wind has carried rain, so that nothing jumps when the wind turns."""
+        """Updates the distance that the wind has carried the rain; a sum prevents jumps when the wind changes."""
         passed = 0.0 if self._drawn_s is None else min(0.25, max(0.0, now_s - self._drawn_s))
         self._drawn_s = now_s
         for axis in (0, 1):
             self._drift[axis] = (self._drift[axis] + self.wind[axis] * passed) % self._size[axis]
 
     def release(self) -> None:
-        """Delete all GPU resources."""
+        """Deletes all GPU resources."""
         for part in (self.ground, self.layer, self.dots, self.densities, self.finish, self.overlay, self.planes):
             part.release()
         self.grains.delete()

@@ -1,7 +1,7 @@
-"""The feed subscribes to the tiles that the camera sees and builds the frame that the stage draws.
+"""The feed: subscribes to the tiles in view and builds the frame that the stage draws.
 
-Tiles of beings are subscribed to all the time. Fields change slowly: their tiles are subscribed to in turn and dropped
-again when they have arrived, so that most of the bandwidth goes to what moves.
+Tiles of beings stay subscribed. Fields change slowly: their tiles are subscribed to in turn and unsubscribed when they
+have arrived, so that most of the bandwidth is left for moving beings.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,40 +33,43 @@ from umwelt.cluster import decode_tile as decode
 from umwelt.sandbox.region import Rectangle, Torus
 
 MARGIN_SHARE = 0.12
-"""So much more than the view, as a share of its shorter side, is subscribed to: panning then shows no edge."""
+"""The margin around the view that is also subscribed to, as a share of the window's shorter side.
+
+With it, panning does not expose missing tiles.
+"""
 ALIGNED_CELLS = 64
 CELLS_FROM = 3.0
-"""From this many pixels per cell on, fields come cell by cell; below, in bins of 8 x 8 cells."""
+"""The scale in pixels per cell from which fields are fetched cell by cell; below it, in bins of 8 x 8 cells."""
 SUBSCRIBE_PERIOD_S = 0.2
 MAX_FIELD_TILES = 48
-"""The most field tiles that are subscribed to at a time."""
+"""The maximum number of field tiles that are subscribed to at a time."""
 FIELD_PERIOD_S, STILL_PERIOD_S = 0.5, 8.0
 STILL = ("elevation",)
-"""Layers that hardly change; they are refreshed every `STILL_PERIOD_S`."""
+"""Layers that hardly change; they are fetched again every `STILL_PERIOD_S` seconds."""
 DECODED_PER_FRAME = 12
 DOTS_PERIOD_S = 0.045
-"""Dots do not glide, so they need not be rebuilt more often than ticks arrive."""
+"""The shortest time in seconds between two rebuilds of the dots, which do not glide between ticks."""
 MAX_TICK = 1 << 53
 MIN_GLIDE_S, MAX_GLIDE_S, GLIDE_SMOOTHING = 0.02, 0.6, 0.1
 PLANT_DISTANCE_FACTOR, PLANT_DISTANCE_CELLS = 1.8, 0.2
-"""A plant counts as so much further from the mouse, so that a monster on a leaf is picked before the leaf."""
+"""A plant's distance is multiplied by the first and increased by the second, so that a monster on a leaf is picked."""
 
 
 class Source(Protocol):
-    """Where tiles come from: the connection to a gateway, or a recording."""
+    """A source of tiles: the connection to a gateway, or a recording."""
 
     @property
     def known(self) -> Welcome:
-        """The description of the world."""
+        """The server's description of the world."""
 
     def watch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Subscribe to tiles of a tick of the past, or of the running world (`LIVE`)."""
+        """Subscribes to tiles of tick `shown` of the past, or of the running world (`LIVE`)."""
 
     def unwatch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Cancel subscriptions."""
+        """Cancels subscriptions."""
 
     def tile(self, shown: int, topic: Topic) -> tuple[int, list[bytes]] | None:
-        """The number of a tile's last arrival and its pieces, one a node; None if none has arrived."""
+        """Returns the number of a tile's latest arrival and its pieces, one per node; None if none has arrived."""
 
 
 @dataclass
@@ -76,15 +79,15 @@ class _Kept:
     arrival: int = -1
     pieces: list[Piece] = field(default_factory=list)
     whole: bool = False
-    """Whether its pieces cover the tile; each node sends the piece that lies in its shard."""
+    """Whether the pieces cover the tile; each node sends the piece that lies in its shard."""
     gathered: dict[str, TileBeings | None] = field(default_factory=dict)
     arrived_s: float = -1e9
     due_s: float = 0.0
-    """When a tile of a field is subscribed to again."""
+    """The time from which the tile is subscribed to again, if it is a tile of a field."""
 
 
 class Feed:
-    """The subscriptions of one session and the frame that is built of them.
+    """The subscriptions of one session, and the frame that is built from their tiles.
 
     `shown` is `LIVE` for the running world, or a tick of its past.
     """
@@ -95,9 +98,9 @@ class Feed:
         self.torus = Torus(known.height, known.width)
         self.frame = Frame(Rectangle(0, 0, known.height, known.width), tables=list(known.looks))
         self.number = 0
-        """Grows with every change; the parts of the frame are stamped with it."""
+        """A counter that grows with every change; becomes the `number` of the changed components of the frame."""
         self.behind = 0
-        """How many tiles have arrived and are not decoded yet."""
+        """The number of tiles that have arrived and are not decoded yet."""
         self._watched: dict[Topic, None] = {}
         self._wanted: dict[Topic, None] = {}
         self._kept: dict[Topic, _Kept] = {}
@@ -106,7 +109,7 @@ class Feed:
         self._levels: tuple[str, ...] = ()
 
     def show(self, shown: int) -> None:
-        """Show the running world (`LIVE`) or a tick of the past from now on."""
+        """Switches to the running world (`LIVE`) or to a tick of the past; drops all tiles."""
         self.source.unwatch(self.shown, list(self._watched))
         self.shown = shown
         self._watched, self._wanted, self._kept = {}, {}, {}
@@ -114,7 +117,7 @@ class Feed:
         self.frame = Frame(self.frame.rectangle, tables=self.frame.tables)
 
     def turn(self, camera: Camera, looks: Looks, now_s: float) -> Frame:
-        """Advance by one frame: subscribe to what is in view, decode what has arrived, and return the updated frame."""
+        """Advances by one frame: subscribes to tiles in view, decodes arrived tiles, and returns the updated frame."""
         frame = self.frame
         frame.now_s = now_s
         view = self._view(camera)
@@ -131,18 +134,18 @@ class Feed:
 
     @property
     def complete(self) -> bool:
-        """Whether every tile in view has arrived at least once."""
+        """Whether all tiles in view have arrived at least once."""
         return bool(self._wanted) and all(topic in self._kept and self._kept[topic].whole for topic in self._wanted)
 
     def close(self) -> None:
-        """Cancel all subscriptions."""
+        """Cancels all subscriptions."""
         self.source.unwatch(self.shown, list(self._watched))
         self._watched = {}
 
     # --- subscriptions
 
     def _view(self, camera: Camera) -> Rectangle:
-        """What is in view and a little more, aligned so that it rarely changes."""
+        """Returns the cells in view with a margin, aligned to `ALIGNED_CELLS` so that the rectangle rarely changes."""
         rectangle = camera.rectangle(MARGIN_SHARE * min(camera.view) / camera.scale)
         return aligned(rectangle, ALIGNED_CELLS, self.torus)
 
@@ -161,7 +164,7 @@ class Feed:
             del self._kept[topic]
 
     def _watch(self, now_s: float) -> None:
-        """Subscribe to all tiles of beings, and to the tiles of fields that are due for longest."""
+        """Subscribes to all tiles of beings, and to the field tiles that have been due longest."""
         beings = [topic for topic in self._wanted if topic.layer == BEINGS]
         fields = [topic for topic in self._wanted if topic.layer != BEINGS]
         due = sorted((self._kept[t].due_s if t in self._kept else -1.0, t) for t in fields)
@@ -180,7 +183,7 @@ class Feed:
     # --- arrivals
 
     def _take(self, now_s: float) -> set[Topic]:
-        """Decode new tiles in the order of their arrival, a few a frame; returns their topics."""
+        """Decodes new tiles in order of arrival, at most `DECODED_PER_FRAME` once complete; returns their topics."""
         new = []
         for topic in self._watched:
             tile = self.source.tile(self.shown, topic)
@@ -201,7 +204,7 @@ class Feed:
             try:
                 piece = decode(content, self.torus)
             except ValueError:
-                continue  # nothing that a server sends may close the window
+                continue  # content from a server must never end the program
             if piece.topic == topic and 0 <= piece.head.tick < MAX_TICK:
                 pieces.append(piece)
         if topic.level == BODIES and topic.layer == BEINGS and kept.arrival >= 0:
@@ -297,7 +300,7 @@ class Feed:
 
 
 def nearest(frame: Frame, y: float, x: float, torus: Torus, max_cells: float) -> tuple[int, str]:
-    """The id and table of the being that is drawn nearest to a place, at most `max_cells` away; 0 and "" if none is.
+    """Returns the id and table of the being drawn nearest to a place, at most `max_cells` away; else 0 and "".
 
     Monsters are preferred to plants.
     """
@@ -318,7 +321,7 @@ def nearest(frame: Frame, y: float, x: float, torus: Torus, max_cells: float) ->
 
 
 def row_of(frame: Frame, being: int) -> tuple[Swarm, int] | None:
-    """The swarm and the row of a being; None if it is not drawn as a body."""
+    """Returns the swarm and row of a being; None if it is not drawn as a body."""
     for swarm in frame.swarms:
         row = int(np.searchsorted(swarm.ids, being))
         if row < len(swarm) and swarm.ids[row] == being:
@@ -327,7 +330,7 @@ def row_of(frame: Frame, being: int) -> tuple[Swarm, int] | None:
 
 
 def place_of(frame: Frame, being: int, torus: Torus) -> tuple[float, float, float] | None:
-    """Where a being is drawn (y, x in cells of the world) and its heading (radians); None if it is not in the frame."""
+    """Returns where a being is drawn (y, x in cells) and its heading (radians); None if it is not in the frame."""
     location = row_of(frame, being)
     if location is None:
         return None
@@ -341,7 +344,7 @@ def place_of(frame: Frame, being: int, torus: Torus) -> tuple[float, float, floa
 
 
 def drawn_places(swarm: Swarm, frame: Frame, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
-    """Where beings are drawn while they glide: y and x in cells from the frame's corner."""
+    """Returns the places where gliding beings are drawn: y and x in cells from the frame's corner."""
     share = np.clip((frame.now_s - swarm.since_s[rows]) / max(1e-3, frame.glide_s), 0, 1)
     return (
         swarm.y_before[rows] + (swarm.y[rows] - swarm.y_before[rows]) * share,

@@ -1,4 +1,4 @@
-"""Joins decoded pieces of tiles into the arrays of a frame."""
+"""Joining of decoded tile pieces into the arrays of a frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +14,15 @@ from umwelt.sandbox.region import Rectangle, Torus
 from umwelt.sandbox.units import TURN
 
 MAX_GLIDE_CELLS = 12.0
-"""A being that moved further was put there by a command: it does not glide."""
+"""The largest move in cells that is drawn as a glide; longer moves are the effect of a command and are drawn as jumps.
+"""
 
 
 def merge_pieces(held: Sequence[Piece], arrived: Sequence[Piece], cells: int) -> list[Piece]:
-    """The pieces of a field's tile of `cells` cells after some have arrived, which may be those of one node only.
+    """Returns the pieces of a field's tile after new ones have arrived, possibly from only one of its nodes.
 
-    The newest piece of each rectangle stays. Pieces of an older epoch stay until those of the newest cover the tile.
+    `held` are the earlier pieces, `arrived` the new ones; the tile has `cells` cells. The newest piece of each
+    rectangle is kept. Pieces of an older epoch are kept until pieces of the newest epoch cover the tile.
     """
     by_rectangle = {piece.rectangle: piece for piece in arrived}
     for piece in held:
@@ -32,13 +34,13 @@ def merge_pieces(held: Sequence[Piece], arrived: Sequence[Piece], cells: int) ->
 
 
 def cells_of(pieces: Sequence[Piece]) -> int:
-    """How many cells pieces cover together."""
+    """Returns the total number of cells that the pieces cover."""
     return sum(piece.rectangle.cells for piece in pieces)
 
 
 @dataclass
 class TileBeings:
-    """The beings of one table in one tile, ordered by id; places are in cells of the world."""
+    """The beings of one table in one tile, ordered by id; `y` and `x` are in cells of the world."""
 
     ids: np.ndarray
     y: np.ndarray
@@ -47,7 +49,10 @@ class TileBeings:
 
     @classmethod
     def of(cls, pieces: Sequence[Piece], table: str) -> "TileBeings | None":
-        """Join the pieces of a tile; where two hold the same being, the newest counts. None if there are no beings."""
+        """Joins the pieces of a tile; returns None if there are no beings of the table.
+
+        If several pieces contain the same being, the piece of the latest tick takes precedence.
+        """
         parts = []
         for piece in sorted(pieces, key=lambda piece: -piece.head.tick):
             columns = piece.beings.get(table)
@@ -78,9 +83,10 @@ def swarm_of(
     torus: Torus,
     now_s: float,
 ) -> Swarm | None:
-    """The beings of a table from all tiles in view; they glide from where they are drawn now.
+    """Returns the beings of a table from all tiles in view; they glide from where they are drawn now.
 
-    Each part is the beings of one tile, and whether that tile has arrived since the last frame.
+    Each element of `parts` holds the beings of one tile, and whether the tile has arrived since the previous frame.
+    `before` is the table's swarm in the previous frame. Returns None if there are no beings.
     """
     tiles = [(gathered, new) for gathered, new in parts if gathered is not None]
     if not tiles:
@@ -119,7 +125,10 @@ def swarm_of(
 
 
 def _glide(swarm: Swarm, before: Swarm, new: np.ndarray, frame: Frame, torus: Torus, now_s: float) -> None:
-    """Let beings of new tiles glide on from where they are drawn; those of old tiles continue their glide."""
+    """Starts glides from the currently drawn places for beings of new tiles; continues the other beings' glides.
+
+    `new` is `bool[n]`: whether a being's tile has arrived since the previous frame.
+    """
     at = np.minimum(np.searchsorted(before.ids, swarm.ids), len(before) - 1)
     rows = np.flatnonzero(before.ids[at] == swarm.ids)
     at, new = at[rows], new[rows]
@@ -142,7 +151,7 @@ def _glide(swarm: Swarm, before: Swarm, new: np.ndarray, frame: Frame, torus: To
 
 
 def dots_of(pieces: Sequence[Piece], frame: Frame, torus: Torus) -> Dots:
-    """The dots of all tables in some pieces."""
+    """Returns the dots of all tables in the given pieces."""
     ys, xs, species, sizes, tables = [], [], [], [], []
     for piece in pieces:
         steps, side = np.float32(PLACE_STEPS[piece.topic.level]), piece.topic.side_cells
@@ -169,7 +178,7 @@ def dots_of(pieces: Sequence[Piece], frame: Frame, torus: Torus) -> Dots:
 
 
 def plane_of(pieces: Sequence[Piece], view: Rectangle, step: int, torus: Torus) -> np.ndarray:
-    """A field over a view, `int32[rows, columns]`: by cells where `step` is 1, else by bins."""
+    """Returns a field over the rectangle `view`, `int32[rows, columns]`: by cells if `step` is 1, else by bins."""
     if step == 1:
         return join_field(pieces, view, torus)
     rows, columns = -(-view.height // step), -(-view.width // step)

@@ -1,9 +1,9 @@
-"""Options of drawing: set by panels and keys, read by the stage."""
+"""Drawing options: set by panels and keys, read by the stage."""
 
 from dataclasses import dataclass, field
 
 GROUND_LAYERS = ("elevation", "water", "detritus", "aroma", "musk", "alarm", "light", "rain")
-"""Layers that the ground is drawn from, where a world has them."""
+"""The layers from which the ground is drawn, if the world has them."""
 
 
 @dataclass
@@ -11,21 +11,21 @@ class Looks:
     """The drawing options of one session."""
 
     layer: str = ""
-    """The layer that is drawn as a colour map; empty: the ground."""
+    """The name of the layer that is drawn as a colour map; empty: the ground is drawn."""
     layer_strength: float = 0.9
     scents: bool = True
     weather: bool = True
-    """Day and night, rain, wind."""
+    """Whether day and night, rain and wind are drawn."""
     nodes: bool = False
-    """The borders of the nodes' shards, and their loads."""
+    """Whether the borders of the nodes' shards, and their loads, are drawn."""
     lineages: bool = False
     """Whether beings are coloured by clade."""
     senses: bool = True
-    """What the selected being senses: antennae, sight, the other body that it sees."""
+    """Whether the selected being's senses are drawn: antennae, range of sight, and the other body that it sees."""
     bloom: float = 1.0
     selected: int = 0
-    """The id of the selected being; 0: none."""
+    """The id of the selected being; 0 if there is none."""
     highlighted: frozenset[int] = field(default_factory=frozenset)
-    """The ids of marked beings: those of the clade that was clicked in the lineage panel."""
+    """The ids of highlighted beings: those of the clade that was clicked in the lineage panel."""
     clade_hues: dict[int, float] = field(default_factory=dict)
-    """By being, the hue of its clade from 0 to 1; used while `lineages` is set."""
+    """The hue from 0 to 1 of each being's clade, by the being's id; used while `lineages` is set."""

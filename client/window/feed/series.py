@@ -1,4 +1,4 @@
-"""The world's numbers over time, for plots; and the shapes of what the window reads of a server's answers."""
+"""Measurements of the world over time, for plots; and the shapes of server answers that the window reads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ Number = Annotated[float, msgspec.Meta(ge=-1e30, le=1e30)]
 
 
 class Metrics(TypedDict):
-    """The world's numbers at one tick, as they are in a status."""
+    """Measurements of the world at one tick, as contained in a status."""
 
     tick: Whole
     births: Number
@@ -23,7 +23,7 @@ class Metrics(TypedDict):
 
 
 class Past(TypedDict):
-    """The world's numbers over ticks, as the journal has them."""
+    """Measurements of the world over ticks, as stored in the journal."""
 
     ticks: list[Whole]
     births: list[Number]
@@ -33,7 +33,7 @@ class Past(TypedDict):
 
 
 class Node(TypedDict, total=False):
-    """A node, as it is in a status."""
+    """The state of one node, as contained in a status."""
 
     name: str
     host: str
@@ -49,14 +49,14 @@ class Node(TypedDict, total=False):
 
 
 class Event(TypedDict):
-    """An event, as it is in a status."""
+    """One event, as contained in a status."""
 
     tick: Whole
     line: str
 
 
 class Status(TypedDict, total=False):
-    """What the window reads of a status, which may contain more."""
+    """The fields of a status that the window reads; a status may contain more."""
 
     world: str
     run: str
@@ -84,7 +84,7 @@ class _Being(TypedDict):
 
 
 class Being(_Being, total=False):
-    """What the window reads of a fetched being, which may contain more."""
+    """The fields of a fetched being that the window reads; it may contain more."""
 
     species: str
     stimuli: dict[str, Whole]
@@ -93,7 +93,7 @@ class Being(_Being, total=False):
 
 
 def fits(answer: Any, shape: Any) -> bool:
-    """Whether a server's answer has a shape (a TypedDict) that the window can read."""
+    """Returns whether a server's answer has the given shape (a TypedDict)."""
     try:
         msgspec.convert(answer, shape, strict=True)
     except (msgspec.ValidationError, RecursionError, OverflowError):
@@ -103,17 +103,20 @@ def fits(answer: Any, shape: Any) -> bool:
 
 @dataclass
 class Series:
-    """Curves by name over the whole run. When there are too many points, every other one of the older half goes."""
+    """Measurements over the run, as one curve per name.
+
+    Beyond `MAX_POINTS` points, every second point of the older half is removed.
+    """
 
     ticks: list[int] = field(default_factory=list)
     populations: dict[str, list[float]] = field(default_factory=dict)
-    """By species, or by table where it has no species."""
+    """Curves by species, or by table for a table without species."""
     substances: dict[str, list[float]] = field(default_factory=dict)
     births: list[float] = field(default_factory=list)
     deaths: list[float] = field(default_factory=list)
 
     def note(self, status: Mapping[str, Any]) -> None:
-        """Append the numbers of a status of the coordinator, if they are newer."""
+        """Appends the measurements of a status of the coordinator, if they are newer than the latest point."""
         metrics = status.get("metrics")
         if not metrics or (self.ticks and metrics["tick"] <= self.ticks[-1]):
             return
@@ -135,7 +138,7 @@ class Series:
         self.deaths.append(float(deaths))
 
     def begin(self, past: Mapping[str, Any]) -> None:
-        """Prepend what the journal has of earlier ticks (the answer to `api.Connection.metrics`)."""
+        """Prepends the journal's measurements of earlier ticks (the answer to `api.Connection.metrics`)."""
         if not fits(past, Past) or len({len(past[name]) for name in ("ticks", "births", "deaths")}) > 1:
             return
         first = self.ticks[0] if self.ticks else float("inf")

@@ -1,4 +1,4 @@
-"""Wind and sunlight as they are drawn: the same waves as in `sandbox/laws/weather.py`, in floating point."""
+"""Wind and sunlight for drawing: the same waves as in `sandbox/laws/weather.py`, in floating point."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,17 +12,20 @@ from umwelt.sandbox.units import ONE
 
 DRIFT_DAYS = 5
 CELLS_PER_S = 2.2
-"""The drawn speed of the strongest wind."""
+"""The drawn speed of the strongest wind, in cells per second."""
 MIN_SUN = 0.1
-"""From this share of full sunlight on, the clouds' shade can be computed from the light on the ground."""
+"""The share of full sunlight above which the clouds' shade can be computed from the light on the ground."""
 MAX_LIGHT = 32
-"""In units of full sunlight; more than in any climate."""
+"""The upper limit of light, in units of full sunlight; higher than in any climate."""
 ASSUMED_CLOUDS = 0.4
-"""The share of the clouds' maximum shade that is assumed where it cannot be computed."""
+"""The share of the clouds' maximum shade that is assumed where the shade cannot be computed."""
 
 
 def wind_at(climate: Mapping[str, int], tick: float, y_share: float, x_share: float) -> tuple[float, float]:
-    """The wind (right, down) in cells per second at a place, given as shares of the world's height and width."""
+    """Returns the wind (right, down) in cells per second at a place.
+
+    `y_share` and `x_share` are the place's coordinates as shares of the world's height and width.
+    """
     day_ticks = climate.get("day_ticks", 0)
     if not day_ticks:
         return 0.0, 0.0
@@ -37,9 +40,9 @@ def wind_at(climate: Mapping[str, int], tick: float, y_share: float, x_share: fl
 
 
 def under_one_sun(pieces: Sequence[Piece], climate: Mapping[str, int], torus: Torus) -> list[Piece]:
-    """Pieces of the light layer as if all were of the latest tick: each keeps its clouds under the present sun.
+    """Returns pieces of the light layer recomputed for the latest tick: each keeps its clouds, under the present sun.
 
-    Tiles arrive one after another; without this, the edges between tiles of different ticks would show.
+    Tiles arrive one after another; without this, the edges between tiles of different ticks would be visible.
     """
     tick = max((piece.head.tick for piece in pieces), default=0)
     if min(climate.get(name, 0) for name in ("day_ticks", "year_ticks")) < 1:
@@ -51,7 +54,7 @@ def under_one_sun(pieces: Sequence[Piece], climate: Mapping[str, int], torus: To
 
 
 def _lit(piece: Piece, tick: int, climate: Mapping[str, int], torus: Torus) -> Piece:
-    """A piece of the light layer under the sun of another tick."""
+    """Returns a piece of the light layer recomputed for the sun of another tick."""
     rows, columns = _middles(piece)
     x_share, y_share = columns / torus.width, rows / torus.height
     sun_then, sun_now = (
@@ -63,7 +66,7 @@ def _lit(piece: Piece, tick: int, climate: Mapping[str, int], torus: Torus) -> P
 
 
 def _middles(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
-    """The rows and columns, in cells, of the middles of a piece's values."""
+    """Returns the rows and columns, in cells, of the middles of a piece's values."""
     y, x, height, width = piece.rectangle
     if piece.topic.level != DENSITIES:
         return np.arange(y, y + height), np.arange(x, x + width)
@@ -76,13 +79,13 @@ def _middles(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _by_column(tick: int, climate: Mapping[str, int], x_share: np.ndarray) -> np.ndarray:
-    """Light by column, as a share of the light at noon."""
+    """Returns the light by column, as a share of the light at noon."""
     noon = np.cos(2 * np.pi * (tick / climate["day_ticks"] - x_share))
     return np.maximum(0.0, (3 * noon + 1) / 4)
 
 
 def _by_row(tick: int, climate: Mapping[str, int], y_share: np.ndarray) -> np.ndarray:
-    """Light at noon by row, in units of 1/1024 of full sunlight."""
+    """Returns the light at noon by row, in units of 1/1024 of full sunlight."""
     shade = climate.get("latitude_q10", 0) / ONE * (1 - np.cos(2 * np.pi * y_share)) / 2
     light = climate.get("light_q10", ONE) * (1 - shade)
     season = climate.get("season_q10", 0) / ONE * np.sin(2 * np.pi * (tick / climate["year_ticks"] + y_share))

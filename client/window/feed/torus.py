@@ -1,4 +1,4 @@
-"""Geometry of the torus: shortest ways, places and cells, rectangles on a grid."""
+"""Geometry of the torus: shortest distances, wrapped coordinates, rectangles aligned to a grid."""
 
 import math
 from typing import TypeVar
@@ -11,25 +11,28 @@ Way = TypeVar("Way", float, np.ndarray)
 
 
 def shortest(way: Way, size: int | float) -> Way:
-    """The shortest way along an axis of `size` cells that leads to the same place: from -size / 2 to size / 2."""
+    """Returns the shortest displacement equivalent to `way` on an axis of `size` cells: from -size / 2 to size / 2."""
     return (way + size / 2) % size - size / 2
 
 
 def inside(y: float, x: float, torus: Torus) -> tuple[float, float]:
-    """The same place with both coordinates on the torus, below its height and width."""
+    """Returns the place wrapped onto the torus: 0 <= y < height, 0 <= x < width."""
     # in floating point, a tiny negative number modulo a size is that size itself
     y, x = y % torus.height, x % torus.width
     return (0.0 if y >= torus.height else y), (0.0 if x >= torus.width else x)
 
 
 def cell_of(y: float, x: float, torus: Torus) -> tuple[int, int]:
-    """The cell of a place."""
+    """Returns the cell (y, x) that contains a place."""
     y, x = inside(y, x, torus)
     return math.floor(y), math.floor(x)
 
 
 def aligned(view: Rectangle, step_cells: int, torus: Torus) -> Rectangle:
-    """The smallest rectangle on multiples of `step_cells` that holds a view; never more than a whole axis."""
+    """Returns the smallest rectangle with corners at multiples of `step_cells` that contains `view`.
+
+    Its sides are at most the height and width of the torus.
+    """
     spans = []
     for first, count, size in ((view.y, view.height, torus.height), (view.x, view.width, torus.width)):
         low = first // step_cells * step_cells

@@ -1,4 +1,4 @@
-"""Undo and changing the past: both are a new run, forked from a tick, after the person has confirmed it."""
+"""Undo and changes of the past: both fork the run at a past tick, after the user has confirmed it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ SPECTATOR_LINE = "spectators cannot change the world: connect with a keeper's ke
 
 @dataclass
 class Question:
-    """A question before something is done; `confirm` is called if the answer is yes."""
+    """A question to the user; `yes` and `no` label the buttons, and `confirm` is called if the answer is yes."""
 
     title: str
     text: str
@@ -23,15 +23,15 @@ class Question:
 
 
 class ForkDialog:
-    """Asks before a run is forked. `question` waits for `answer`; None if there is none."""
+    """Asks the user before a run is forked. `question` is the open question, None if there is none."""
 
     def __init__(self, session: Session, done: Sequence[Done]):
-        """`done` lists what can be undone, oldest first; the owner adds to it."""
+        """`done` lists the commands that can be undone, oldest first; the caller keeps appending to it."""
         self.session, self._done = session, done
         self.question: Question | None = None
 
     def offer_undo(self, index: int = -1) -> None:
-        """Offer a new run from just before an entry of what was done, by default the last."""
+        """Asks whether to fork the run just before the command `done[index]`, by default the newest one."""
         if not self.session.keeper:
             say_once(self.session, SPECTATOR_LINE)
             return
@@ -50,7 +50,7 @@ class ForkDialog:
         )
 
     def offer_fork(self, tick: int) -> None:
-        """Offer a new run from a tick of the past, which can then be changed."""
+        """Asks whether to fork the run at a past tick, since only a new run can be changed from there on."""
         self.question = Question(
             "Change the past?",
             f"Tick {tick} is past and cannot be changed in this run. A new run can start from it and be changed; "
@@ -61,22 +61,22 @@ class ForkDialog:
         )
 
     def answer(self, yes: bool) -> None:
-        """Answer the question."""
+        """Closes the open question, and forks the run if `yes`."""
         question, self.question = self.question, None
         if question is not None and yes:
             question.confirm()
 
 
 def say_once(session: Session, line: str) -> None:
-    """Show a line, unless it is being shown already."""
+    """Displays an error notice, unless the same line is still displayed."""
     if not any(notice.line == line for notice in session.fresh_notices):
         session.say(line, bad=True)
 
 
 def fork_run(session: Session, tick: int, why: str = "", then: Callable[[str, int], None] | None = None) -> None:
-    """Fork the run at a tick, and report its folder and how to open it; then call `then(folder, tick)`.
+    """Forks the run at `tick`, displays how to open the new run, then calls `then(folder, tick)`.
 
-    Ticks are journalled a few at a time: a tick that is not journalled yet is replaced by the last one that is.
+    A tick that is not in the journal yet is replaced by the last one that is. `why` is added to the notice.
     """
     if not session.keeper:
         session.say("only keepers may fork a run: connect with a keeper's key", bad=True)

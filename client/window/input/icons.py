@@ -1,4 +1,4 @@
-"""The icons and colours of tools, by the tool's name. A tool without its own gets the default."""
+"""The icons and colours of tools, keyed by the tool's name, with a default for other tools."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ GREEN, RED, GOLDEN, LILAC = (0.5, 0.95, 0.5, 0.9), (1.0, 0.4, 0.35, 0.95), (0.98
 
 
 class Look(NamedTuple):
-    """How a tool is shown: a glyph of the icon font, and the colour of its marks."""
+    """The appearance of a tool: a glyph of the icon font, and the colour of its marks on the world."""
 
     icon: str
     colour: Colour
@@ -35,5 +35,5 @@ DEFAULT = Look(icons.ICON_FA_WAND_MAGIC_SPARKLES, PALE)
 
 
 def look_of(tool: str) -> Look:
-    """Return how a tool is shown."""
+    """Returns the icon and colour of the tool named `tool`."""
     return LOOKS.get(tool, DEFAULT)

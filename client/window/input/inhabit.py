@@ -1,7 +1,8 @@
-"""Inhabiting a monster: a person's keys set its drives until it is released.
+"""Inhabiting a monster: the user steers it with the keyboard, in place of its behaviour, until it is released.
 
-The world's controls keep a held body until it is released, even beyond its death. So a body must be released from the
-first drive on that may have reached the world, and the release is resent until it is confirmed after every drive.
+The world keeps a being under control from the first drive command until a release command, even beyond its death. So
+once a drive command can have reached the world, the release is resent until a release that was sent after all drive
+commands were answered is confirmed.
 """
 
 import time
@@ -16,23 +17,23 @@ from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.units import ONE
 
 SEND_EVERY_S, REPEAT_EVERY_S = 0.1, 1.0
-"""How often changed drives are sent, and unchanged ones repeated."""
+"""Intervals at which changed drives are sent, and unchanged drives are repeated, in seconds."""
 FETCH_EVERY_S = 0.4
 RELEASE_AGAIN_S, MAX_RELEASES = 1.0, 120
 CLOSE_WITHIN_S = 3.0
 MAX_UNANSWERED = 4
-"""Drives without an answer yet; more would only queue up."""
+"""Maximum number of drive commands that wait for an answer; no further ones are sent meanwhile."""
 MIN_TURNS_A_S, MAX_TURNS_A_S, TURN_RAMP_S = 0.12, 0.6, 0.9
 TURN_A_TICK = 1 / 8
-"""What a turn drive of 1 is in whole turns (see `interface.DRIVES`); turns a second depend on the world's pace."""
+"""Full turns per tick at a `turn` drive of 1 (see `interface.DRIVES`)."""
 MIN_THRUST, THRUST_RAMP_S = 0.4, 0.35
 STEPS = 256
-"""Drives are sent in steps of 1/256, so that a ramp ends in a value that does not change any more."""
+"""Drives are rounded to multiples of 1/256, so that small changes are not sent."""
 PACE_OVER_S, DEFAULT_TICKS_A_S = 1.5, 20.0
 MIN_SCALE = 26.0
-"""Pixels a cell that the camera zooms to at least."""
+"""Minimum zoom of the camera when a body is taken over, in pixels per cell."""
 MAX_FRAME_S = 0.2
-"""A slower frame counts as this long, so that ramps do not jump."""
+"""Upper limit of a frame's duration in `_ramp`, so that drives do not jump after a slow frame."""
 PERCENT = ONE / 100
 
 KEYS: dict[str, tuple[str, float]] = {
@@ -52,7 +53,7 @@ KEYS: dict[str, tuple[str, float]] = {
     "M": ("musk_drive", 1.0),
     "N": ("alarm_drive", 1.0),
 }
-"""The drive that a key sets while it is down, by pyglet's name of the key."""
+"""The drive that a key sets while it is down, and its value; keyed by pyglet's name of the key."""
 HINTS = (
     ("thrust", "W", "run"),
     ("turn", "A D", "turn"),
@@ -66,26 +67,26 @@ HINTS = (
     ("musk_drive", "M", "musk"),
     ("alarm_drive", "N", "alarm"),
 )
-"""Drives, their keys and their labels, as the window shows them."""
+"""Drives with the names of their keys and their labels, in the order in which the window displays them."""
 
 
 @dataclass
 class _Release:
-    """A body that must be released."""
+    """The state of releasing a body."""
 
     promise: Promise | None = None
-    """The answer to the last release that was sent."""
+    """The answer to the most recent release command; None if none is awaited."""
     is_last: bool = False
-    """Whether every drive had been answered before that release was sent: then no drive can come after it."""
+    """Whether all drive commands were answered before that release was sent, so that none can follow it."""
     due_s: float = -1e9
     sent: int = 0
 
 
 class Inhabiting:
-    """Steers at most one body of a session by the keyboard; the window owns it and calls `turn` once a frame.
+    """Steers at most one monster (its "body") by the keyboard; the window owns it and calls `turn` once per frame.
 
-    `being` is the id of the inhabited body, 0 if none; `sent_drives` are the drives that were sent last; `body` is the
-    body as it was fetched last; `ticks_per_s` is the world's measured pace.
+    `being` is the id of the inhabited body, 0 if none; `sent_drives` are the most recently sent drives; `body` is the
+    most recently fetched state of the body; `ticks_per_s` is the measured speed of the world.
     """
 
     def __init__(self, session: Session):
@@ -95,13 +96,13 @@ class Inhabiting:
         self.body: dict[str, Any] | None = None
         self.ticks_per_s = DEFAULT_TICKS_A_S
         self._keys_down: dict[str, None] = {}
-        """In the order in which they were pressed: of two that turn, the later counts."""
+        """The keys that are down, in the order in which they were pressed; of two that turn, the later one counts."""
         self._turn, self._thrust = 0.0, 0.0
         self._unanswered: list[tuple[int, Promise]] = []
-        """Bodies and the answers to drives sent to them."""
+        """Ids of bodies, each with the awaited answer to a drive command."""
         self._releases: dict[int, _Release] = {}
         self._reached: set[int] = set()
-        """Bodies that a drive may have reached; one whose every drive was refused is not held."""
+        """Bodies that a drive command has reached or could have reached; others need no release."""
         self._fetch: Promise | None = None
         self._fetched_s = self._sent_s = -1e9
         self._turned_s: float | None = None
@@ -112,7 +113,10 @@ class Inhabiting:
     # --- beginning and ending
 
     def begin(self, being: int) -> bool:
-        """Hold a body from now on; return whether it can be held."""
+        """Begins to steer the monster with the id `being`, and releases any other; returns whether it can be steered.
+
+        If not, displays the reason.
+        """
         session, being = self.session, int(being)
         if being == self.being:
             return bool(being)
@@ -121,7 +125,7 @@ class Inhabiting:
             session.say(line, bad=True)
             return False
         self.end()
-        self._releases.pop(being, None)  # a release that was sent takes effect before the drives that follow
+        self._releases.pop(being, None)  # a release already sent takes effect before later drive commands
         self.being, self.sent_drives, self.body = being, {}, None
         self._keys_down, self._turn, self._thrust = {}, 0.0, 0.0
         self._sent_s, self._fetched_s, self._lost_connection = -1e9, session.clock(), False
@@ -137,7 +141,7 @@ class Inhabiting:
         return True
 
     def _why_not(self, being: int) -> str:
-        """Return why a body cannot be held, or ""."""
+        """Returns the reason why a monster cannot be steered, "" if it can."""
         session = self.session
         if not session.keeper:
             return SPECTATOR_LINE
@@ -160,7 +164,7 @@ class Inhabiting:
         return tables[0] if tables else ""
 
     def end(self, why: str = "") -> None:
-        """Release the body."""
+        """Stops steering and begins to release the body; displays that, preceded by the reason `why`."""
         if not self.being:
             return
         being, self.being = self.being, 0
@@ -170,7 +174,10 @@ class Inhabiting:
         self.session.say(f"{why + ': ' if why else ''}the body is released")
 
     def close(self, within_s: float = CLOSE_WITHIN_S) -> None:
-        """Release the body and wait for the confirmation; the session calls it before it closes."""
+        """Releases the body and waits up to `within_s` seconds for the confirmation.
+
+        The session calls this before it closes.
+        """
         self.end()
         end_s = time.monotonic() + within_s
         while self._releases and time.monotonic() < end_s:
@@ -179,13 +186,16 @@ class Inhabiting:
 
     @property
     def unreleased(self) -> frozenset[int]:
-        """The bodies whose release is not confirmed yet."""
+        """The ids of bodies whose release is not confirmed yet."""
         return frozenset(self._releases)
 
     # --- keys
 
     def on_key(self, symbol: str, pressed: bool) -> bool:
-        """A key, by pyglet's name of it, goes down or up; return whether it steers."""
+        """Handles a press or release of a key; returns whether the key steers the body.
+
+        `symbol` is pyglet's name of the key.
+        """
         if not self.being or symbol not in KEYS:
             return False
         self._keys_down.pop(symbol, None)
@@ -194,11 +204,11 @@ class Inhabiting:
         return True
 
     def release_keys(self) -> None:
-        """All keys count as up, as when another window gets the keyboard."""
+        """Treats all keys as released; called when the window loses the keyboard focus."""
         self._keys_down.clear()
 
     def drives(self) -> dict[str, float]:
-        """Return the drives that the keys set now, -1 to 1; drives of 0 are left out."""
+        """Returns the current drives by name, from -1 to 1; drives of 0 are left out."""
         wanted = {KEYS[key][0]: KEYS[key][1] for key in self._keys_down}
         wanted["thrust"] = self._thrust
         wanted["turn"] = self._turn / TURN_A_TICK / max(0.1, self.ticks_per_s)
@@ -208,7 +218,10 @@ class Inhabiting:
         return {name: value for name in DRIVES if (value := rounded.get(name, 0.0))}
 
     def _ramp(self, seconds: float) -> None:
-        """Let turning (turns a second) and thrust grow while their keys are down, and end when they are up."""
+        """Increases turning speed and thrust while their keys are down, and resets them to 0 when the keys are up.
+
+        `seconds` is the time since the previous frame.
+        """
         sides = [KEYS[key][1] for key in self._keys_down if KEYS[key][0] == "turn"]
         if not sides:
             self._turn = 0.0
@@ -224,7 +237,10 @@ class Inhabiting:
     # --- time
 
     def turn(self, now_s: float) -> None:
-        """Called once a frame: take answers, send drives, look after the body."""
+        """Processes answers, sends drives and fetches the body; the window calls this once per frame.
+
+        Releases the body if it has died, the past is displayed, or the connection was lost.
+        """
         seconds = 0.0 if self._turned_s is None else min(MAX_FRAME_S, max(0.0, now_s - self._turned_s))
         self._turned_s = now_s
         self._measure_pace(now_s)
@@ -257,10 +273,10 @@ class Inhabiting:
             self._pace_from = (now_s, tick)
 
     def _send_drives(self, now_s: float) -> None:
-        """Send the drives when they have changed, and repeat them now and then."""
+        """Sends the drives if they have changed, and repeats unchanged ones every `REPEAT_EVERY_S` seconds."""
         drives, being = self.drives(), self.being
         if drives == self.sent_drives and self.session.status.get("paused"):
-            return  # nothing moves: a repetition would only fill the journal
+            return  # in a paused world a repetition has no effect but an entry in the journal
         wait_s = SEND_EVERY_S if drives != self.sent_drives else REPEAT_EVERY_S
         if now_s - self._sent_s < wait_s or len(self._unanswered) >= MAX_UNANSWERED:
             return
@@ -271,7 +287,7 @@ class Inhabiting:
             self.end(str(error))
 
     def _fetch_body(self, now_s: float) -> None:
-        """Fetch the body now and then, to notice its death."""
+        """Fetches the body's state every `FETCH_EVERY_S` seconds, and stops steering if it is dead."""
         if self._fetch is None:
             if now_s - self._fetched_s >= FETCH_EVERY_S:
                 self._fetched_s = now_s
@@ -283,12 +299,12 @@ class Inhabiting:
         try:
             self.body = fetch.result()
         except UmweltError:
-            return  # it is fetched again; the session notices a lost connection
+            return  # fetched again later; the session detects a lost connection
         if self.body is None:
             self.end("it died")
 
     def _take_answers(self) -> None:
-        """Take the answers to drives and releases, and resend releases that are not confirmed."""
+        """Processes the answers to drive and release commands, and resends releases that are not confirmed."""
         unanswered, self._unanswered = self._unanswered, []
         for being, promise in unanswered:
             if not promise.done:
@@ -341,7 +357,7 @@ class Inhabiting:
     # --- drawing
 
     def draw(self) -> None:
-        """Draw the keys over the world, those of active drives bright, and the state of the body."""
+        """Draws a panel with the steering keys, those of active drives highlighted, and the state of the body."""
         if not self.being:
             return
         from imgui_bundle import imgui

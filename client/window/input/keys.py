@@ -1,10 +1,14 @@
-"""The window's keys: one table, used by the window and by its help."""
+"""The key bindings of the window, from which its help is generated."""
 
 from typing import NamedTuple
 
 
 class Binding(NamedTuple):
-    """A line of the help: `keys` as shown, `names` as pyglet calls the symbols, `action` as the window calls it."""
+    """A key binding and its line in the help.
+
+    `keys` is the displayed text, `names` are pyglet's names of the keys, `action` is the name of the window's action
+    (empty if the window handles the keys separately), and `words` is the description.
+    """
 
     keys: str
     names: tuple[str, ...]
@@ -48,6 +52,6 @@ PANS = {
     "W": (0, -1),
     "S": (0, 1),
 }
-"""Keys that move the view while they are down: right, down."""
+"""The direction (right, down) in which a key moves the view while it is down."""
 ZOOMS = {"PLUS": 1, "EQUAL": 1, "NUM_ADD": 1, "PAGEUP": 1, "MINUS": -1, "NUM_SUBTRACT": -1, "PAGEDOWN": -1}
 SPEEDS = {"BRACKETLEFT": 0.5, "BRACKETRIGHT": 2.0}

@@ -1,19 +1,19 @@
-"""Marks that are drawn over the world: their types, and rectangles and long lines made of short ones. Pure."""
+"""Marks that the window draws over the world: rings and lines, and rectangles made of lines. No side effects."""
 
 import math
 
 Colour = tuple[float, float, float, float]
 """Red, green, blue, opacity, each 0 to 1."""
 Ring = tuple[float, float, float, Colour]
-"""y, x and radius in cells, colour."""
+"""A circle: y, x and radius in cells, colour."""
 Line = tuple[float, float, float, float, Colour, float]
-"""y and x of both ends in cells, colour, width in pixels."""
+"""A straight line: y and x of one end, y and x of the other (in cells), colour, width in pixels."""
 
 PIECE_CELLS = 16
 
 
 def outline(rectangle: tuple[int, int, int, int], colour: Colour) -> list[Line]:
-    """Return the four sides of a rectangle (y, x, height, width)."""
+    """Returns the lines of the four sides of a rectangle (y, x, height, width in cells)."""
     y, x, height, width = rectangle
     lines: list[Line] = []
     for y0, x0, down, right in (
@@ -27,7 +27,10 @@ def outline(rectangle: tuple[int, int, int, int], colour: Colour) -> list[Line]:
 
 
 def pieces(y: float, x: float, down: float, right: float, colour: Colour, width_pixels: float) -> list[Line]:
-    """Return a line in pieces so short that the shortest way between their ends on the torus is the line itself."""
+    """Returns the line from (y, x) to (y + down, x + right), divided into pieces of at most `PIECE_CELLS` cells.
+
+    A line is drawn along the shortest way between its ends on the torus; a long line would take the other way.
+    """
     count = max(1, math.ceil(max(abs(down), abs(right)) / PIECE_CELLS))
     ends = [(y + down * index / count, x + right * index / count) for index in range(count + 1)]
     return [(*ends[index], *ends[index + 1], colour, width_pixels) for index in range(count)]

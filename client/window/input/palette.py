@@ -1,4 +1,4 @@
-"""The window's tools, as the commands describe them, and what the tools are set to. Pure."""
+"""The list of the window's tools, collected from the kinds of commands, and their default settings."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,7 @@ from umwelt.agents.commands import KINDS, CommandKind
 from umwelt.agents.commands.tool import Tool
 
 LOOK = Tool("look", "look", "click a being to select it; drag to move the view", "being", "")
-"""The only tool that gives no command."""
+"""The tool that selects beings; the only one that sends no command."""
 
 KIND_BY_TOOL: dict[str, CommandKind] = {tool.name: kind for kind in KINDS for tool in kind.tools}
 TOOLS: tuple[Tool, ...] = (LOOK, *(tool for kind in KINDS for tool in kind.tools))
@@ -16,14 +16,14 @@ BY_NAME = {tool.name: tool for tool in TOOLS}
 
 @dataclass
 class Brush:
-    """How areas are painted, by all tools with that gesture."""
+    """The settings of the brush, shared by all tools with the gesture `area`."""
 
     side_cells: int = 3
-    """The side of the square that is painted."""
+    """Side of the square brush, in cells."""
     rectangle: bool = False
-    """Whether areas are drawn as rectangles instead; Shift switches between both."""
+    """Whether the user drags a rectangle in place of painting with the brush; Shift inverts this."""
 
 
 def default_settings() -> dict[str, dict[str, Any]]:
-    """Return what every tool is set to at first: tool -> setting -> value."""
+    """Returns the default value of each setting of each tool: tool name -> setting name -> value."""
     return {tool.name: {setting.name: setting.default for setting in tool.settings} for tool in TOOLS}

@@ -1,4 +1,4 @@
-"""Sending commands to the world from the window, and remembering those that the world has confirmed."""
+"""Sends the window's commands to the world, and keeps a list of the confirmed ones."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,25 +16,31 @@ Cell = tuple[int, int]
 
 @dataclass
 class Done:
-    """A confirmed command, or all commands of a stroke: the first tick at which it takes effect, and a description."""
+    """A confirmed command, or all confirmed commands of one stroke.
+
+    `tick` is the first tick at which they take effect; `words` describes them.
+    """
 
     tick: int
     words: str
 
 
 class CommandSender:
-    """Sends commands of one session. `done` is what was confirmed, oldest first; the timeline shows it."""
+    """Sends commands for a session, and adds the confirmed ones to `done`, which the timeline displays."""
 
     def __init__(self, session: Session):
         self.session = session
 
     @property
     def done(self) -> list[Done]:
-        """What was done from this window, oldest first."""
+        """The confirmed commands of this window, oldest first."""
         return self.session.done
 
     def send(self, words: str, command: str, **fields: Any) -> None:
-        """Send a request by its command's name; once confirmed, it is reported with `words` and remembered."""
+        """Sends the command named `command` with these fields; errors are displayed as notices.
+
+        Once it is confirmed, `words` are displayed and the command is added to `done`.
+        """
 
         def confirm(tick: Any) -> None:
             self.remember(Done(int(tick), words))
@@ -45,26 +51,26 @@ class CommandSender:
             self.session.say(str(error), bad=True)
 
     def remember(self, done: Done) -> None:
-        """Add to what was done."""
+        """Appends to `done`; beyond `MAX_DONE` entries, the oldest is removed."""
         self.done.append(done)
         del self.done[:-MAX_DONE]
 
 
 class Stroke:
-    """The commands of one press of the mouse until its release, one for each cell.
+    """The commands from a press of the mouse button until its release, one for each cell that the mouse passes.
 
-    Cells wait in `waiting` and are sent as batches, at most one every `BATCH_EVERY_S`. A stroke is one entry of
-    `CommandSender.done`, and is reported once: when it is released and all its batches are answered.
+    Cells are queued in `waiting` and sent in batches, at most one batch every `BATCH_EVERY_S` seconds. A stroke is one
+    entry of `CommandSender.done`. It is reported once, when the button is released and all batches are answered.
     """
 
     def __init__(
         self, sender: CommandSender, compose: Callable[[int, int], Command], describe: Callable[[int], str], start: Cell
     ):
-        """`compose` returns the command for a cell; `describe` returns the report from the number of commands."""
+        """`compose(y, x)` returns the command for a cell; `describe(count)` the report for that number of commands."""
         self.sender, self._compose, self._describe = sender, compose, describe
         self.waiting: list[Cell] = [start]
         self.last_cell = start
-        """The cell that was sent last."""
+        """The cell of the most recently sent command."""
         self._sent_s = -1e9
         self._sent_batches = self._answered_batches = 0
         self._confirmed_commands = 0
@@ -72,11 +78,11 @@ class Stroke:
         self._done: Done | None = None
 
     def is_due(self, now_s: float) -> bool:
-        """Whether a batch may be sent now."""
+        """Returns whether at least `BATCH_EVERY_S` seconds have passed since the previous batch was sent."""
         return now_s - self._sent_s >= BATCH_EVERY_S
 
     def flush(self, now_s: float, all_of_it: bool = False) -> None:
-        """Send the next batch of waiting cells if one is due, or all of them at once."""
+        """Sends the next batch of waiting cells if it is due; with `all_of_it`, sends all waiting cells immediately."""
         if not self.waiting or not (all_of_it or self.is_due(now_s)):
             return
         self._sent_s = now_s
@@ -88,7 +94,7 @@ class Stroke:
                 break
 
     def release(self, now_s: float) -> None:
-        """Send what is left; the stroke ends."""
+        """Ends the stroke and sends the remaining cells."""
         self.flush(now_s, all_of_it=True)
         self._released = True
         self._report()
@@ -108,7 +114,7 @@ class Stroke:
 
         def fail(line: str) -> None:
             self._answered_batches += 1
-            if not self._failed:  # one line for the whole stroke
+            if not self._failed:  # one notice for each stroke
                 session.say(line, bad=True)
             self._failed, self.waiting = True, []
             self._report()

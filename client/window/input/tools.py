@@ -1,7 +1,7 @@
-"""The tools of the window: which one is chosen, what it is set to, and what the mouse does with it.
+"""The tools of the window: the chosen tool, the settings of all tools, and the translation of mouse input to commands.
 
-The window reports where the mouse is, in cells. By the chosen tool's description (`umwelt.agents.commands.tool`) a
-gesture becomes a request; only what appears with the gesture `spawn` has code of its own.
+The window reports the mouse's position in cells. The description of the chosen tool (`umwelt.agents.commands.tool`)
+specifies its gesture and command. Only the gesture `spawn` has code of its own here.
 """
 
 import math
@@ -24,13 +24,13 @@ from umwelt.client.window.session import Session
 from umwelt.cluster import LIVE
 
 REACH_PIXELS, REACH_CELLS = 26.0, 0.8
-"""How far from the mouse a being may be to be meant by a click: whichever is more."""
+"""Maximum distance between the mouse and a being that it points at; the larger of the two applies."""
 MIN_DRAG_CELLS = 0.05
-"""A being that is dragged less stays where it is."""
+"""Minimum distance of a drag that moves a being."""
 SHIFT = 1
 """The bit of `modifiers` for the Shift key."""
 SKY_LAYERS = ("light", "temperature", "rain")
-"""Layers that follow from the climate and cannot be painted."""
+"""Layers that are computed from the climate and cannot be painted."""
 PAST_LINE = "this is the past: fork it to change it"
 NO_BEING_LINE = "no being is here: press on a being; zoom in to see single beings"
 
@@ -38,10 +38,11 @@ Fields = dict[str, Any]
 
 
 class Toolbox:
-    """The tools of one window. `tool` is the chosen tool's name; `settings` maps tools to what they are set to.
+    """The tools of one window, their settings, and the state of the gesture in progress.
 
-    `genome` (of a being of `genome_species`, in the table `genome_table`) and `like` (an id) are what tools with the
-    gesture `spawn` copy. Commands leave through `sender`; `fork_dialog` asks about undo and about changing the past.
+    `tool` is the name of the chosen tool; `settings[tool][setting]` is a value. Tools with the gesture `spawn` can copy
+    `genome` (of a being of `genome_species`, in the table `genome_table`) or the being with the id `like`. `sender`
+    sends the commands; `fork_dialog` asks the user before undo and before changes of the past.
     """
 
     def __init__(self, session: Session):
@@ -56,25 +57,25 @@ class Toolbox:
         self.like = 0
         self._mouse: tuple[float, float] | None = None
         self._pressed: tuple[float, float] | None = None
-        """Where the button went down; None if it is up."""
+        """The position (y, x) in cells at which the button was pressed; None while it is up."""
         self._moved = (0.0, 0.0)
-        """How far the mouse has moved since then, which its place on a torus does not tell."""
+        """The movement (y, x) in cells since the press; on a torus, positions alone do not determine it."""
         self._stroke: Stroke | None = None
         self._stroke_spacing = 1
-        """The least distance in cells of the commands of a stroke."""
+        """Minimum distance in cells between two commands of a stroke."""
         self._grabbed = 0
-        """The id of the being that is dragged; 0 if none."""
+        """The id of the being that is being dragged; 0 if none."""
         self._draws_rectangle = False
 
     # --- choices and settings
 
     def species(self, table: str) -> list[str]:
-        """Return the species of a table, as far as the server tells them apart."""
+        """Returns the species of a table; those whose table the server does not state are included."""
         known = self.session.known
         return [name for name in known.species if known.kinds.get(name, table) == table]
 
     def choices(self, setting: Choice) -> list[str]:
-        """Return the names that a setting can have in this world."""
+        """Returns the values that can be chosen for a setting in this world."""
         match setting.known:
             case "substances":
                 names = list(self.session.known.substances or SUBSTANCES)
@@ -87,14 +88,14 @@ class Toolbox:
         return [name for name in names if not setting.only or name in setting.only]
 
     def value(self, tool: Tool, setting: Number | Choice) -> Any:
-        """Return what a setting is set to; a choice that is not made yet is the first one."""
+        """Returns the value of a setting: a number within its bounds, or the chosen name (default: the first)."""
         value = self.settings[tool.name][setting.name]
         if isinstance(setting, Number):
             return min(setting.maximum, max(setting.minimum, value))
         return value or next(iter(self.choices(setting)), "")
 
     def choose(self, tool: int | str) -> None:
-        """Choose a tool by its name or its number; an unknown one is ignored."""
+        """Chooses a tool by its name or its index in `TOOLS`; ignores unknown ones. Ends the gesture in progress."""
         names = [one.name for one in TOOLS]
         name = tool if isinstance(tool, str) else names[tool] if 0 <= tool < len(names) else self.tool
         if name in names and name != self.tool:
@@ -102,7 +103,7 @@ class Toolbox:
             self.tool = name
 
     def copy_genome(self, being: dict[str, Any] | None) -> bool:
-        """Keep the genome of a fetched being and choose the tool that uses it; return whether there is a genome."""
+        """Copies the genome of a fetched being and chooses the tool that spawns it; returns False if there is none."""
         genome = ((being or {}).get("row") or {}).get("genome")
         if being is None or genome is None:
             self.session.say("no genome to copy: select a being first", bad=True)
@@ -118,12 +119,15 @@ class Toolbox:
         return True
 
     def copy_being(self, being_id: int) -> None:
-        """Choose the tool that makes copies of a living being."""
+        """Chooses the tool that spawns copies of the living being with the id `being_id`."""
         self.like = being_id
         self._choose_source("copy")
 
     def _choose_source(self, source: str, table: str = "") -> None:
-        """Choose the tool that puts beings of a table from a source; the last one if none has this table."""
+        """Chooses the tool that spawns beings of `table` from `source`.
+
+        If no tool with this source has this table, chooses another tool with this source.
+        """
         tools = [tool for tool in TOOLS if tool.gesture == "spawn" and source in self._source(tool).only]
         tool = next((tool for tool in tools if _table_of(tool) == table), tools[-1])
         self.settings[tool.name]["source"] = source
@@ -135,7 +139,10 @@ class Toolbox:
     # --- the mouse
 
     def press(self, y: float, x: float, being_id: int = 0, table: str = "", modifiers: int = 0) -> None:
-        """The button goes down; `being_id` is the being under the mouse, 0 if none."""
+        """Handles a press of the mouse button at (y, x) in cells: begins the gesture of the chosen tool.
+
+        `being_id` and `table` identify the being under the mouse; the id is 0 if there is none.
+        """
         self._mouse = self._pressed = (y, x)
         self._moved = (0.0, 0.0)
         if self.tool == LOOK.name:
@@ -168,7 +175,7 @@ class Toolbox:
                 say_once(self.session, NO_BEING_LINE)
 
     def drag(self, y: float, x: float) -> None:
-        """The mouse moves with the button down."""
+        """Handles a mouse movement with the button down: extends the stroke, rectangle or drag to (y, x)."""
         before, self._mouse = self._mouse, (y, x)
         if self._pressed is None or before is None:
             return
@@ -180,7 +187,7 @@ class Toolbox:
             self._stroke.flush(self.session.clock())
 
     def release(self, y: float, x: float) -> None:
-        """The button goes up."""
+        """Handles the release of the mouse button: sends the command of a rectangle or a drag, and ends the gesture."""
         self.drag(y, x)
         if self._pressed is not None and self._draws_rectangle:
             rectangle = self.rectangle()
@@ -191,11 +198,11 @@ class Toolbox:
         self._end_gesture()
 
     def hover(self, y: float, x: float) -> None:
-        """The mouse moves with the button up."""
+        """Handles a mouse movement with the button up, for the marks of the chosen tool."""
         self._mouse = (y, x)
 
     def cancel(self) -> None:
-        """Close the question; or end a drag without effect; or choose the look tool."""
+        """Handles the Esc key: closes an open question, else aborts a drag, else chooses the look tool."""
         if self.fork_dialog.question is not None:
             self.fork_dialog.answer(False)
         elif self._pressed is not None and (self._draws_rectangle or self._grabbed):
@@ -205,7 +212,10 @@ class Toolbox:
             self.choose(LOOK.name)
 
     def turn(self, now_s: float) -> None:
-        """Called once a frame: send waiting cells of a stroke, and repeat one that is held still."""
+        """Sends the waiting cells of a stroke, and repeats its command while the mouse is held still.
+
+        The window calls this once per frame.
+        """
         stroke = self._stroke
         if stroke is None:
             return
@@ -220,7 +230,7 @@ class Toolbox:
             stroke.release(self.session.clock())
 
     def _may_change(self) -> bool:
-        """Return whether the world may be changed now; if not, say why."""
+        """Returns whether the world can be changed now; if not, displays the reason."""
         if not self.session.keeper:
             say_once(self.session, SPECTATOR_LINE)
             return False
@@ -236,13 +246,13 @@ class Toolbox:
     # --- requests
 
     def use(self, tool: str, **fields: Any) -> None:
-        """Give a tool's command, by its settings and these fields; panels call it, too."""
+        """Sends the command of the tool named `tool`, with its settings and `fields`. Panels also call this."""
         description = BY_NAME[tool]
         fields = {**self._fields(description), **fields}
         self.sender.send(description.report.format_map(fields), KIND_BY_TOOL[tool].name, **fields)
 
     def _fields(self, tool: Tool) -> Fields:
-        """Return the fields of a request that do not come from the mouse."""
+        """Returns the fields of a tool's command that do not depend on the mouse."""
         return {**tool.fixed, **{setting.name: self.value(tool, setting) for setting in tool.settings}}
 
     def _spawn(self, tool: Tool, y: float, x: float) -> None:
@@ -282,7 +292,7 @@ class Toolbox:
     # --- strokes
 
     def _spacing(self, tool: Tool) -> int:
-        """Return the least distance of the cells of a stroke."""
+        """Returns the minimum distance between two cells of a stroke: the tool's radius, at least 1."""
         return max(1, self._fields(tool)[tool.radius]) if tool.radius else 1
 
     def _brush_side(self) -> int:
@@ -293,7 +303,11 @@ class Toolbox:
         return {"height": min(side, torus.height), "width": min(side, torus.width)}
 
     def _begin_stroke(self, tool: Tool, size: Mapping[str, int], spacing: int) -> None:
-        """Begin to send commands for the cells passed; with a size, each for a rectangle about its cell."""
+        """Begins a stroke at the mouse's cell.
+
+        If `size` has `height` and `width`, each command is for a rectangle of that size around its cell. `spacing` is
+        the minimum distance in cells between two commands.
+        """
         command_type, torus = KIND_BY_TOOL[tool.name].command, self.session.torus
         fields = {**self._fields(tool), **size}
 
@@ -311,7 +325,7 @@ class Toolbox:
         self._stroke.flush(self.session.clock())
 
     def _extend_stroke(self, stroke: Stroke, start: tuple[float, float], step: tuple[float, float]) -> None:
-        """Add the cells passed, each once in a row and no nearer to each other than the spacing."""
+        """Adds the cells on the way from `start` by `step` to a stroke, at least its spacing apart."""
         torus = self.session.torus
         count = max(1, math.ceil(max(abs(step[0]), abs(step[1])) * 2))
         for index in range(1, count + 1):
@@ -325,14 +339,17 @@ class Toolbox:
     # --- rectangles
 
     def rectangle(self) -> tuple[int, int, int, int] | None:
-        """Return the rectangle being drawn: y, x, height, width in cells; it may cross the seams. None if none is."""
+        """Returns the rectangle being drawn (y, x, height, width in cells), or None.
+
+        It can extend across the world's edges.
+        """
         if self._pressed is None or not self._draws_rectangle:
             return None
         torus, spans = self.session.torus, []
         for start, moved, size in zip(self._pressed, self._moved, torus, strict=True):
             low, high = sorted((math.floor(start), math.floor(start + moved)))
             maximum = min(MAX_SIDE_CELLS, size)
-            if high - low >= maximum:  # cut where the mouse is, not where it was pressed
+            if high - low >= maximum:  # keep the end at which the mouse was pressed
                 low, high = (low, low + maximum - 1) if moved > 0 else (high - maximum + 1, high)
             spans.append((low % size, high - low + 1))
         (y, height), (x, width) = spans
@@ -341,7 +358,7 @@ class Toolbox:
     # --- marks
 
     def marks(self) -> tuple[list[Ring], list[Line]]:
-        """Return the rings and lines that show what the chosen tool would change."""
+        """Returns the rings and lines that mark what the chosen tool would change at the mouse."""
         if self._mouse is None or self.tool == LOOK.name:
             return [], []
         tool, (y, x) = BY_NAME[self.tool], self._mouse
@@ -364,7 +381,7 @@ class Toolbox:
         return *_corner(*self._cell(y, x), size), size["height"], size["width"]
 
     def _mark_being(self, colour: tuple[float, float, float, float]) -> list[Ring]:
-        """Return a ring about the being that a click would mean."""
+        """Returns a ring around the being that the mouse points at, else a small faint ring at the mouse."""
         assert self._mouse is not None
         frame, torus = self.session.feed.frame, self.session.torus
         reach = max(REACH_CELLS, REACH_PIXELS / self.session.camera.scale)
@@ -376,11 +393,11 @@ class Toolbox:
 
 
 def _corner(y: int, x: int, size: Mapping[str, int]) -> tuple[int, int]:
-    """Return the upper left cell of a rectangle about a cell; it may lie outside the world."""
+    """Returns the upper left cell of a rectangle centred on a cell; its coordinates can be outside the world."""
     return y - (size["height"] - 1) // 2, x - (size["width"] - 1) // 2
 
 
 def _table_of(tool: Tool) -> str:
-    """Return the table whose species a tool can choose."""
+    """Returns the table ("plants" or "monsters") whose species a tool lets the user choose; "" if none."""
     known: Sequence[str] = [setting.known for setting in tool.settings if isinstance(setting, Choice)]
     return next((name for name in known if name in ("plants", "monsters")), "")

@@ -1,4 +1,4 @@
-"""The brain panel: a monster's neural net with its present activity, and the reasons for a drive."""
+"""The brain panel: a monster's neural net with its current activity, and the reasons for a drive."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ INPUT_NAMES_PX, DRIVE_NAMES_PX = 104.0, 74.0
 
 @dataclass
 class _Picture:
-    """What is drawn of a net: its nodes by column, and lines as (from, to, strength), the weakest first."""
+    """The drawn content of a net: its nodes by column, and lines as (from, to, strength), the weakest first."""
 
     inputs: list[tuple[str, float]]
     hidden: list[float]
@@ -47,11 +47,11 @@ class _Picture:
     outgoing: list[tuple[int, int, float]]
     reasons: list[tuple[str, float]]
     total: float
-    """What the net computes for the explained drive, before it is clamped."""
+    """The net's output for the explained drive, before clamping."""
     drive: int
-    """The drive that is explained."""
+    """The index of the explained drive."""
     own: bool
-    """Whether the drives come from the net."""
+    """Whether the drives are the output of the net."""
 
 
 class Brain:
@@ -59,13 +59,13 @@ class Brain:
 
     def __init__(self) -> None:
         self.explained: int | None = None
-        """The drive that was clicked, to be explained; None: the strongest."""
+        """The index of the drive that was clicked, to be explained; None: the strongest drive is explained."""
         self._stamp: tuple = ()
         self._picture: _Picture | None = None
         self._of = 0
 
     def draw(self, session: Any, hooks: Hooks) -> None:
-        """Draw the panel's content."""
+        """Draws the panel's content; called in every frame in which the panel is visible."""
         selected = session.selected
         being = selected.being if selected is not None else None
         if being is None:
@@ -203,7 +203,7 @@ def _build_picture(genome: bytes, being: Mapping[str, Any], explained: int | Non
 
 
 def _lines_of(flows: np.ndarray, max_count: int) -> list[tuple[int, int, float]]:
-    """The lines to draw, the strongest last so that they lie on top."""
+    """Returns at most `max_count` of the strongest lines, in order of strength so that the strongest are on top."""
     flat = np.abs(flows).ravel()
     order = np.argsort(flat, kind="stable")[-max_count:]
     width = flows.shape[1]
@@ -211,7 +211,7 @@ def _lines_of(flows: np.ndarray, max_count: int) -> list[tuple[int, int, float]]
 
 
 def _spread(top: float, height: float, count: int) -> list[float]:
-    """The y of each node of a column."""
+    """Returns the y coordinate of each node of a column, in logical pixels."""
     step = (height - 14) / max(1, count - 1) if count > 1 else 0.0
     first = top + 7 if count > 1 else top + height / 2
     return [first + at * step for at in range(count)]
@@ -225,7 +225,7 @@ def _lines(
     near: tuple[int, int],
     column: int,
 ) -> None:
-    """Draw lines between two columns; while the mouse is over a node, only its lines are bright."""
+    """Draws the lines between two columns; while the mouse is over a node, only this node's lines are bright."""
     (x0, rows0), (x1, rows1) = start, end
     for first, second, flow in lines:
         size = min(1.0, abs(flow))
@@ -238,14 +238,14 @@ def _lines(
 
 
 def _write(draw_list: Any, x: float, y: float, tone: int, words: str, size: float, ends: bool) -> None:
-    """Draw a name beside its node: it starts at `x`, or with `ends`, it ends there."""
+    """Draws a name beside its node: it starts at `x`, or ends at `x` if `ends` is set."""
     scale = size / imgui.get_font_size()
     left = x - text_px(words) * scale if ends else x
     draw_list.add_text(imgui.get_font(), size, ImVec2(left, y - 0.58 * size), tone, words)
 
 
 def _node(draw_list: Any, x: float, y: float, value: float, radius: float) -> None:
-    """Draw a node as a disc, the brighter the larger its value is."""
+    """Draws a node as a disc; a larger absolute value is brighter."""
     size = min(1.0, abs(value))
     at = ImVec2(x, y)
     draw_list.add_circle_filled(at, radius, packed((0.15, 0.21, 0.23, 1.0)), 14)
@@ -254,7 +254,7 @@ def _node(draw_list: Any, x: float, y: float, value: float, radius: float) -> No
 
 
 def _near(mouse: Any, rows: list[list[float]], left: float, middle: float, right: float) -> tuple[int, int]:
-    """The column and row of the node under the mouse; (-1, -1) if there is none."""
+    """Returns the column and row of the node under the mouse, or (-1, -1) if there is none."""
     if mouse.x < left + 12:
         column = 0
     elif abs(mouse.x - middle) < 14:

@@ -1,9 +1,9 @@
-"""The tree of life in the window: which clade a being belongs to, and how many births each clade had over time.
+"""The tree of life in the window: the clade of each being, and the births of each clade over time.
 
-A child belongs to its parent's clade while its neutral markers (three genes without an effect) are near those of the
-clade's founder; when one of them has drifted further than `DRIFT`, it belongs to a clade that splits off there. Neutral
-mutations as a clock of descent: Kimura, "Evolutionary Rate at the Molecular Level", Nature 217, 1968. Where whole
-genomes are available, `client/lineage/clades.py` uses them instead.
+A child belongs to its parent's clade while its neutral markers (three genes without effect) are near those of the
+clade's founder. If a marker differs by more than `DRIFT`, the child belongs to a clade that splits off there. On
+neutral mutations as a clock of descent, see Kimura, "Evolutionary Rate at the Molecular Level", Nature 217, 1968. Where
+whole genomes are available, `client/lineage/clades.py` uses them instead.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ MAX_CLADES = 4000
 
 @dataclass
 class Clade:
-    """A clade: when it split off, and from which clade (-1: it began with founders)."""
+    """A clade: the tick of its beginning, and the number of the clade it split off from (-1: began with founders)."""
 
     species: int | str
     parent: int
@@ -33,7 +33,7 @@ class Clade:
 
 
 class Clades:
-    """The clades of one run. `add` takes births in the order of their ticks, a page at a time."""
+    """The clades of one run. `add` takes births in order of tick, a page at a time."""
 
     def __init__(self) -> None:
         self.clades: list[Clade] = []
@@ -43,7 +43,8 @@ class Clades:
         self._counts = np.zeros((16, BINS), np.int32)
         self._founders = np.zeros((16, 3), np.int16)
         self._children: dict[tuple[Any, int], list[int]] = {}
-        """By species and clade: the clades that split off from it; under -1, those that began with founders."""
+        """By (species, number of a clade), the clades that split off from it; under -1, those that began with founders.
+        """
 
     def __len__(self) -> int:
         return len(self.known)
@@ -54,11 +55,11 @@ class Clades:
         return self._counts[: len(self.clades)]
 
     def of(self, ids: np.ndarray) -> np.ndarray:
-        """The clades of beings, `int32[n]`; -1 if a being's birth is not known."""
+        """Returns the number of each being's clade, `int32[n]`; -1 if the being's birth is not known."""
         return self.known.find(np.asarray(ids, np.int64))
 
     def add(self, page: Mapping[str, Any]) -> int:
-        """Add births and return how many were new.
+        """Adds births and returns how many of them were new.
 
         `page` has arrays by name: id, parent_id, tick, species, marker_a, marker_b, marker_c.
         """
@@ -83,7 +84,7 @@ class Clades:
     def _numbers(
         self, ids: np.ndarray, parents: np.ndarray, ticks: np.ndarray, species: np.ndarray, markers: np.ndarray
     ) -> np.ndarray:
-        """The clade of each newborn; parents within the page come before their children."""
+        """Returns the clade of each newborn; processes parents within the page before their children."""
         numbers = np.full(len(ids), -1, np.int32)
         order = np.argsort(ids)
         at = np.minimum(np.searchsorted(ids, parents, sorter=order), len(ids) - 1)
@@ -95,7 +96,7 @@ class Clades:
             own = within[waiting]
             ready = (own < 0) | (numbers[own] >= 0)
             if not ready.any():
-                ready[:] = True  # parents in a circle: the server sent nonsense
+                ready[:] = True  # circular parents: the server's data is invalid
             now = waiting[ready]
             parent_clade = np.where(within[now] >= 0, numbers[within[now]], earlier[now])
             numbers[now] = self._place(parent_clade, ticks[now], species[now], markers[now])
@@ -105,7 +106,7 @@ class Clades:
     def _place(
         self, parent_clade: np.ndarray, ticks: np.ndarray, species: np.ndarray, markers: np.ndarray
     ) -> np.ndarray:
-        """The parent's clade for those near its founder; the others are placed one by one."""
+        """Returns the clade of each birth: the parent's if markers are near its founder's, else that of `_branch`."""
         numbers = parent_clade.copy()
         stray = parent_clade < 0
         if self.clades:
@@ -118,7 +119,10 @@ class Clades:
         return numbers
 
     def _branch(self, parent: int, species: int | str, markers: tuple[int, int, int], tick: int) -> int:
-        """The number of the clade that split off from `parent` and has these markers; creates it if there is none."""
+        """Returns the clade that split off from `parent` and has these markers; creates it if necessary.
+
+        If there are already `MAX_CLADES`, returns `parent` instead of creating a clade.
+        """
         branches = self._children.setdefault((species, parent), [])
         for number in branches:
             if max(abs(a - b) for a, b in zip(markers, self.clades[number].markers, strict=True)) <= DRIFT:
@@ -152,9 +156,10 @@ class Clades:
             self.clades[number].last_tick = max(self.clades[number].last_tick, int(last[number]))
 
     def rows(self, max_count: int) -> tuple[list[int], np.ndarray]:
-        """The clades to draw, parents before their branches; and for each clade the row that its births count in.
+        """Returns the clades to draw, parents before their branches, and for each clade the row that counts its births.
 
-        Clades with few births count in their nearest ancestor that is drawn.
+        Only the `max_count` clades with the most births are drawn; the births of others are counted in the row of their
+        nearest ancestor that is drawn.
         """
         if not self.clades:
             return [], np.empty(0, np.int32)
@@ -165,7 +170,7 @@ class Clades:
         )
 
     def row_counts(self, order: list[int], row_of: np.ndarray) -> np.ndarray:
-        """Births by row and time, `int64[row, bin]`."""
+        """Returns the births by row and time, `int64[row, bin]`."""
         counts = np.zeros((len(order), BINS), np.int64)
         np.add.at(counts, row_of, self.counts)
         return counts

@@ -1,7 +1,7 @@
-"""The dock: which panels are open and where they stand, the bar at the top, and notices over the picture.
+"""The dock: which panels are open and where they are placed, the top bar, and notices over the world.
 
-Panels stand in three columns at the window's edges and share the height of their column. A panel that was moved or
-resized by hand stays as it is until the window's size changes.
+Panels are placed in three columns along the window's edges and share the height of their column. A panel that the user
+moved or resized keeps its place until the window's size changes.
 """
 
 from typing import Any, NamedTuple
@@ -27,13 +27,16 @@ from umwelt.client.window.panels.world import Rates, World
 ICON = icons_fontawesome_6
 WINDOW_FLAGS = imgui.WindowFlags_.no_collapse | imgui.WindowFlags_.no_focus_on_appearing
 BANNER_BELOW_PX, TOASTS_ABOVE_PX = 62.0, 30.0
-"""Banners leave room for the toolbar below the bar; notices leave room for the drives of an inhabited being."""
+"""Vertical distances: of banners from the top bar, and of notices from the lower inset.
+
+They leave room for the toolbar, and for the drives of an inhabited being.
+"""
 MOVED_PX = 1.5
-"""A panel that lies further than this from its place was moved by hand."""
+"""The distance from its assigned place beyond which a panel counts as moved by the user."""
 
 
 class Panel(NamedTuple):
-    """A panel: where it stands, whether it is shown only while a being is selected, and whether it starts open."""
+    """A panel: its title and place, whether it requires a selected being, and whether it is open at the start."""
 
     title: str
     icon: str
@@ -80,7 +83,7 @@ PANELS = (
 class Dock:
     """All panels of one window. The window sets `hooks` and calls `draw` once a frame.
 
-    `insets` (left, top, right, bottom, in logical pixels) is room that panels leave free.
+    `insets` (left, top, right, bottom, in logical pixels) are margins that panels leave free.
     """
 
     def __init__(self) -> None:
@@ -103,16 +106,16 @@ class Dock:
         }
         self._placed: dict[str, tuple[float, float, float, float]] = {}
         self._moved: set[str] = set()
-        """Panels that were moved or resized by hand."""
+        """Titles of panels that the user moved or resized."""
         self._due: set[str] = set()
-        """Panels that go to their places in the next frame."""
+        """Titles of panels that are moved to their assigned places in the next frame."""
         self._display = (0.0, 0.0)
         self._arranged: tuple = ()
 
     # --- once a frame
 
     def draw(self, session: Any) -> None:
-        """Draw the bar and all open panels; between `Gui.begin` and `Gui.end`."""
+        """Draws the top bar and all open panels; call it between `Gui.begin` and `Gui.end`."""
         self.rates.turn(session)
         clades = self.lineage.clades if len(self.lineage.clades) else None
         self.events.note(session, clades)
@@ -137,7 +140,7 @@ class Dock:
         ]
 
     def _arrange(self, session: Any, display: ImVec2) -> None:
-        """Give every panel that was not moved by hand its place in its column."""
+        """Assigns places in the columns to all panels that the user has not moved."""
         shown = self._shown(session)
         size = (display.x, display.y)
         if size != self._display:
@@ -173,7 +176,7 @@ class Dock:
         self.open[title] = bool(still_open)
 
     def _note_moved(self, title: str, place: tuple[float, float, float, float]) -> None:
-        """Note whether a panel was moved, resized or docked by hand."""
+        """Records whether the user moved, resized or docked the panel."""
         position, size = imgui.get_window_pos(), imgui.get_window_size()
         actual = position.x, position.y, size.x, size.y
         if any(abs(a - b) > MOVED_PX for a, b in zip(actual, place, strict=True)):
@@ -182,7 +185,7 @@ class Dock:
     # --- the bar at the top
 
     def _bar(self, session: Any, display: ImVec2) -> None:
-        """Buttons that open and close panels on the left, the state of the world on the right."""
+        """Draws the top bar: buttons that open and close panels on the left, the state of the world on the right."""
         parts = status.bar_parts(session, self.rates)
         needed_px = sum(text_px(text) + status.PART_GAP for text, _, needed in parts if needed)
         titles_px = sum(text_px(f"{panel.icon}  {panel.title}") + 18 for panel in PANELS)

@@ -1,4 +1,4 @@
-"""The events panel: what happened in the world and in this window, newest first."""
+"""The events panel: events of the world and notices of this window, newest first."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from umwelt.client.window.panels.widgets import dim
 MAX_KEPT = 400
 MAX_CLADES_REPORTED = 60
 MIN_CLADE_BIRTHS = 12
-"""A clade is reported when it has this many births: most clades die out at once."""
+"""The births from which a clade is reported, because most clades die out soon after they split off."""
 
 ICON = icons_fontawesome_6
 KINDS: dict[str, tuple[str, Colour]] = {
@@ -33,7 +33,7 @@ FILTERS: dict[str, tuple[str, ...]] = {
 
 
 class Event(NamedTuple):
-    """A line of the list; `kind` is a key of `KINDS`."""
+    """An entry of the list; `kind` is a key of `KINDS`."""
 
     tick: int
     kind: str
@@ -41,7 +41,7 @@ class Event(NamedTuple):
 
 
 class Events:
-    """The content of the events panel. `note` collects events, whether the panel is open or not."""
+    """The content of the events panel. `note` collects events even while the panel is closed."""
 
     def __init__(self) -> None:
         self.lines: list[Event] = []
@@ -55,7 +55,7 @@ class Events:
         self._chosen = "all"
 
     def note(self, session: Any, clades: Any) -> None:
-        """Collect new events; called once a frame."""
+        """Collects new events; called once a frame. `clades` is a `Clades`, or None before any births are known."""
         status, self._status = self._status, session.status
         for event in (session.status.get("events") or ()) if status is not session.status else ():
             key = (event["tick"], event["line"])
@@ -102,7 +102,7 @@ class Events:
                 self._add(Event(clade.tick, "clade", f"{name} split off; {clade.births} births since"))
 
     def draw(self, session: Any, hooks: Hooks) -> None:
-        """Draw the panel's content."""
+        """Draws the panel's content; called in every frame in which the panel is visible."""
         for name in FILTERS:
             if imgui.radio_button(name, self._chosen == name):
                 self._chosen = name
@@ -137,7 +137,7 @@ def _draw_line(event: Event) -> None:
 
 
 def clade_name(session: Any, clades: Any, number: int) -> str:
-    """The name of a clade: its species and its number."""
+    """Returns the name of a clade: its species and its number, counted from 1."""
     species = clades.clades[number].species
     names = session.known.species
     if isinstance(species, int):

@@ -1,4 +1,4 @@
-"""The names of genes, what they do, and how a genome is divided into traits, organs and weights."""
+"""The names and effects of genes, and the division of a genome into traits, organs and weights."""
 
 from functools import cache
 
@@ -61,12 +61,12 @@ MONSTER_WORDS = {
 
 
 def is_monster(genome: bytes) -> bool:
-    """Whether a genome has organs and a neural net."""
+    """Returns whether a genome is a monster's, with organs and a neural net."""
     return len(genome) in MONSTER_LENGTHS
 
 
 def trait_values(genome: bytes) -> list[tuple[str, int]]:
-    """The traits by name, from 0 to 255; those in `SIGNED_GENES` from -128 to 127."""
+    """Returns the traits by name, with values from 0 to 255; those in `SIGNED_GENES` of plants from -128 to 127."""
     names, first = (MONSTER_TRAITS, FIRST_TRAIT) if is_monster(genome) else (PLANT_GENES, 0)
     values = []
     for at, name in enumerate(names):
@@ -78,7 +78,7 @@ def trait_values(genome: bytes) -> list[tuple[str, int]]:
 
 
 def organ_plan(genome: bytes) -> list[str]:
-    """The organs that a body grows, in order; "none" for an empty slot."""
+    """Returns the organs that a body grows, in order; "none" for an empty slot."""
     genes = np.zeros((1, MONSTER_GENES), np.int8)
     known = np.frombuffer(genome, np.int8)[:MONSTER_GENES]
     genes[0, : len(known)] = known
@@ -86,7 +86,7 @@ def organ_plan(genome: bytes) -> list[str]:
 
 
 def gene_name(at: int, monster: bool) -> str:
-    """The name of a gene by its position in the genome."""
+    """Returns the name of a gene by its position `at` in the genome."""
     names = _monster_gene_names() if monster else PLANT_GENES
     return names[at] if at < len(names) else f"gene {at}"
 

@@ -1,4 +1,4 @@
-"""The help panel: what one sees, and all keys."""
+"""The help panel: an explanation of the picture, and a list of all keys."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from umwelt.client.window.panels.theme import ACCENT, vector
 from umwelt.client.window.panels.widgets import dim, heading, text_px
 
 KEYS: list[tuple[str, str]] = [(binding.keys, binding.words) for binding in BINDINGS]
-"""The keys and what they do, from the table that the window itself uses."""
+"""The keys and their descriptions, from the table that the window uses to dispatch key presses."""
 
 WORDS = (
     "Plants make sugar from light, water and air, and grow from it. Monsters eat, drink, fight and breed; each is "
@@ -23,7 +23,7 @@ class Help:
     """The content of the help panel."""
 
     def draw(self, session: Any, hooks: Hooks) -> None:
-        """Draw the panel's content."""
+        """Draws the panel's content; called in every frame in which the panel is visible."""
         imgui.push_text_wrap_pos(0.0)
         dim(WORDS)
         imgui.pop_text_wrap_pos()

@@ -1,4 +1,4 @@
-"""What panels may ask of the window that they are drawn in."""
+"""The functions and objects of the window that its panels use."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,9 +7,9 @@ from umwelt.client.window.input.tools import Toolbox
 
 
 class Hooks(NamedTuple):
-    """Set by the window; a panel does not offer what is None."""
+    """The hooks of a window, set by the window. If a hook is None, panels do not offer its actions."""
 
     inhabit: Callable[[int], None] | None = None
-    """Steer a being, by its id."""
+    """A function that starts steering a being by the keyboard, given the being's id."""
     toolbox: Toolbox | None = None
-    """The tools that change the world."""
+    """The toolbox with the tools that change the world."""

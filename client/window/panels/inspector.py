@@ -1,4 +1,4 @@
-"""The inspector: everything that is known of the selected being, and buttons to act on it."""
+"""The inspector panel: all data of the selected being, and buttons to act on it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -79,7 +79,7 @@ class Inspector:
         self._weights: tuple[int, np.ndarray] = (0, np.empty(0, np.float32))
 
     def draw(self, session: Any, hooks: Hooks) -> None:
-        """Draw the panel's content."""
+        """Draws the panel's content; called in every frame in which the panel is visible."""
         selected = session.selected
         if selected is None:
             dim("click a being to inspect it")
@@ -248,7 +248,7 @@ class Inspector:
                 meter(in_words(name), share, text, ACCENT, name_px=112)
 
     def _antennae(self, stimuli: dict[str, int]) -> None:
-        """A table of bars: one row for each sense, one column for each of the three antennae."""
+        """Draws a table of bars: one row for each sense, one column for each of the three antennae."""
         width = imgui.get_content_region_avail().x
         corner = imgui.get_cursor_screen_pos()
         name_px, gap = 64.0, 8.0
@@ -353,7 +353,7 @@ class Inspector:
 
 
 def _describe_relative(relative: Any) -> tuple[int, str]:
-    """The id of a relative, and its species and birth as far as they are known; some servers send ids alone."""
+    """Returns the id of a relative, and its species and tick of birth as text, if known; some servers send only ids."""
     if not isinstance(relative, Mapping):
         return int(relative), ""
     words = [str(relative["species"])] if relative.get("species") not in (None, "") else []

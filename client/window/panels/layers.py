@@ -1,4 +1,4 @@
-"""The layers panel: what is drawn besides beings, and which layer is shown as a colour map."""
+"""The layers panel: switches for what is drawn, and the choice of a layer to draw as a colour map."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ class Layers:
     """The content of the layers panel."""
 
     def draw(self, session: Any, hooks: Hooks) -> None:
-        """Draw the panel's content."""
+        """Draws the panel's content; called in every frame in which the panel is visible."""
         looks, known = session.looks, session.known
         imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(8, 5))
         for at, (attribute, words, hint) in enumerate(TOGGLES):
@@ -67,7 +67,7 @@ def _chip_px(words: str) -> float:
 
 
 def _switch(words: str, on: bool, colour: Colour, hint: str) -> bool:
-    """A switch: a word with a dot, filled while `on`. Returns whether it was clicked."""
+    """Draws a switch, a word with a dot that is filled while `on`; returns whether it was clicked."""
     corner, width = imgui.get_cursor_screen_pos(), _chip_px(words)
     clicked = imgui.invisible_button(words, ImVec2(width, CHIP_PX))
     if not imgui.is_item_visible():

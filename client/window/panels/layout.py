@@ -1,4 +1,4 @@
-"""The places of panels: three columns at the window's edges, in logical pixels."""
+"""The placement of panels in three columns along the window's edges, in logical pixels."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,10 +9,10 @@ BAR_PX = 28.0
 LEFT_PX, RIGHT_PX = 316.0, 342.0
 MIN_MIDDLE_PX = 300.0
 TOOLBAR_PX = 68.0
-"""The toolbar stands above the middle column."""
+"""The height that is left free for the toolbar above the middle column."""
 MAX_MIDDLE_PX, MAX_OVER_PX = 720.0, 640.0
 LEFT_SHARE, RIGHT_SHARE = 0.31, 0.34
-"""In a narrow window the columns take at most these shares of its width."""
+"""The maximum shares of the window's width for the left and the right column, for narrow windows."""
 
 Place = tuple[float, float, float, float]
 
@@ -20,7 +20,8 @@ Place = tuple[float, float, float, float]
 class Spot(NamedTuple):
     """The column of a panel ("left", "middle", "right", or "over": above all others) and its preferred height.
 
-    A panel shrinks to `min_px` where there is little room, and grows to `max_px` where there is much.
+    A panel shrinks down to `min_px` if its column is too short for all panels, and grows up to `max_px` if there is
+    space left.
     """
 
     column: str
@@ -32,9 +33,9 @@ class Spot(NamedTuple):
 def places(
     shown: Sequence[tuple[str, Spot]], size: tuple[float, float], insets: Sequence[float] = (0.0, 0.0, 0.0, 0.0)
 ) -> dict[str, Place]:
-    """The place (x, y, width, height) of each panel by title, in a window of `size`.
+    """Returns the place (x, y, width, height) of each panel by title, in a window of `size`.
 
-    `shown` are titles and spots from the top down; `insets` (left, top, right, bottom) stay free.
+    `shown` are titles and spots, ordered from top to bottom; `insets` (left, top, right, bottom) are left free.
     """
     width, height = size
     left, top, right, bottom = insets
@@ -59,10 +60,10 @@ def places(
         heights = share_height([spot for _, spot in columns[name]], room)
         if name == "middle":
             heights = share_height([spot for _, spot in columns[name]], max(120.0, room - TOOLBAR_PX))
-            at = end - sum(heights) - GAP * max(0, len(heights) - 1)  # at the lower edge, out of the picture's middle
+            at = end - sum(heights) - GAP * max(0, len(heights) - 1)  # at the lower edge
         for number, (title, _) in enumerate(columns[name]):
             if name == "left" and number == len(heights) - 1 and len(heights) > 1:
-                at = end - heights[number]  # the last one stands at the lower edge
+                at = end - heights[number]  # the lowest panel is aligned to the lower edge
             placed[title] = tuple(float(round(value)) for value in (x, at, span, heights[number]))  # type: ignore
             at += heights[number] + GAP
     for title, spot in columns["over"]:
@@ -72,9 +73,10 @@ def places(
 
 
 def share_height(spots: Sequence[Spot], room_px: float) -> list[float]:
-    """Heights that together fit into a column.
+    """Returns heights that together fit into `room_px`, the height of a column.
 
-    A shortage is taken from all panels in proportion to what they can spare, a surplus goes to those that can grow.
+    A shortage is taken from all panels in proportion to the difference of their preferred and minimum heights; a
+    surplus is given to panels that can grow.
     """
     room = room_px - GAP * max(0, len(spots) - 1)
     heights = [spot.preferred_px for spot in spots]

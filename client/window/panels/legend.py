@@ -1,4 +1,4 @@
-"""The legend of the layer that is shown as a map: its colours, numbers and unit."""
+"""The legend of the layer that is drawn as a colour map: its colours, numbers and unit."""
 
 from imgui_bundle import ImVec2, imgui
 
@@ -10,7 +10,7 @@ STEPS = 48
 
 
 def draw(name: str, legend: Legend, right_px: float, bottom_px: float) -> None:
-    """Draw the legend with its lower right corner at this place."""
+    """Draws the legend of layer `name` with its lower right corner at `right_px`, `bottom_px` (logical pixels)."""
     imgui.set_next_window_pos(ImVec2(right_px - WIDTH_PX, bottom_px - HEIGHT_PX), imgui.Cond_.always)
     imgui.set_next_window_size(ImVec2(WIDTH_PX, HEIGHT_PX), imgui.Cond_.always)
     flags = imgui.WindowFlags_

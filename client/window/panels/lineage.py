@@ -1,6 +1,6 @@
-"""The lineage panel: the tree of life, with a spindle for each clade whose width is its births over time.
+"""The lineage panel: the tree of life, with one spindle per clade whose width is the clade's births over time.
 
-While the panel is open, or beings are coloured by clade, births are fetched from the first one on, a page at a time;
+While the panel is open, or beings are coloured by clade, births are fetched page by page, from the first of the run;
 the tree grows until all have arrived, and then with new births.
 """
 
@@ -29,12 +29,12 @@ PAGE_SIZE = 4000
 
 
 class Lineage:
-    """The content of the lineage panel, and the clades that it and the stage show."""
+    """The content of the lineage panel, and the clades by which the stage colours beings."""
 
     def __init__(self) -> None:
         self.clades = Clades()
         self.chosen = -1
-        """The clade that was clicked and is highlighted; -1: none."""
+        """The number of the clade that was clicked and is highlighted; -1 if there is none."""
         self._since, self._after = 0, 0
         self._asked_s = self._hues_s = -1e9
         self._pages: list[dict[str, Any]] = []
@@ -47,12 +47,12 @@ class Lineage:
         self._row_of = np.empty(0, np.int32)
         self._lit = False
         self._family: frozenset[int] = frozenset()
-        """The chosen clade and its branches."""
+        """The numbers of the chosen clade and its branches."""
 
     # --- loading
 
     def turn(self, session: Any, wanted: bool) -> None:
-        """Fetch more births if `wanted`, and update highlights and hues in the session's looks; called once a frame."""
+        """Fetches more births if `wanted`, and updates highlights and hues in `session.looks`; called once a frame."""
         if self._pages:
             self._take(self._pages.pop(0))
         if wanted:
@@ -67,7 +67,7 @@ class Lineage:
         if page.get("next") is not None:
             self._since, self._after = int(page["next"]), int(page.get("after") or 0)
         else:
-            # a page may end within a tick, so that tick is fetched again, unless it brought nothing new
+            # a page may end within a tick, so fetch the tick again, unless the page had no new births
             self._since = last if added or self._complete else last + 1
 
     def _fetch(self, session: Any) -> None:
@@ -83,7 +83,7 @@ class Lineage:
             self._pages.append(page)
 
         def failed(line: str) -> None:
-            self._waiting, self._complete = False, True  # fetched again after a while
+            self._waiting, self._complete = False, True  # fetched again after FETCH_PERIOD_S
 
         promise = session.world.births(self._since, PAGE_SIZE, after=self._after)
         session.ask(promise, receive, failed)
@@ -91,7 +91,7 @@ class Lineage:
     # --- marks and hues
 
     def _mark(self, session: Any) -> None:
-        """Highlight the beings in view of the chosen clade, and set the hues of all beings in view."""
+        """Highlights the beings of the chosen clade, and sets the clade hues of all beings in view."""
         looks, now_s = session.looks, session.clock()
         wanted = looks.lineages or self.chosen >= 0
         if now_s - self._hues_s < HUES_PERIOD_S or not (wanted or self._lit):
@@ -111,7 +111,7 @@ class Lineage:
             looks.clade_hues = dict(zip(ids[known].tolist(), known_hues.tolist(), strict=True))
 
     def _below(self, number: int) -> list[int]:
-        """A clade and its branches."""
+        """Returns the numbers of a clade and of all clades that descend from it."""
         numbers = {number}
         for at, clade in enumerate(self.clades.clades):
             if clade.parent in numbers:
@@ -119,14 +119,14 @@ class Lineage:
         return sorted(numbers)
 
     def choose(self, number: int) -> None:
-        """Highlight a clade, or end that if it is highlighted already."""
+        """Highlights a clade, or removes the highlight if the clade is already highlighted."""
         self.chosen = -1 if number == self.chosen else number
         self._hues_s = -1e9
 
     # --- drawing
 
     def draw(self, session: Any, hooks: Hooks) -> None:
-        """Draw the panel's content."""
+        """Draws the panel's content; called in every frame in which the panel is visible."""
         _, session.looks.lineages = imgui.checkbox("colour beings by clade", session.looks.lineages)
         imgui.same_line(0, 14)
         count = len(self.clades)
@@ -175,7 +175,7 @@ class Lineage:
         implot.end_plot()
 
     def _branches(self) -> None:
-        """A line from each clade to the clade that it split off from."""
+        """Draws a line from each clade to the clade from which it split off."""
         spec = implot.Spec()
         spec.line_color, spec.line_weight = vector(DIM, 0.45), 1.0
         for row, number in enumerate(self._order):
@@ -224,6 +224,6 @@ class Lineage:
 
 
 def hue_colour(hue: float, strength: float) -> Colour:
-    """The colour of a clade in panels."""
+    """Returns the colour of a clade in panels; `strength` is the brightness from 0 to 1."""
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.58, min(1.0, strength + 0.32))
     return red, green, blue, 1.0

@@ -26,7 +26,7 @@ class Nodes:
     """The content of the nodes panel."""
 
     def draw(self, session: Any, hooks: Hooks) -> None:
-        """Draw the panel's content."""
+        """Draws the panel's content; called in every frame in which the panel is visible."""
         nodes = session.status.get("nodes") or []
         _, session.looks.nodes = imgui.checkbox("show borders", session.looks.nodes)
         exchange = session.status.get("ticks_per_exchange")
@@ -86,7 +86,7 @@ class Nodes:
 
 
 def _bar(share: float, text: str, colour: Any) -> None:
-    """A text with a bar behind it."""
+    """Draws a text over a bar whose length is `share` (0 to 1) of the available width."""
     corner, width = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail().x
     end = ImVec2(corner.x + max(2.0, width * min(1.0, max(0.0, share))), corner.y + 17)
     imgui.get_window_draw_list().add_rect_filled(corner, end, packed(colour, 0.28), 3.0)

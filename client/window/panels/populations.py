@@ -1,4 +1,4 @@
-"""The populations panel: curves of populations, matter, births and deaths over the whole run."""
+"""The populations panel: curves of populations, substances, births and deaths over the whole run."""
 
 import math
 from typing import Any
@@ -34,13 +34,13 @@ PLOT_FLAGS = (
 )
 AXIS_FLAGS = implot.AxisFlags_.auto_fit | implot.AxisFlags_.no_label | implot.AxisFlags_.no_highlight
 MIN_LOGGED = 0.5
-"""On a logarithmic axis, zero is drawn here."""
+"""The value at which zero is drawn on a logarithmic axis."""
 
 Curve = tuple[str, Colour, np.ndarray]
 
 
 class Populations:
-    """The content of the populations panel. Curves are rebuilt when there are new points, not in every frame."""
+    """The content of the populations panel. Curves are rebuilt only when new points arrive."""
 
     def __init__(self) -> None:
         self.logged = False
@@ -50,7 +50,7 @@ class Populations:
         self._curves: list[Curve] = []
 
     def draw(self, session: Any, hooks: Hooks) -> None:
-        """Draw the panel's content."""
+        """Draws the panel's content; called in every frame in which the panel is visible."""
         chosen = 0
         if imgui.begin_tab_bar("of"):
             for number, name in enumerate(TABS):
@@ -97,7 +97,7 @@ class Populations:
         return [curve for curve in self._curves if curve[0] not in self._hidden]
 
     def _legend(self) -> None:
-        """The names of the curves, above the plot; a click hides or shows a curve."""
+        """Draws the names of the curves above the plot; a click hides or displays a curve."""
         imgui.push_font(None, SMALL_PX)
         imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(8, 1))
         for number, (name, colour, _) in enumerate(self._curves):
@@ -138,13 +138,13 @@ class Populations:
         implot.end_plot()
 
     def _label(self) -> None:
-        """Label the axis as 12k, not as 1.2e+04."""
+        """Labels the vertical axis in short form: 12k instead of 1.2e+04."""
         highest = max((float(values.max()) for _, _, values in self._shown() if len(values)), default=1.0)
         at = round_steps(highest, self.logged)
         implot.setup_axis_ticks(implot.ImAxis_.y1, at, [short(value) for value in at], False)
 
     def _tooltip(self) -> None:
-        """A tooltip with the curves' values at the mouse."""
+        """Draws a tooltip with the curves' values at the mouse."""
         mouse = implot.get_plot_mouse_pos()
         at = int(np.abs(self._ticks - mouse.x).argmin())
         spec = implot.Spec()
@@ -163,7 +163,7 @@ class Populations:
 
 
 def round_steps(highest: float, logged: bool) -> list[float]:
-    """About five round numbers from 0 to a value; powers of ten for a logarithmic axis."""
+    """Returns about five round numbers from 0 to `highest`; powers of ten for a logarithmic axis."""
     if logged:
         powers = math.ceil(math.log10(max(highest, 10.0)))
         return [10.0**power for power in range(0, powers + 1, max(1, -(-powers // 5)))]
@@ -175,7 +175,7 @@ def _picked(curve: list[float], at: np.ndarray) -> np.ndarray:
 
 
 def _rate(ticks: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """From totals to counts per tick; where a total falls, it was reset, and the rate is 0."""
+    """Converts cumulative totals to counts per tick; where a total decreases, it was reset, and the rate is 0."""
     if len(ticks) < 2:
         return np.zeros(len(ticks))
     rates = np.maximum(np.diff(totals), 0) / np.maximum(np.diff(ticks), 1)

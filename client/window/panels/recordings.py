@@ -1,4 +1,4 @@
-"""The recording that is under way, and how far ended recordings are written."""
+"""The indicator of the recording in progress, and of the progress of writing ended recordings."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,10 @@ WIDTH_PX = 260.0
 
 
 def draw(recorder: Recorder | None, writing: Sequence[Recorder], left_px: float, top_px: float) -> None:
-    """Draw a line for the recording and a progress bar for each file, from this corner on; or nothing."""
+    """Draws a line for the recording in progress and a progress bar for each file being written.
+
+    `left_px` and `top_px` are the upper left corner in logical pixels. Draws nothing if there are no recordings.
+    """
     if recorder is None and not writing:
         return
     imgui.set_next_window_pos(ImVec2(left_px, top_px), imgui.Cond_.always)

@@ -1,4 +1,4 @@
-"""What is drawn over the picture without being a panel: the right end of the bar, notices, and banners."""
+"""Status displays over the world outside of panels: the right end of the top bar, notices, and banners."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,14 +16,14 @@ MOONLIGHT: Colour = (0.62, 0.70, 0.98, 1.0)
 FADE_IN_S, FADE_OUT_S = 0.12, 0.6
 MAX_NOTICES = 5
 Part = tuple[str, Colour, bool]
-"""A piece of the bar: text, colour, and whether it is shown however narrow the window is."""
+"""An entry of the top bar: its text, its colour, and whether it is displayed in windows of any width."""
 SEASONS = ("spring", "summer", "autumn", "winter")
 MINUTES_A_DAY, SUNRISE_MINUTES, SUNSET_MINUTES = 1440, 360, 1080
 ICON = icons_fontawesome_6
 
 
 def clock_words(tick: int, climate: Mapping[str, int]) -> tuple[str, bool]:
-    """Season, day and hour of a tick, and whether it is daytime; no words in a world without a climate."""
+    """Returns season, day and time of a tick as text, and whether it is daytime; "" for a world without a climate."""
     day_ticks, year_ticks = climate.get("day_ticks", 0), climate.get("year_ticks", 0)
     if day_ticks <= 0:
         return "", True
@@ -35,7 +35,7 @@ def clock_words(tick: int, climate: Mapping[str, int]) -> tuple[str, bool]:
 
 
 def bar_parts(session: Any, rates: Rates) -> list[Part]:
-    """Tick, clock, rates and populations, the most important first."""
+    """Returns the entries of the top bar: tick, clock, rates and populations, the most important first."""
     words, daytime = clock_words(session.tick, session.known.climate)
     parts: list[Part] = [(f"tick {session.tick:,}", ACCENT, True)]
     if words:
@@ -50,7 +50,7 @@ def bar_parts(session: Any, rates: Rates) -> list[Part]:
 
 
 def draw_bar_parts(parts: list[Part], left: float, right: float) -> None:
-    """Draw parts from the bar's right end leftward, as many as there is room for."""
+    """Draws entries from the bar's right end leftward, until `left` is reached; omits the rest."""
     draw_list, x = imgui.get_window_draw_list(), right - 12.0
     y = imgui.get_window_pos().y + (imgui.get_window_height() - 18) / 2
     for text, colour, _ in parts:
@@ -62,7 +62,7 @@ def draw_bar_parts(parts: list[Part], left: float, right: float) -> None:
 
 
 def draw_notices(session: Any, middle: float, bottom: float, max_px: float) -> None:
-    """Draw the recent notices from `bottom` upward; they fade out when their time ends."""
+    """Draws the recent notices from `bottom` upward; they fade out before they expire."""
     draw_list, now_s = imgui.get_foreground_draw_list(), session.clock()
     y = bottom
     for notice in reversed(session.fresh_notices[-MAX_NOTICES:]):
@@ -85,7 +85,7 @@ def draw_notices(session: Any, middle: float, bottom: float, max_px: float) -> N
 
 
 def draw_banner(session: Any, middle: float, top: float) -> None:
-    """Draw a banner while the connection is lost, or while the past is shown."""
+    """Draws a banner while the connection is lost, or while a tick of the past is displayed."""
     if session.reconnecting:
         dots = "." * (1 + int(session.clock() * 1.5) % 3)
         _banner(middle, top, f"reconnecting {dots:<3}", "no news from the server: this is the last state", WARN)

@@ -1,4 +1,4 @@
-"""The colours, rounding and spacing of panels."""
+"""The theme of the panels: colours, rounding and spacing."""
 
 from functools import lru_cache
 from typing import Any
@@ -46,30 +46,30 @@ SUBSTANCE_COLOURS: dict[str, Colour] = {
 
 
 def species_colour(known: Any, name: str) -> Colour:
-    """The colour of a species, or of a table in a world without species."""
+    """Returns the colour of a species, or of a table in a world without species."""
     return (*named_colour(known, name), 1.0)
 
 
 def substance_colour(name: str) -> Colour:
-    """The colour of a substance."""
+    """Returns the colour of a substance."""
     return SUBSTANCE_COLOURS.get(name) or FURTHER_COLOURS[sum(name.encode()) % len(FURTHER_COLOURS)]
 
 
 @lru_cache(maxsize=8192)
 def packed(colour: Colour, alpha: float = 1.0) -> int:
-    """A colour as imgui's draw lists take it; `alpha` multiplies its opacity."""
+    """Returns a colour in the form of imgui's draw lists; `alpha` multiplies its opacity."""
     red, green, blue, own = colour
     return int(red * 255) | int(green * 255) << 8 | int(blue * 255) << 16 | int(min(1.0, own * alpha) * 255) << 24
 
 
 @lru_cache(maxsize=1024)
 def vector(colour: Colour, alpha: float = 1.0) -> ImVec4:
-    """A colour as imgui's styles take it; `alpha` multiplies its opacity."""
+    """Returns a colour in the form of imgui's styles; `alpha` multiplies its opacity."""
     return ImVec4(colour[0], colour[1], colour[2], colour[3] * alpha)
 
 
 def apply_style() -> None:
-    """Set the style of imgui and implot in their current contexts."""
+    """Sets the style of imgui and implot in their current contexts."""
     style = imgui.get_style()
     imgui.style_colors_dark()
     style.window_rounding, style.child_rounding, style.popup_rounding = 9.0, 6.0, 7.0

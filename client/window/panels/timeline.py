@@ -1,4 +1,4 @@
-"""The strip at the bottom of the window: the whole run, what is shown of it, and buttons to play and fork the past."""
+"""The timeline strip at the bottom of the window: the run with its marks, and buttons to play and fork the past."""
 
 from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
@@ -9,17 +9,17 @@ from umwelt.client.window.timeline import COMMAND, EVENT, KEPT, SNAPSHOT, Timeli
 from umwelt.cluster import LIVE
 
 STRIP_PX, MARK_PX = 40.0, 5.0
-"""The strip's height, and how far from the mouse a mark may be to be named."""
+"""The strip's height, and the distance from the mouse within which marks are listed in the tooltip."""
 
 
 class TimelineStrip:
-    """Draws one timeline and passes on what the mouse does to it."""
+    """Draws one timeline and forwards mouse input on the strip to it."""
 
     def __init__(self, timeline: Timeline):
         self.timeline = timeline
 
     def draw(self) -> None:
-        """Draw the strip; between `Gui.begin` and `Gui.end`."""
+        """Draws the strip; call it between `Gui.begin` and `Gui.end`."""
         view, flags = imgui.get_main_viewport(), imgui.WindowFlags_
         imgui.set_next_window_pos(ImVec2(view.pos.x + 8, view.pos.y + view.size.y - STRIP_PX - 8))
         imgui.set_next_window_size(ImVec2(max(120.0, view.size.x - 16), STRIP_PX))
@@ -94,7 +94,7 @@ class TimelineStrip:
         for mark in timeline.marks():
             x = corner.x + timeline.share_of(mark.tick) * width
             if (round(x), mark.kind) in drawn:
-                continue  # at most one of a kind per pixel, however long the run is
+                continue  # at most one mark of a kind per pixel, to limit the number of marks
             drawn.add((round(x), mark.kind))
             if mark.kind in (SNAPSHOT, KEPT):
                 draw_list.add_line(ImVec2(x, middle - 6), ImVec2(x, middle + 6), colours[mark.kind], 1.5)

@@ -1,7 +1,7 @@
-"""The toolbar over the world: the tools, the settings of the chosen one, what was done, and the fork dialog.
+"""The toolbar over the world: tools, settings of the chosen tool, past commands, and the fork dialog.
 
-Drawn inside a frame of imgui. It changes a `tools.Toolbox` and draws settings by their descriptions; only the tools
-with the gestures `area` and `spawn` show more.
+It is drawn within a frame of imgui and changes a `tools.Toolbox`. Settings are drawn from their descriptions; only the
+tools with the gestures `area` and `spawn` have additional controls.
 """
 
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ SOURCE_LABELS = {"founder": "founder", "genome": "copied genome", "copy": "copy 
 
 
 class Toolbar:
-    """Draws the tools of a toolbox; has no state of its own."""
+    """Draws the tools of a toolbox; has no state."""
 
     def draw(self, session: Session, toolbox: Toolbox) -> None:
-        """Draw the toolbar between the columns of panels, and the question if there is one."""
+        """Draws the toolbar between the columns of panels, and the fork dialog's question if there is one."""
         view, flags = imgui.get_main_viewport(), imgui.WindowFlags_
         width = view.work_size.x
         left = min(LEFT_PX, width * 0.31)
@@ -134,7 +134,7 @@ class Toolbar:
             brush.side_cells = _edit_number("cells wide", brush.side_cells, 1, MAX_SIDE_CELLS)
 
     def _spawn_setting(self, toolbox: Toolbox, tool: Tool, setting: Number | Choice) -> None:
-        """Draw the source as buttons, and the species only for founders."""
+        """Draws a setting of the spawn tool: the source as radio buttons, the species only for founders."""
         values = toolbox.settings[tool.name]
         if isinstance(setting, Choice) and setting.name == "source":
             for name in setting.only:
@@ -145,7 +145,7 @@ class Toolbar:
             values[setting.name] = _choose(setting.label, values[setting.name], toolbox.choices(setting))
 
     def _copied(self, session: Session, toolbox: Toolbox, tool: Tool) -> None:
-        """Show what would be copied, and offer the selected being."""
+        """Draws the genome or being to be copied, and a button to take it from the selected being."""
         source = toolbox.settings[tool.name]["source"]
         if source == "founder":
             return
@@ -167,7 +167,7 @@ class Toolbar:
     # --- the fork dialog
 
     def draw_question(self, dialog: ForkDialog) -> None:
-        """Draw the question that waits for an answer, in the middle of the window."""
+        """Draws the fork dialog's pending question, if there is one, in the middle of the window."""
         question = dialog.question
         if question is None:
             return
@@ -195,7 +195,7 @@ class Toolbar:
 
 
 def _choose(label: str, value: str, names: Sequence[str]) -> str:
-    """Draw a list of names; return the chosen one."""
+    """Draws a list of names; returns the chosen name."""
     imgui.same_line()
     imgui.set_next_item_width(CHOICE_PX)
     chosen = value if value in names else next(iter(names), "")
@@ -209,7 +209,7 @@ def _choose(label: str, value: str, names: Sequence[str]) -> str:
 
 
 def _edit_number(label: str, value: int, minimum: int, maximum: int) -> int:
-    """Draw a number that is dragged (faster if it is large) or typed after a double click; return it."""
+    """Draws a number field, changed by dragging (faster for large values) or typing; returns the number."""
     imgui.same_line()
     imgui.set_next_item_width(FIELD_PX)
     speed = max(0.15, abs(value) / 80)

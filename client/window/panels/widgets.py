@@ -1,4 +1,4 @@
-"""Small widgets that several panels share. They draw into imgui's draw lists: a meter takes a few microseconds."""
+"""Small widgets that several panels use. They draw into imgui's draw lists, so a meter takes only microseconds."""
 
 from typing import Any
 
@@ -15,19 +15,19 @@ MIDDLE = packed((0.6, 0.8, 0.8, 0.35))
 
 
 def dim(text: str) -> None:
-    """Dimmed text."""
+    """Draws dimmed text."""
     imgui.text_colored(vector(DIM), text)
 
 
 def heading(text: str) -> None:
-    """A separator with a title."""
+    """Draws a separator with a title."""
     imgui.push_style_color(imgui.Col_.text, vector(DIM))
     imgui.separator_text(text)
     imgui.pop_style_color()
 
 
 def pair(name: str, value: str, at_px: float = 96.0, colour: Colour = TEXT) -> None:
-    """A name and a value, in two columns."""
+    """Draws a name and a value in two columns; the value starts at `at_px`."""
     imgui.text_colored(vector(DIM), name)
     imgui.same_line(at_px)
     imgui.text_colored(vector(colour), value)
@@ -42,9 +42,10 @@ def meter(
     value_px: float = 46.0,
     signed: bool | None = None,
 ) -> bool:
-    """A bar between its name and its value; returns whether the mouse is over it.
+    """Draws a bar between its name and its value; returns whether the mouse is over it.
 
-    A signed bar grows from its middle to either side. Without `signed`, a value that starts with a sign makes it one.
+    `share` is the bar's length, up to 1. A signed bar grows from its middle to either side. If `signed` is None, the
+    bar is signed if `value_text` starts with a sign.
     """
     corner = imgui.get_cursor_screen_pos()
     x, y = corner.x, corner.y
@@ -81,7 +82,7 @@ _widths: dict[str, float] = {}
 
 
 def text_px(text: str) -> float:
-    """The width of a text in logical pixels; cached, since every frame asks for the same few."""
+    """Returns the width of a text in logical pixels; cached, because every frame draws the same texts."""
     width = _widths.get(text)
     if width is None:
         if len(_widths) >= MAX_CACHED_WIDTHS:
@@ -91,7 +92,7 @@ def text_px(text: str) -> float:
 
 
 def chip(text: str, colour: Colour, ground: float = 0.22) -> None:
-    """A word on a rounded background; use `flow` to wrap a row of them."""
+    """Draws a word on a rounded background of opacity `ground`; use `flow` to wrap a row of chips."""
     corner = imgui.get_cursor_screen_pos()
     width = text_px(text) + 14
     imgui.dummy(ImVec2(width, LINE_PX))
@@ -101,7 +102,10 @@ def chip(text: str, colour: Colour, ground: float = 0.22) -> None:
 
 
 def flow(next_px: float, first: bool) -> None:
-    """Continue the line if the next item, `next_px` wide, has room in it; else start a new line."""
+    """Continues the line if an item of `next_px` logical pixels fits into it, else starts a new line.
+
+    Does nothing for the first item of a row.
+    """
     if first:
         return
     imgui.same_line(0, 5)
@@ -110,7 +114,7 @@ def flow(next_px: float, first: bool) -> None:
 
 
 def tile_button(label: str, hint: str, enabled: bool = True, on: bool = False, width: float = 0.0) -> bool:
-    """A button with a tooltip; it is highlighted while `on`. Returns whether it was pressed."""
+    """Draws a button with a tooltip, highlighted while `on`; returns whether it was pressed."""
     if not enabled:
         imgui.begin_disabled()
     if on:
@@ -126,7 +130,7 @@ def tile_button(label: str, hint: str, enabled: bool = True, on: bool = False, w
 
 
 def short(value: float) -> str:
-    """A number in a few characters: 950, 12.3k, 4.56M."""
+    """Formats a number in a few characters: 950, 12.3k, 4.56M."""
     size = abs(value)
     if size < 10_000:
         return f"{value:,.0f}" if size >= 100 or value == int(value) else f"{value:.1f}"
@@ -137,7 +141,7 @@ def short(value: float) -> str:
 
 
 def thin(values: np.ndarray, max_count: int) -> np.ndarray:
-    """The indices of at most `max_count` evenly spaced points of a curve, with the last one among them."""
+    """Returns the indices of at most `max_count` evenly spaced values, including the final value."""
     count = len(values)
     if count <= max_count:
         return np.arange(count)
@@ -145,5 +149,5 @@ def thin(values: np.ndarray, max_count: int) -> np.ndarray:
 
 
 def may_command(session: Any) -> bool:
-    """Whether panels can give commands now: the viewer is a keeper, and connected."""
+    """Returns whether panels can issue commands now: the viewer is a keeper and is connected."""
     return bool(session.keeper) and not session.reconnecting

@@ -1,4 +1,4 @@
-"""The world panel: pause, speed, the past, and populations."""
+"""The world panel: pause, speed, snapshots, displaying a tick of the past, and populations."""
 
 import math
 from typing import Any
@@ -11,15 +11,18 @@ from umwelt.client.window.panels.widgets import dim, heading, may_command, short
 from umwelt.cluster import LIVE
 
 MIN_TICKS_PER_S, MAX_TICKS_PER_S = 1.0, 240.0
-"""The range of the speed slider."""
+"""The range of the speed slider, in ticks per second."""
 UNLIMITED_FROM = 0.9
-"""The slider's last tenth means a world without a speed limit."""
+"""The position on the speed slider, from 0 to 1, that stands for `MAX_TICKS_PER_S`.
+
+The right end of the slider means unlimited speed.
+"""
 SNAPSHOTS_PERIOD_S = 10.0
 RATE_OVER_S, FRAME_RATE_SMOOTHING = 1.5, 0.08
 
 
 class Rates:
-    """How fast the world runs and how fast the window draws, as measured in this window. Owned by the dock."""
+    """The world's ticks per second and the window's frames per second, as measured here. Owned by the dock."""
 
     def __init__(self) -> None:
         self.ticks_per_s, self.frames_per_s = 0.0, 0.0
@@ -27,11 +30,11 @@ class Rates:
 
     @property
     def frames(self) -> str:
-        """Frames per second, as text."""
+        """The frames per second, as text."""
         return f"{self.frames_per_s:.{int(self.frames_per_s < 5)}f} fps"
 
     def turn(self, session: Any) -> None:
-        """Measure; called once a frame."""
+        """Updates both rates; called once a frame."""
         now_s = session.clock()
         if self._frame_s and now_s > self._frame_s:
             self.frames_per_s += FRAME_RATE_SMOOTHING * (min(999.0, 1 / (now_s - self._frame_s)) - self.frames_per_s)
@@ -55,7 +58,7 @@ class World:
         self._jump = 0
 
     def draw(self, session: Any, hooks: Hooks) -> None:
-        """Draw the panel's content."""
+        """Draws the panel's content; called in every frame in which the panel is visible."""
         self._refresh(session)
         self._name(session)
         self._buttons(session)
@@ -183,7 +186,7 @@ class World:
 
 
 def _shares(session: Any, counts: dict[str, int], total: int) -> None:
-    """A bar with the shares of the species."""
+    """Draws a bar divided by the shares of the species, with a tooltip for each."""
     corner, width = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail().x
     imgui.dummy(ImVec2(width, 17))
     hovered = imgui.is_item_hovered()
@@ -201,12 +204,12 @@ def _shares(session: Any, counts: dict[str, int], total: int) -> None:
 
 
 def _speed_of(share: float) -> float:
-    """Ticks per second at a place of the slider, from 0 to 1; the scale is logarithmic."""
+    """Returns the ticks per second at a position on the slider, from 0 to 1; the scale is logarithmic."""
     return MIN_TICKS_PER_S * (MAX_TICKS_PER_S / MIN_TICKS_PER_S) ** min(1.0, share / UNLIMITED_FROM)
 
 
 def _share_of(ticks_per_s: float) -> float:
-    """The inverse of `_speed_of`; a speed of 0 means unlimited."""
+    """Returns the slider position of a speed, the inverse of `_speed_of`; a speed of 0 means unlimited."""
     if ticks_per_s <= 0:
         return 1.0
     clipped = min(max(ticks_per_s, MIN_TICKS_PER_S), MAX_TICKS_PER_S)

@@ -1,7 +1,7 @@
-"""Plays a recording in place of a connection to a running world: the window's session and feed see no difference.
+"""Playback of a recording, with the same interface as a connection to a running world.
 
-The recorded beings and fields of a moment are put into a region, and the nodes' own code encodes its tiles and answers
-queries about it. Playback can be paused and its speed changed; commands that would change the world are refused.
+The recorded beings and fields of a moment are copied into a region; the code that nodes use then encodes its tiles and
+answers queries. Playback can be paused and its speed changed; commands that would change the world are refused.
 """
 
 import time
@@ -66,7 +66,10 @@ _BORN = ("id", "parent_id", "tick", "y", "x", "species")
 
 
 def recorded_world(recording: Recording) -> WorldFile:
-    """The world file of a recording. Raises ValueError if it names code: recordings may come from anywhere."""
+    """Returns the world file of a recording.
+
+    Raises ValueError if it refers to Python code or files that are not part of Umwelt: recordings are untrusted input.
+    """
     content = tomllib.loads(recording.text)
     allowed = {"net", *(f"{name}{SUFFIX}" for name in bundled_minds())}
     behaviours = {group.get("behaviour", "net") for group in content.get("founders", ())}
@@ -76,10 +79,10 @@ def recorded_world(recording: Recording) -> WorldFile:
 
 
 class RecordedWorld:
-    """A recording as regions that the nodes' code reads; `show` puts them to a moment.
+    """The state of a recorded world at one moment, as regions; `show` sets the moment.
 
-    `region` holds everything. `fast` and `slow` share its fields and split its tables: those that are sampled at every
-    moment, and all others.
+    `region` has all fields and tables. `fast` has the tables that are sampled at each moment, `slow` the other tables;
+    both share the fields and table objects of `region`.
     """
 
     def __init__(self, recording: Recording):
@@ -104,11 +107,11 @@ class RecordedWorld:
             raise ValueError("its fields are not of the size of its world")
 
     def tick(self, moment: int) -> int:
-        """The tick of a moment."""
+        """Returns the tick of the moment with this number."""
         return self.recording.first_tick + moment * self.recording.moment_ticks
 
     def show(self, moment: int) -> None:
-        """Put the beings of a moment into the regions. Fields follow when they are needed (`show_layer`)."""
+        """Copies the beings of a moment into the regions; fields are copied separately, by `show_layer`."""
         if moment == self.moment:
             return
         sample = moment // self.recording.slow
@@ -121,7 +124,7 @@ class RecordedWorld:
         self.moment, self._sample = moment, sample
 
     def show_layer(self, layer: str) -> None:
-        """Put a layer of the moment into the region, interpolated between the samples before and after it."""
+        """Copies a layer at the present moment into the region, interpolated between samples."""
         if layer in SKY:
             for source in SKY_FROM:
                 self.show_layer(source)
@@ -139,7 +142,7 @@ class RecordedWorld:
         into[:] = (before * (self.recording.field - rest) + after * rest) * step // self.recording.field
 
     def answer(self, query: queries.Question) -> queries.Part:
-        """The answer to a query at the moment that is shown."""
+        """Returns the answer to a query about the present moment."""
         checked = queries.check(self.world, query)
         if isinstance(checked, queries.Patch):
             self.show_layer(checked.name)
@@ -149,7 +152,11 @@ class RecordedWorld:
 
 @dataclass
 class _Columns:
-    """The recorded columns of a table, in the world's units, with the entries that its schema has now."""
+    """The recorded columns of a table, converted to the entries of its present schema.
+
+    `fixed` has one row per track. `moving` lists the sampled columns: the tracks to which the rows belong, the name and
+    the values. `births` are the birthplaces; `sizes` are the extents of the world, for the columns of positions.
+    """
 
     tracks: Tracks
     moves: Tracks | None
@@ -163,7 +170,7 @@ class _Columns:
 
     @classmethod
     def of(cls, recording: Recording, name: str, table: Table, torus: Torus) -> "_Columns":
-        """The columns of a table. Raises ValueError if they do not fit it."""
+        """Returns the columns of a recorded table. Raises ValueError if they do not match its schema."""
         tracks, moves = recording.tracks[name], recording.tracks.get(name + MOVES)
         if moves is not None and not np.array_equal(moves.ids, tracks.ids):
             raise ValueError(f"{name}: the ids of its moves are others")
@@ -198,7 +205,10 @@ class _Columns:
         return cls(tracks, moves, fixed, born_tick, births, sizes, recording.steps, levels, moving)
 
     def fill(self, table: Table, moment: int, sample: int, tick: int) -> None:
-        """Replace the rows of the table by the beings that live at a moment."""
+        """Replaces the rows of `table` by the beings that live at a moment.
+
+        `sample` is the number of the slow sample of that moment, and `tick` the tick for which ages are computed.
+        """
         living = self.moves.living(moment) if self.moves is not None else self.tracks.living(sample)
         slow = self.tracks.rows(living, sample)
         fast = self.moves.rows(living, moment) if self.moves is not None else slow
@@ -220,7 +230,10 @@ class _Columns:
 
 
 class RecordedJournal:
-    """The births and metrics of a recording, read as a `Journal` is; `reached` is the present tick of the playback."""
+    """The births and metrics of a recording, with the methods of `Journal` that queries call.
+
+    `reached` is the present tick of the playback; later births and metrics are not returned.
+    """
 
     def __init__(self, recorded: RecordedWorld):
         self.recorded, self.reached = recorded, 0
@@ -242,12 +255,12 @@ class RecordedJournal:
         self._births = {column: values[order] for column, values in joined.items()}
 
     def metrics_from(self, since: int, most: int) -> list[Metrics]:
-        """The world's numbers from a tick up to the present one, at most the last `most`."""
+        """Returns the metrics from tick `since` to the present one; of more than `most`, the latest `most`."""
         statuses = self.recorded.recording.statuses
         return [Metrics(**status) for status in statuses if since <= status["tick"] <= self.reached][-most:]
 
     def births(self, message: viewer_protocol.History) -> tuple[dict[str, Any], bytes]:
-        """A page of births: the content and the raw frame of the answer."""
+        """Returns a page of births after the tick and id in `message`: the content and the raw frame of the answer."""
         births, end = self._births, max(message.tick, self.reached)
         later = (births["tick"] > message.tick) | ((births["tick"] == message.tick) & (births["id"] > message.being))
         chosen = later & (births["tick"] < end)
@@ -268,7 +281,10 @@ class RecordedJournal:
         return content, b"".join(array.tobytes() for array in columns.values())
 
     def family(self, being: int) -> tuple[list[tuple], list[tuple]]:
-        """The births of a being's recorded ancestors, its parent first, and of its children."""
+        """Returns the births of a being's recorded ancestors (parent first) and of its children.
+
+        A birth is (id, parent_id, tick, y, x, species).
+        """
         births, species = self._births, self.recorded.species
 
         def find(column: str, number: int) -> list[tuple]:
@@ -290,7 +306,11 @@ class RecordedJournal:
 
 @dataclass
 class _CachedTile:
-    """The newest pieces of a watched tile: those of fast tables, and those of slow tables and fields."""
+    """The encoded pieces of a watched tile, and what they were encoded from.
+
+    `fast` are the pieces of fast tables at `moment`; `slow` are those of slow tables and fields at the slow sample with
+    the number `sample`. `arrival` increases with each change.
+    """
 
     arrival: int = 0
     moment: int = -9
@@ -300,9 +320,9 @@ class _CachedTile:
 
 
 class Playback:
-    """Plays a recording by a clock, again and again, with the interface of `connection.GatewayLink`.
+    """Plays a recording in a loop, with the interface of `connection.GatewayLink`; a `Demo` owns it.
 
-    A `Demo` owns it. `close` has nothing to release.
+    `clock` returns the time in seconds. `speed` is in ticks per second; 0 is the recording's speed.
     """
 
     def __init__(self, recording: Recording, clock: Callable[[], float] = time.monotonic):
@@ -327,7 +347,7 @@ class Playback:
     # --- time
 
     def _now(self) -> float:
-        """Ticks since the recording began; it starts again at its end."""
+        """Returns the position of the playback, in ticks since the recording's first tick; at its end it wraps to 0."""
         if not self.paused:
             now_s = self.clock()
             self._ticks += max(0.0, now_s - self._since_s) * (self.speed or self.recording.ticks_per_s)
@@ -337,11 +357,14 @@ class Playback:
 
     @property
     def moment(self) -> int:
-        """The number of the present moment."""
+        """The number of the present moment, from 0."""
         return min(int(self._now() // self.recording.moment_ticks), self.recording.moments - 1)
 
     def order(self, what: str, value: float) -> None:
-        """Pause, go, step or speed: the orders to a running world, applied to the playback."""
+        """Controls the playback; `what` is "pause", "go", "step" or "speed", as for a running world.
+
+        `value` is the number of ticks of a step, or the speed in ticks per second.
+        """
         self._now()
         if what in ("pause", "step"):
             self.paused = True
@@ -357,28 +380,28 @@ class Playback:
     # --- the interface of connections
 
     def open(self, timeout_s: float) -> None:
-        """Do nothing: a recording is open at once."""
+        """Does nothing: a recording needs no connection."""
 
     def close(self) -> None:
-        """Do nothing: there is nothing to release."""
+        """Does nothing: there are no resources to release."""
 
     def wake(self) -> None:
-        """Do nothing: no thread waits."""
+        """Does nothing: there is no thread to wake."""
 
     def watch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Add tiles to those that are watched."""
+        """Adds tiles to the watched ones."""
         self._watched.update(topics)
         self._new = True
 
     def unwatch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Remove tiles from those that are watched."""
+        """Removes tiles from the watched ones; a tile watched several times must be removed as often."""
         self._watched.subtract(topics)
         for topic in [topic for topic, count in self._watched.items() if count <= 0]:
             del self._watched[topic]
             self._kept.pop(topic, None)
 
     def tile(self, shown: int, topic: Topic) -> tuple[int, list[bytes]] | None:
-        """The number of the newest arrival of a tile, and its pieces; None before the first arrival."""
+        """Returns the arrival number of a tile's newest version, and its pieces; None if the tile is not available."""
         self._encode()
         kept = self._kept.get(topic)
         if shown != LIVE or kept is None:
@@ -386,7 +409,10 @@ class Playback:
         return kept.arrival, [*kept.slow, *kept.fast]
 
     def _encode(self) -> None:
-        """Encode the watched tiles that have changed. Slow tiles take turns, so that not all fall on one moment."""
+        """Encodes the watched tiles that have changed.
+
+        The tiles of slow tables and fields are distributed over the moments of a slow sample, to spread the load.
+        """
         moment = self.moment
         if moment == self.recorded.moment and not self._new:
             return
@@ -398,7 +424,7 @@ class Playback:
             kept = self._kept.setdefault(topic, _CachedTile())
             if topic.layer == BEINGS and kept.moment != moment:
                 fast.append(topic)
-            # the first moment of a sample is spent on filling the slow tables
+            # from 1: the slow tables are filled in the first moment of a sample
             turn = min(
                 1 + (2 * topic.y + topic.x + topic.layer) % max(1, self.recording.slow - 1), self.recording.slow - 1
             )
@@ -426,7 +452,7 @@ class Playback:
         return pieces
 
     def latest(self) -> tuple[dict[str, Any], float]:
-        """The status, as a coordinator sends it, and its age in seconds, which is 0."""
+        """Returns the status, with the keys of a coordinator's status, and its age in seconds, which is always 0."""
         moment = self.moment
         key = moment, self.paused, self.speed
         if self._status[0] != key:
@@ -454,15 +480,15 @@ class Playback:
         return self._status[1], 0.0
 
     def wait_for_status(self, wanted: Callable[[dict[str, Any]], bool], timeout_s: float | None) -> dict[str, Any]:
-        """Wait until the status is as wanted, and return it. Raises RunError after `timeout_s`."""
+        """Waits until `wanted(status)` is true, and returns the status. Raises RunError after `timeout_s` seconds."""
         return self._wait(lambda: self.latest()[0], wanted, timeout_s)
 
     def wait_for_tiles(
         self, shown: int, topics: Sequence[Topic], after: int, timeout_s: float | None, settle_s: float
     ) -> int:
-        """Wait until one of these tiles is newer than the arrival `after`, and return the number of the newest.
+        """Waits until one of these tiles has an arrival number above `after`; returns the highest of their numbers.
 
-        Raises RunError after `timeout_s`.
+        Raises RunError after `timeout_s` seconds.
         """
         self._encode()
 
@@ -482,7 +508,10 @@ class Playback:
     # --- queries and commands
 
     def ask(self, made: Callable[[str], viewer_protocol.Message], once: bool = False) -> "Future[Reply]":
-        """Answer a message at once. Commands are refused with RunError."""
+        """Answers the message that `made` returns; the future is already done.
+
+        Its exception is an UmweltError if the message is invalid or would change the world.
+        """
         future: Future[Reply] = Future()
         try:
             future.set_result(self._reply(made("recording")))
@@ -520,14 +549,14 @@ class Playback:
 
 
 def _as_json(answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer as it arrives over a socket: bytes (genomes) become text."""
+    """Returns an answer as a JSON round trip leaves it, like one from a gateway: bytes (genomes) become text."""
     return msgspec.json.decode(msgspec.json.encode(answer))
 
 
 class Demo(PromisedConnection):
-    """A connection to a recording instead of a running world; commands that would change the world are refused.
+    """A connection that plays a recording; commands that would change the world are refused.
 
-    `path` is a file that `make_demo` wrote. Raises UmweltError, in one line, if it is not a valid recording.
+    `path` is a file that `make_demo` wrote. Raises UmweltError if it is not a valid recording.
     """
 
     def __init__(self, path: Path = BUNDLED, clock: Callable[[], float] = time.monotonic):

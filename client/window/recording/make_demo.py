@@ -1,7 +1,7 @@
-"""Makes the recording that comes with Umwelt: python -m umwelt.client.window.recording.make_demo [FILE]
+"""Makes the recording that is bundled with Umwelt: python -m umwelt.client.window.recording.make_demo [FILE]
 
-Runs a small world, without a server, until it is lively, and then records a minute of it. The same world file and laws
-give the same recording.
+Runs a small world in this process up to `FIRST_TICK`, then records the next `TICKS` ticks, which are one minute of
+playback. The same world file and laws give the same recording.
 """
 
 import sys
@@ -24,12 +24,12 @@ from umwelt.sandbox.step import advance
 
 WORLD, SEED = "pond", 3
 FIRST_TICK, TICKS = 780, 600
-"""600 ticks are one day of this world."""
+"""The first recorded tick, and the number of recorded ticks: one day of this world."""
 TICKS_A_S, MOMENT_TICKS = 10.0, 2
 SLOW, FIELD = 5, 25
-"""Moments between samples of all columns that are not in `MOVES`, and between samples of fields."""
+"""Intervals in moments between samples of columns that are not in `MOVES`, and between samples of fields."""
 MOVES = ("y_fixed", "x_fixed", "heading", "speed_fixed", "fatigue", "pain", "asleep", "eyes_shut")
-"""The columns of monsters that are sampled at each moment."""
+"""Columns of monsters that are sampled at each moment."""
 PLANT_COLUMNS = (
     "y_fixed",
     "x_fixed",
@@ -54,16 +54,16 @@ STEPS = {
     "stimuli": 32,
     "drives": 32,
 }
-"""The units of a step of columns that are stored in steps. A value that moves by less than a step stays the same."""
+"""The step sizes of columns whose values are stored as multiples of a step; other columns are stored exactly."""
 _LEVELS = [0, 1, 2, 4, 6, 8, 12, 16, 22, 30, 40, 52, 66, 82, 100, 120, 145, 180, 230, 300, 400, 600]
 LEVELS = {"sugar_count": _LEVELS, "water_count": _LEVELS}
-"""Columns that are stored as the nearest of these levels; they are finer at low values, at which leaves wither."""
+"""The levels of columns whose values are stored as the nearest level; finer at low values, at which leaves wither."""
 FIELD_LEVELS = 90
-"""The number of steps in which a layer is stored."""
+"""The approximate number of steps into which the range of a layer is divided."""
 
 
 class Recorder:
-    """Samples a region at its moments, and makes tracks of the samples."""
+    """Collects samples of a region's beings, fields and metrics, and converts them to tracks."""
 
     def __init__(self, world: WorldFile, region: Region):
         self.world, self.region = world, region
@@ -74,7 +74,10 @@ class Recorder:
         self.species = species_names(world)
 
     def sample(self, moment: int) -> None:
-        """Sample the beings of a moment, and the world's numbers."""
+        """Samples the columns of beings that are due at the moment with this number.
+
+        Every `SLOW` moments, also measures the metrics of the world.
+        """
         region = self.region
         for name in region.tables:
             if name == "monsters":
@@ -89,7 +92,7 @@ class Recorder:
             self.statuses.append({"tick": region.tick, **counts, "populations": populations, "substances": substances})
 
     def sample_fields(self) -> None:
-        """Sample all fields."""
+        """Adds the present values of all layers to `fields`."""
         for field in self.region.field_list:
             for layer in field.parts or (field.name,):
                 self.fields.setdefault(layer, []).append(self.region.owned_view(layer).astype(np.int32))
@@ -120,7 +123,7 @@ class Recorder:
     # --- after the last sample
 
     def tracks(self) -> dict[str, Tracks]:
-        """The tracks of all sampled beings, by table."""
+        """Returns the tracks of all sampled beings, keyed as in `Recording.tracks`."""
         by_table = {}
         for name in self.fixed:
             tracks = by_table[name] = _tracks(self.samples[name])
@@ -132,7 +135,7 @@ class Recorder:
         return by_table
 
     def entries(self) -> dict[str, dict[str, list[str]]]:
-        """The names of the entries of columns that have such, by table and column."""
+        """Returns the names of the entries of columns with several named entries: table -> column -> names."""
         return {
             name: {column.name: list(column.parts) for column in table.schema.own if column.parts}
             for name, table in self.region.tables.items()
@@ -140,7 +143,10 @@ class Recorder:
 
 
 def _tracks(sampled: list[tuple[int, dict[str, np.ndarray]]], only: np.ndarray | None = None) -> Tracks:
-    """Tracks of samples (each with its number): of the beings with the ids `only`, or of all."""
+    """Returns the tracks of a list of samples, each with its number.
+
+    `only` are the ids of the beings to include; None includes all.
+    """
     joined = {name: np.concatenate([values[name] for _, values in sampled]) for name in sampled[0][1]}
     samples = np.concatenate([np.full(len(values["id"]), number) for number, values in sampled])
     if only is not None:
@@ -162,7 +168,10 @@ def _tracks(sampled: list[tuple[int, dict[str, np.ndarray]]], only: np.ndarray |
 
 
 def steady(values: np.ndarray, tracks: Tracks, step: int) -> np.ndarray:
-    """Values as numbers of steps; a value that wavers between two steps stays at the former one."""
+    """Divides values by `step` and rounds them, with hysteresis along each track.
+
+    A value stays at the step of the previous sample as long as it is less than 3/4 of a step away from it.
+    """
     if step == 1:
         return values
     steps = (values.astype(np.int64) + step // 2) // step
@@ -174,7 +183,7 @@ def steady(values: np.ndarray, tracks: Tracks, step: int) -> np.ndarray:
 
 
 def steady_levels(values: np.ndarray, tracks: Tracks, levels: list[int]) -> np.ndarray:
-    """The numbers of the levels that values are nearest to, `uint8[row]`, without wavering, as in `steady`."""
+    """Returns the index of the level nearest to each value, `uint8[row]`, with hysteresis as in `steady`."""
     known = np.array(levels)
     numbers = np.searchsorted((known[1:] + known[:-1]) / 2, values)
     for sample in range(1, int(tracks.counts.max(initial=0))):
@@ -192,7 +201,10 @@ def _bounds(dtype: np.dtype, step: int) -> tuple[int, int]:
 
 
 def steady_planes(planes: list[np.ndarray]) -> tuple[np.ndarray, int]:
-    """The samples of a layer as numbers of steps, `int16[sample, y, x]`, and the step; exact if it never changes."""
+    """Divides the samples of a layer by a step and rounds them, with hysteresis along each cell as in `steady`.
+
+    Returns `int16[sample, y, x]` and the step. A layer that never changes is returned as one sample, exactly.
+    """
     values = np.stack(planes).astype(np.int64)
     if (values == values[0]).all() and np.abs(values).max() <= 32767:
         return values[:1].astype(np.int16), 1
@@ -206,7 +218,7 @@ def steady_planes(planes: list[np.ndarray]) -> tuple[np.ndarray, int]:
 
 
 def record(world: WorldFile, first_tick: int = FIRST_TICK, ticks: int = TICKS) -> Recording:
-    """Run a world from tick 0 to `first_tick`, and record the `ticks` after it."""
+    """Runs a world from tick 0 to `first_tick`, then records the next `ticks` ticks."""
     region = begin(world)
     advance(region, world.laws, first_tick)
     recorder, moments = Recorder(world, region), ticks // MOMENT_TICKS
@@ -215,7 +227,7 @@ def record(world: WorldFile, first_tick: int = FIRST_TICK, ticks: int = TICKS) -
         if moment % FIELD == 0:
             recorder.sample_fields()
         advance(region, world.laws, MOMENT_TICKS)
-    recorder.sample_fields()  # the last moments are interpolated up to these
+    recorder.sample_fields()  # the end of the interpolation of the last moments
     fields, steps = {}, dict(STEPS)
     for layer, planes in recorder.fields.items():
         fields[layer], steps[f"fields/{layer}"] = steady_planes(planes)
@@ -238,7 +250,7 @@ def record(world: WorldFile, first_tick: int = FIRST_TICK, ticks: int = TICKS) -
 
 
 def main() -> None:
-    """Make the recording, and write it to the file of the command line or to the bundled one."""
+    """Makes the recording and writes it to the file given on the command line, by default the bundled file."""
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else BUNDLED
     began_s = time.monotonic()
     try:

@@ -1,8 +1,8 @@
-"""Screenshots and films of the window. A film is encoded by ffmpeg, beside the window, from a bounded queue of frames.
+"""Screenshots and videos of the window. An ffmpeg process encodes a video from a bounded queue of frames.
 
-A GIF takes two steps, since its palette has to suit all of its frames: while frames arrive they go to a temporary
-lossless file and into the statistics of ffmpeg's `palettegen`; afterwards `paletteuse` writes the GIF from that file.
-Neither step holds more than a few frames in memory, however long the film is.
+A GIF is encoded in two passes, since its palette must suit all frames. The first pass runs while frames arrive; it
+writes a temporary lossless video, and a palette by ffmpeg's `palettegen`. The second pass writes the GIF from both, by
+`paletteuse`. Memory use does not depend on the length of the video.
 """
 
 import queue
@@ -23,7 +23,7 @@ from umwelt.sandbox.errors import UmweltError
 
 SUFFIXES = (".gif", ".mp4")
 QUEUE_BYTES, MIN_QUEUED_FRAMES, MAX_QUEUED_FRAMES = 128 << 20, 4, 64
-"""The queue of frames that wait for the encoder holds no more than this many bytes, within these bounds."""
+"""Capacity of the queue of frames in bytes, and bounds of its capacity in frames (which take precedence)."""
 POLL_S = 0.25
 MIN_SIDE, MAX_SIDE = 16, 16384
 MAX_FRAMES_PER_S = 100
@@ -31,12 +31,12 @@ MP4_CRF = 10
 """The constant rate factor of H.264: from 0 (lossless) to 51."""
 PALETTE_FILTER = "split[film][sample];[sample]palettegen=stats_mode=full[palette]"
 GIF_FILTER = "paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
-"""An ordered dither depends on the place alone: what stands still in the world stands still in the film."""
+"""Uses an ordered dither, which depends on the pixel's position alone, so that unchanged areas do not flicker."""
 PROGRESS_PERIOD_S = 0.1
 
 
 def screenshot(pixels: np.ndarray, path: Path) -> None:
-    """Write `uint8[height, width, 3]` to a picture file.
+    """Writes `pixels`, `uint8[height, width, 3 or more]`, to an image file; its format follows from the suffix.
 
     Raises UmweltError if the suffix is unknown or the file cannot be written.
     """
@@ -46,28 +46,32 @@ def screenshot(pixels: np.ndarray, path: Path) -> None:
 
 
 class Encoder(Protocol):
-    """Encodes the frames of one film into one file. Used by the recorder's thread alone."""
+    """Encodes the frames of one video into one file. Only the recorder's thread calls its methods."""
 
     ADDING_SHARE: ClassVar[float]
-    """The share of the whole work that is done while frames are added, from 0 to 1."""
+    """The fraction of the encoding work that is done by `add`, from 0 to 1; `finish` does the rest."""
 
     def add(self, frame: np.ndarray) -> None:
-        """Encode one frame, `uint8[height, width, 3]`."""
+        """Encodes one frame, `uint8[height, width, 3]`."""
 
     def finish(self, report: Callable[[float], None]) -> None:
-        """Complete the file; calls `report` with the share done, from 0 to 1, and stops when that raises."""
+        """Completes the file; calls `report` with the completed fraction, from 0 to 1.
+
+        Exceptions of `report` propagate; the file is incomplete then.
+        """
 
     def close(self) -> None:
-        """Stop ffmpeg if it still runs and delete temporary files; may be called at any time."""
+        """Stops ffmpeg if it still runs, and deletes temporary files."""
 
 
 class Recorder:
-    """Records one film: `add` its frames, then `finish`. Frames are encoded in a thread of its own.
+    """Records one video: call `add` for each frame, then `finish`. A separate thread encodes the frames.
 
-    The file appears under its name when it is complete. After `abort` or an error nothing is left on disk. If the main
-    thread ends (Ctrl-C) without either, the frames so far are written as if `finish` had been called.
+    The file appears at `path` when it is complete; after `abort` or an error no file remains. If the main thread ends
+    (Ctrl-C) without a call of either, the frames added so far are written as by `finish`.
 
-    `size` is width and height in pixels; for MP4 odd sides are reduced by one.
+    `size` is width and height in pixels; for MP4 odd numbers are reduced by one. Raises UmweltError for unsupported
+    arguments and if ffmpeg is missing.
     """
 
     def __init__(self, path: Path | str, size: tuple[int, int], frames_per_s: float):
@@ -85,26 +89,26 @@ class Recorder:
             self.size = width // 2 * 2, height // 2 * 2
         self.added_count = self.encoded_count = 0
         self.wait_count = 0
-        """How often `add` had to wait for the encoder."""
+        """The number of frames for which `add` had to wait, since the queue was full."""
         self.error_line = ""
-        """Why there is no film; empty if nothing went wrong."""
+        """The reason why no video was written; empty if there was no error."""
         self._finishing = self._aborted = False
         self._finished_share = 0.0
         fitting = QUEUE_BYTES // max(1, 3 * self.size[0] * self.size[1])
         capacity = min(MAX_QUEUED_FRAMES, max(MIN_QUEUED_FRAMES, fitting))
         self._frames: queue.Queue[np.ndarray | None] = queue.Queue(capacity)
         self._encoder_type: type[GifEncoder | Mp4Encoder] = GifEncoder if suffix == ".gif" else Mp4Encoder
-        # not a daemon: a finished film is written to its end even if the window has closed
+        # not a daemon thread: a video is completed even if the window has closed
         self._thread = threading.Thread(target=self._run, name="umwelt-recorder", daemon=False)
         self._thread.start()
 
     # --- used by the window's thread
 
     def add(self, pixels: np.ndarray) -> bool:
-        """Add a frame, `uint8[height, width, 3 or more]`; it is cropped or padded with black to the film's size.
+        """Adds a frame, `uint8[height, width, 3 or more]`; it is cropped or padded with black to `size`.
 
-        Waits while the queue is full, and returns whether it had to. Raises UmweltError if encoding has failed or the
-        film has ended.
+        Blocks while the queue is full, and returns whether it blocked. Raises UmweltError if encoding has failed, or
+        after `finish` or `abort`.
         """
         if self._finishing or self._aborted:
             raise UmweltError(f"{self.path}: the recording has ended: start another one")
@@ -121,9 +125,9 @@ class Recorder:
         raise UmweltError(self.error_line)
 
     def finish(self, wait: bool = False) -> None:
-        """Complete the film in the background; see `progress` and `done`.
+        """Ends the video; the file is completed in the background (see `progress` and `done`).
 
-        With `wait`, returns when the file is complete, and raises UmweltError if it could not be written.
+        With `wait`, blocks until the file is complete, and raises UmweltError if it could not be written.
         """
         if not self._finishing and not self._aborted:
             self._finishing = True
@@ -135,13 +139,13 @@ class Recorder:
                 raise UmweltError(self.error_line)
 
     def abort(self) -> None:
-        """Stop and leave nothing on disk; returns when the encoder has stopped."""
+        """Discards the video, deletes all its files, and blocks until the encoder has stopped."""
         self._aborted = True
         self._thread.join()
 
     @property
     def progress(self) -> float:
-        """The share of the encoding that is done, from 0 to 1; 1 only when the file is complete."""
+        """The completed fraction of the encoding, from 0 to 1; below 1 until `done`."""
         if self.done:
             return 1.0
         adding = self._encoder_type.ADDING_SHARE
@@ -150,16 +154,16 @@ class Recorder:
 
     @property
     def done(self) -> bool:
-        """Whether the file is complete, or `error_line` says why there is none."""
+        """Whether encoding has ended: the file is complete, the video was aborted, or `error_line` is set."""
         return not self._thread.is_alive()
 
     @property
     def queued_count(self) -> int:
-        """Frames that wait to be encoded."""
+        """The number of frames in the queue."""
         return self._frames.qsize()
 
     def _fit(self, pixels: np.ndarray) -> np.ndarray:
-        """A copy of the film's size; the caller may reuse `pixels`."""
+        """Returns a copy of `pixels`, cropped or padded with black to `size`; the caller can reuse the array."""
         width, height = self.size
         frame = np.zeros((height, width, 3), np.uint8)
         part = pixels[:height, :width, :3]
@@ -188,7 +192,7 @@ class Recorder:
                 self.error_line = f"{self.path}: no frame was recorded: record for a little longer"
         except UmweltError as error:
             self.error_line = str(error)
-        except Exception as error:  # no failure of an encoder may close the window
+        except Exception as error:  # an encoder's failure must not close the window
             reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200] or type(error).__name__
             self.error_line = f"{self.path}: cannot be recorded: {reason}: choose another place or format"
 
@@ -199,7 +203,7 @@ class Recorder:
             except queue.Empty:
                 if self._finishing:
                     return
-                if not threading.main_thread().is_alive():  # Ctrl-C: nobody will call `finish`
+                if not threading.main_thread().is_alive():  # Ctrl-C: `finish` will not be called
                     self._finishing = True
                 continue
             if frame is not None:
@@ -212,11 +216,11 @@ class Recorder:
 
 
 class _DiscardedError(Exception):
-    """The film was aborted or has no frames: nothing is kept."""
+    """Raised within the recorder's thread if the video was aborted or has no frames, so that no file is written."""
 
 
 def _ffmpeg() -> str:
-    """The path of the program ffmpeg, which imageio-ffmpeg brings; raises UmweltError if it is missing."""
+    """Returns the path of the ffmpeg program in the package imageio-ffmpeg. Raises UmweltError if it is missing."""
     try:
         import imageio_ffmpeg
 
@@ -226,18 +230,19 @@ def _ffmpeg() -> str:
 
 
 def _ignore_interrupts() -> None:
-    """Let no Ctrl-C in the terminal reach the programs that this thread starts: a film is completed nevertheless.
+    """Blocks SIGINT in this thread and the processes that it starts, so that Ctrl-C does not interrupt a video.
 
-    They inherit the blocked signal from the moment they start. On Windows they get a process group of their own.
+    Does nothing on Windows, where `_Ffmpeg` starts a new process group for the same purpose.
     """
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 class _Ffmpeg:
-    """One run of ffmpeg, started by a thread that has called `_ignore_interrupts`.
+    """An ffmpeg process, started by a thread that has called `_ignore_interrupts`.
 
-    It reads frames from its standard input, or reports its progress on its standard output, which must be read.
+    With `reads_frames`, it reads frames from its standard input. Otherwise its standard output is a pipe (for its
+    progress report), which the caller must read.
     """
 
     def __init__(self, *arguments: str, reads_frames: bool = False):
@@ -251,7 +256,7 @@ class _Ffmpeg:
         )
 
     def write(self, frame: np.ndarray) -> None:
-        """Send one frame, `uint8[height, width, 3]`, to ffmpeg's standard input."""
+        """Writes a frame, `uint8[height, width, 3]`, to ffmpeg's standard input; raises OSError if ffmpeg has ended."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(np.ascontiguousarray(frame).data)
@@ -259,7 +264,7 @@ class _Ffmpeg:
             raise self._error() from None
 
     def finish(self) -> None:
-        """End the input and wait until ffmpeg has written its output; raises OSError if it failed."""
+        """Closes ffmpeg's standard input and waits until the process ends. Raises OSError if it failed."""
         self._wait()
         if self.process.returncode:
             raise self._error()
@@ -277,7 +282,7 @@ class _Ffmpeg:
         return OSError(lines[-1] if lines else f"ffmpeg ended with code {self.process.returncode}")
 
     def close(self) -> None:
-        """Stop ffmpeg if it still runs."""
+        """Kills ffmpeg if it still runs, and closes its pipe and log file."""
         self.process.kill()
         self._wait()
         if self.process.stdout is not None:
@@ -286,19 +291,19 @@ class _Ffmpeg:
 
 
 def _frames_from_stdin(size: tuple[int, int], frames_per_s: float) -> list[str]:
-    """Arguments with which ffmpeg reads frames from its standard input."""
+    """Returns the arguments for ffmpeg to read raw RGB frames of this size from its standard input."""
     width, height = size
     return ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{frames_per_s:g}", "-i", "-"]
 
 
 class GifEncoder:
-    """Writes a GIF with one palette for all of its frames; see the module's description."""
+    """Encodes a GIF with one palette for all frames, in two passes (see the module's docstring)."""
 
     ADDING_SHARE: ClassVar[float] = 0.5
 
     def __init__(self, path: Path, size: tuple[int, int], frames_per_s: float):
         self._path, self._count = path, 0
-        # beside the film: a system's folder for temporary files may lie in memory
+        # in the video's folder, since a system's temporary folder can be in memory
         self._folder = TemporaryDirectory(dir=path.parent, prefix=".umwelt-film-")
         self._film, self._palette = Path(self._folder.name) / "film.mkv", Path(self._folder.name) / "palette.png"
         self._runs = [
@@ -312,12 +317,12 @@ class GifEncoder:
         ]
 
     def add(self, frame: np.ndarray) -> None:
-        """Encode one frame, `uint8[height, width, 3]`."""
+        """Encodes one frame, `uint8[height, width, 3]`."""
         self._runs[0].write(frame)
         self._count += 1
 
     def finish(self, report: Callable[[float], None]) -> None:
-        """Write the GIF from the temporary film and its palette."""
+        """Writes the GIF from the temporary video and its palette; calls `report` with the completed fraction."""
         self._runs[0].finish()
         run = _Ffmpeg(
             *("-progress", "pipe:1", "-stats_period", str(PROGRESS_PERIOD_S)),
@@ -332,14 +337,14 @@ class GifEncoder:
         run.finish()
 
     def close(self) -> None:
-        """Stop ffmpeg if it still runs and delete the temporary film."""
+        """Stops ffmpeg if it still runs, and deletes the temporary files."""
         for run in self._runs:
             run.close()
         self._folder.cleanup()
 
 
 class Mp4Encoder:
-    """Writes an MP4 (H.264 with 4:2:0 chroma, which browsers and phones play)."""
+    """Encodes an MP4 file: H.264 with 4:2:0 chroma, which browsers and phones can play."""
 
     ADDING_SHARE: ClassVar[float] = 1.0
 
@@ -352,13 +357,13 @@ class Mp4Encoder:
         )
 
     def add(self, frame: np.ndarray) -> None:
-        """Encode one frame, `uint8[height, width, 3]`."""
+        """Encodes one frame, `uint8[height, width, 3]`."""
         self._run.write(frame)
 
     def finish(self, report: Callable[[float], None]) -> None:
-        """Let ffmpeg write what is left."""
+        """Completes the file; does not call `report`, since little work remains."""
         self._run.finish()
 
     def close(self) -> None:
-        """Stop ffmpeg if it still runs."""
+        """Stops ffmpeg if it still runs."""
         self._run.close()

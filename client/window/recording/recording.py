@@ -1,13 +1,15 @@
-"""The file format of recordings: the beings and fields of a world over time, small enough to come with Umwelt.
+"""The file format of recordings: the beings and fields of a world over time, small enough to be bundled with Umwelt.
 
-A recording has three clocks. Its moments are `moment_ticks` apart: the places of monsters are sampled at each. All else
-of beings is sampled every `slow` moments, and fields every `field` moments; in between, fields are interpolated.
+A recording is a sequence of *moments*, `moment_ticks` ticks apart. The positions and other fast columns of monsters are
+sampled at each moment, all other columns of beings every `slow` moments, and fields every `field` moments. Fields are
+interpolated between their samples.
 
-Beings are kept as tracks: the samples of a being lie side by side, ordered by id, so that the steps of a column are
-small. Each block of the file is an array: differences along its first axis, their bytes by significance, zstd.
+Beings are stored as tracks: all samples of a being are adjacent rows, and tracks are ordered by id, so that successive
+values of a column differ little. Each array is stored as one block: differences along its first axis, with their bytes
+grouped by significance, compressed by zstd.
 
-The file begins with its version (`MAGIC`), and names the entries of its columns (`Recording.entries`): it still opens
-when columns, organs or stimuli were added since, and those have their defaults then (`match_entries`).
+The file begins with its version (`MAGIC`), and contains the names of the entries of its columns (`Recording.entries`).
+So it can still be read after columns, organs or stimuli were added; these have default values (`match_entries`).
 """
 
 import hashlib
@@ -33,14 +35,18 @@ ZSTD_LEVEL = 22
 MAX_FILE_BYTES, MAX_HEAD_BYTES = 64 << 20, 1 << 20
 MAX_RAW_BYTES, MAX_BLOCKS, MAX_MOMENTS = 512 << 20, 500, 100_000
 SEAL_BYTES = 16
-"""The BLAKE2b hash of what follows it, by which a damaged file is known."""
+"""Length of the BLAKE2b hash of the rest of the file, which detects damage."""
 MEND = "make one with: python -m umwelt.client.window.recording.make_demo FILE"
 _SIZES = struct.Struct("<II")
 _DTYPES = {name: np.dtype(name) for name in ("int8", "uint8", "int16", "uint16", "int32", "int64")}
 
 
 class Block(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """An array of the file; `differences` says whether each row is stored as its difference from the one before."""
+    """The description of an array of the file.
+
+    `differences`: whether each row is stored as its difference from the previous row. `size_bytes` is the compressed
+    size.
+    """
 
     name: str
     dtype: str
@@ -50,7 +56,7 @@ class Block(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
 
 
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The head of a file, before the blocks; `values` are those of `_HeadValues`."""
+    """The head of a file, which precedes the arrays; `values` has the keys of `_HeadValues`."""
 
     values: dict[str, Any]
     blocks: list[Block]
@@ -58,10 +64,14 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass
 class Tracks:
-    """Beings of one table over time. Track `i` has `counts[i]` samples, from number `firsts[i]` and row `starts[i]` on.
+    """The samples of the beings of one table. A track is all samples of one being; tracks are sorted by id.
 
-    `fixed[column]` has a row a track, `moving[column]` a row a sample: `int[row]` or `int[row, entry]`. Places are
-    relative to `birthplaces`, genomes are differences from the parents', and `born_tick` stands for ages.
+    Track `i` is that of the being `ids[i]`. It has `counts[i]` samples, numbered from `firsts[i]`, which begin at row
+    `starts[i]`.
+
+    `fixed[column]` has one row per track, `moving[column]` one row per sample: `int[row]` or `int[row, entry]`.
+    Positions are relative to `birthplaces`, genomes are differences from the parents' genomes, and the column
+    `born_tick` replaces ages.
     """
 
     ids: np.ndarray
@@ -74,21 +84,25 @@ class Tracks:
         self.starts = np.cumsum(self.counts, dtype=np.int64) - self.counts
 
     def living(self, sample: int) -> np.ndarray:
-        """The tracks that have a sample of this number: `int64[track]`."""
+        """Returns the indices of the tracks that have the sample with this number, `int64[track]`."""
         return np.flatnonzero((self.firsts <= sample) & (sample < self.firsts.astype(np.int64) + self.counts))
 
     def rows(self, tracks: np.ndarray, sample: int) -> np.ndarray:
-        """The rows of a sample of some tracks; of their first or last sample where they lack that one."""
+        """Returns the row of the sample with this number for each of `tracks`.
+
+        For a track without that sample, it is the row of its first or last sample, whichever is nearer.
+        """
         return self.starts[tracks] + np.clip(sample - self.firsts[tracks].astype(np.int64), 0, self.counts[tracks] - 1)
 
 
 @dataclass
 class Recording:
-    """A recorded world; `make_demo` makes it, `demo.Playback` plays it.
+    """A recorded world; `make_demo` records it, `demo.Playback` plays it.
 
-    `text` is the frozen world file. `tracks` has the slow samples of each table by its name, and those of every moment
-    as `<table>.moves`. `fields[layer]` is `int32[sample, y, x]`. `statuses` has the world's numbers for each slow
-    sample, as in `Status`.
+    `text` is the text of the world file. `moments` is the number of moments; `moment_ticks`, `slow` and `field` are the
+    intervals of samples (see the module's docstring). `tracks["<table>"]` has the samples of every `slow` moments,
+    `tracks["<table>.moves"]` those of each moment. `fields[layer]` is `int[sample, y, x]`, with a single sample if the
+    layer never changes. `statuses` has the metrics of the world every `slow` moments.
     """
 
     name: str
@@ -100,18 +114,18 @@ class Recording:
     slow: int
     field: int
     entries: dict[str, dict[str, list[str]]]
-    """The names of the entries of columns that have such, by table and column, in the order of the arrays."""
+    """The names of the entries of columns with named entries, in the arrays' order: table -> column -> names."""
     steps: dict[str, int]
-    """The units of one step, for columns (and layers, as `fields/<layer>`) that are stored in coarser steps."""
+    """The factor by which stored values are multiplied, for columns and layers (keyed "fields/<layer>"); default 1."""
     levels: dict[str, list[int]]
-    """The levels of columns that are stored as the number of the nearest level."""
+    """The levels of columns whose values are stored as the index of the nearest level."""
     statuses: list[dict[str, Any]]
     tracks: dict[str, Tracks]
     fields: dict[str, np.ndarray]
 
 
 class _HeadValues(TypedDict):
-    """The values in the head of a file: those of `Recording` that are not arrays."""
+    """The values in the head of a file: the fields of `Recording` that are not arrays."""
 
     name: str
     text: str
@@ -135,25 +149,31 @@ HEAD_VALUES = tuple(_HeadValues.__annotations__)
 
 
 def birthplaces(ids: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """The middles of the cells in which beings were born, from their ids: `y` and `x`, `int64[being]`."""
+    """Returns the centres of the cells in which beings were born, which their ids encode.
+
+    The result is `y` and `x`, `int64[being]`, in 1/`SUBCELL` of a cell; `height` and `width` are the world's, in cells.
+    """
     place = (ids & ((1 << PLACE_BITS) - 1)) % (height * width)
     return (place // width << SUBCELL_BITS) + SUBCELL // 2, (place % width << SUBCELL_BITS) + SUBCELL // 2
 
 
 def _parents(ids: np.ndarray, parent_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The row of each being's parent, and whether the parent is among the rows before it."""
+    """Returns the row of each being's parent, and whether the parent is present in an earlier row; `ids` are sorted."""
     at = np.minimum(np.searchsorted(ids, parent_ids), max(0, len(ids) - 1))
     return at, (ids[at] == parent_ids) & (at < np.arange(len(ids)))
 
 
 def against_parents(ids: np.ndarray, parent_ids: np.ndarray, genomes: np.ndarray) -> np.ndarray:
-    """Genomes as differences from the parents', where those are recorded, `int8[being, gene]`; `ids` are sorted."""
+    """Returns each genome minus its parent's genome, or unchanged if the parent is absent: `int8[being, gene]`.
+
+    `ids` are sorted. The inverse is `from_parents`.
+    """
     at, known = _parents(ids, parent_ids)
     return np.where(known[:, None], genomes - genomes[at], genomes)
 
 
 def from_parents(ids: np.ndarray, parent_ids: np.ndarray, differences: np.ndarray) -> np.ndarray:
-    """The genomes whose differences `against_parents` gave."""
+    """Returns the genomes, `int8[being, gene]`, from the differences that `against_parents` computed."""
     at, known = _parents(ids, parent_ids)
     depths = [0] * len(ids)
     for row, (parent, has_one) in enumerate(zip(at.tolist(), known.tolist(), strict=True)):
@@ -167,11 +187,11 @@ def from_parents(ids: np.ndarray, parent_ids: np.ndarray, differences: np.ndarra
 
 
 def match_entries(values: np.ndarray, names: Sequence[str], column: Column) -> np.ndarray:
-    """A recorded column, `int[row, entry]`, with the entries that the column has now, in its order.
+    """Converts a recorded column, `int[row, entry]`, to the entries of the present `column`.
 
-    Named entries are found by their names. A column without names (`names` is empty) may have got more entries at its
-    end. Entries that were not recorded have the column's default, those that are gone are left out. Raises ValueError
-    if the array does not fit.
+    `names` are the recorded entries' names. Named entries are matched by name; in a column without names, by position.
+    Entries that were not recorded have the column's default value; recorded entries that no longer exist are dropped.
+    Raises ValueError if the array's shape does not match `names`, or an unnamed column was recorded with more entries.
     """
     if values.ndim != 2 or (column.parts and len(names) != values.shape[1]):
         raise ValueError(f"{column.name}: entries do not fit")
@@ -197,12 +217,12 @@ def _pack_array(name: str, array: np.ndarray, differences: bool) -> tuple[Block,
     block = Block(name, values.dtype.name, list(values.shape), differences, 0)
     if differences:
         steps = np.diff(values, axis=0, prepend=np.zeros((1, *values.shape[1:]), values.dtype))
-        if values.ndim == 3:  # the first plane of a field is stored as differences along its rows
+        if values.ndim == 3:  # the first sample of a field is stored as differences along x
             steps[:1] = np.diff(values[:1], axis=2, prepend=values.dtype.type(0))
         values = steps
-    values = values.reshape(len(values), math.prod(values.shape[1:])).T  # the values of an entry side by side
+    values = values.reshape(len(values), math.prod(values.shape[1:])).T  # makes the values of each entry contiguous
     signed = np.ascontiguousarray(values).view(f"i{values.dtype.itemsize}")
-    folded = (signed << 1) ^ (signed >> (8 * signed.itemsize - 1))  # small steps either way become small numbers
+    folded = (signed << 1) ^ (signed >> (8 * signed.itemsize - 1))  # zigzag: small numbers for either sign
     planes = np.ascontiguousarray(folded).reshape(-1, 1).view(np.uint8).T
     content = zstd.compress(np.ascontiguousarray(planes), ZSTD_LEVEL)
     return msgspec.structs.replace(block, size_bytes=len(content)), content
@@ -226,7 +246,10 @@ def _unpack_array(block: Block, content: bytes) -> np.ndarray:
 
 
 def pack(values: Mapping[str, Any], arrays: Mapping[str, tuple[np.ndarray, bool]]) -> bytes:
-    """The bytes of a file: its head's values, and arrays by name, each with whether it is stored as differences."""
+    """Encodes a file from the values of its head and its arrays; the inverse is `unpack`.
+
+    `arrays[name]` is an array and whether it is stored as differences.
+    """
     blocks = [_pack_array(name, array, differences) for name, (array, differences) in arrays.items()]
     head = msgspec.msgpack.encode(Head(dict(values), [block for block, _ in blocks]))
     small = zstd.compress(head, ZSTD_LEVEL)
@@ -239,7 +262,7 @@ def _seal(rest: bytes) -> bytes:
 
 
 def unpack(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The values and arrays of a file: the inverse of `pack`. Raises ValueError for a malformed file."""
+    """Decodes a file: returns the values of its head, and its arrays by name. Raises ValueError if it is malformed."""
     if content[: len(MAGIC)] != MAGIC:
         raise ValueError(f"it is not a recording of version {MAGIC.split()[-1].decode()}")
     rest = content[len(MAGIC) + SEAL_BYTES :]
@@ -282,7 +305,7 @@ def _decompress(content: bytes, size_bytes: int) -> np.ndarray:
 
 
 def encode(recording: Recording) -> bytes:
-    """The bytes of a recording's file."""
+    """Returns the content of a recording's file."""
     arrays: dict[str, tuple[np.ndarray, bool]] = {}
     for table, tracks in recording.tracks.items():
         arrays |= {f"{table}/{name}": (getattr(tracks, name), True) for name in _ORDERS}
@@ -294,7 +317,7 @@ def encode(recording: Recording) -> bytes:
 
 
 def write(recording: Recording, path: Path) -> None:
-    """Write a recording's file. Raises UmweltError if the disk refuses."""
+    """Writes a recording to a file. Raises UmweltError if the file cannot be written."""
     try:
         with replace_file(path) as half:
             half.write_bytes(encode(recording))
@@ -303,7 +326,7 @@ def write(recording: Recording, path: Path) -> None:
 
 
 def read(path: Path) -> Recording:
-    """Read a recording's file. Raises UmweltError, in one line, if it cannot be read or is not a valid recording."""
+    """Reads a recording from a file. Raises UmweltError if the file cannot be read or is not a valid recording."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ValueError("it is too large")
@@ -315,7 +338,7 @@ def read(path: Path) -> Recording:
 
 
 def decode(content: bytes) -> Recording:
-    """A recording from the bytes of its file. Raises ValueError, LookupError or TypeError for malformed ones."""
+    """Decodes the content of a recording's file. Raises ValueError, LookupError or TypeError if it is malformed."""
     values, arrays = unpack(content)
     parts: dict[str, dict[str, Any]] = {}
     fields = {}
