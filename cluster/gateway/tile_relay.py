@@ -49,6 +49,7 @@ class TileRelay:
     ):
         self._keys, self._send, self._clock, self._processor_s = keys, send, clock, processor_s
         self._context = zmq.Context()
+        self._context.linger = 0  # a socket that was not closed must not block the end of the context
         self.sources: dict[int, TileSource] = {LIVE: TileSource(self._context, keys, LIVE)}
         self.counts = {"received": 0, "sent": 0, "bytes": 0}
         self._ready: OrderedDict[TileSubscriber, None] = OrderedDict()

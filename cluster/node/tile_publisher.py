@@ -67,6 +67,7 @@ class TilePublisher:
         """Budget of processor time for publishing, in seconds."""
         self._tile_s = FIRST_TILE_S
         self._context = zmq.Context()
+        self._context.linger = 0  # a socket that was not closed must not block the end of the context
         self._authenticator: ThreadAuthenticator | None = None
         self._socket = self._context.socket(zmq.XPUB)
         try:

@@ -147,6 +147,7 @@ class ZmqTransport:
         self.dropped: Counter[str] = Counter()
         self._keys = keys
         self._context = zmq.Context()
+        self._context.linger = 0  # a socket that was not closed must not block the end of the context
         self._listener: zmq.Socket | None = None
         self._memory_guard: _MemoryGuard | None = None
         self._authenticator: ThreadAuthenticator | None = None

@@ -197,6 +197,7 @@ def subscribed(run: ProcessCluster, doors: list[str], messages: int, chance: Ran
     ]
     pool = [message for group in made for message in group]
     context = zmq.Context()
+    context.linger = 0
     sockets = {door: context.socket(zmq.XSUB) for door in doors}
     try:
         for door, socket in sockets.items():

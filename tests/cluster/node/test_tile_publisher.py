@@ -214,6 +214,7 @@ class Subscriber:
 
     def __init__(self, publisher: TilePublisher, keys: Keys | None = None):
         self.context = zmq.Context()
+        self.context.linger = 0
         self.socket = self.context.socket(zmq.SUB)
         if keys is not None:
             self.socket.curve_publickey, self.socket.curve_secretkey = keys.public, keys.secret

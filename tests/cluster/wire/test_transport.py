@@ -243,6 +243,7 @@ def test_receive_keeps_its_time():
 def test_messages_over_a_limit_are_dropped_and_counted():
     limits = Limits(message_bytes=10_000, held_bytes=1_000_000)
     context = zmq.Context()
+    context.linger = 0
     with ZmqTransport(b"door", ANY_PORT, limits=limits) as door:
         rude = raw_dealer(context, door.address)
         rude.send_multipart([b"x"] * 65)
@@ -393,6 +394,7 @@ def test_with_keys_the_role_is_that_of_the_key(keyring, tmp_path, bind):
 def test_a_door_for_nodes_refuses_everyone_else(keyring):
     world = Keys.load(keyring, "world")
     context = zmq.Context()
+    context.linger = 0
     public, secret = zmq.curve_keypair()
     with (
         ZmqTransport(b"door", ANY_PORT, world, admit=frozenset(("node",))) as door,
@@ -433,6 +435,7 @@ def test_a_spectator_that_calls_itself_a_node_is_still_a_spectator(keyring):
 def test_the_sender_cannot_write_its_own_user_id(keyring):
     keys, keeper = Keys.load(keyring, "spectator"), Keys.load(keyring, "keeper")
     context = zmq.Context()
+    context.linger = 0
     with ZmqTransport(b"d", ANY_PORT, Keys.load(keyring, "world"), admit=frozenset(("keeper", "spectator"))) as door:
         forger = context.socket(zmq.DEALER)
         forger.set(zmq.METADATA, b"X-User-Id:" + keeper.public)
