@@ -17,6 +17,8 @@ SETUPTOOLS_NEEDED = 77
 SCRIPT = '''
 """Two species, a measure and a world, as a user writes them."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,7 +72,7 @@ def run() -> World:
     young = world.agents.select(world.agents["age_ticks"] < 3)
     plants = world.agents_by_type[Plant].sort("sugar_count")
     measure: Measure = deepest
-    numbers: dict[str, float] = measure(world.world_file, world.region)
+    numbers: Mapping[str, float] = measure(world.world_file, world.region)
     water: NDArray[np.int32] = world.field("water")
     assert len(rich) and len(young) and len(plants) and water.shape == (32, 32) and "deepest" in numbers
     World.load("golden", seed=7, species={"grazer": Swarm}, width=32, height=32).step()

@@ -280,7 +280,7 @@ def _argument(experiment: Experiment) -> str:
 def _verdict(experiment: Experiment, runs: Sequence[Run], findings: Sequence[Finding]) -> str:
     """Returns the text of `verdict.md`: the experiment's summary and a table of expectations, as Markdown."""
     file = experiment.file
-    lines = [f"# {experiment.name}", "", file.summary, ""]
+    lines = [f"# {experiment.name}", "", *([file.summary, ""] if file.summary else [])]
     lines += [f"Source: {file.source}", ""] if file.source else []
     seeds = sorted({run.trial.seed for run in runs})
     quick = " --quick" if experiment.quick else ""

@@ -4,8 +4,11 @@ Missing packages, libraries or displays are reported as one error line.
 """
 
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +54,8 @@ def view(place: str | Path | None, keys: Path | None, demo: bool, picture: Path 
     session = open_session(place, keys, demo, sight)
     window = None
     try:
-        window = _open_window(window_type, session, sight, picture)
+        with _delay_ctrl_c():
+            window = _open_window(window_type, session, sight, picture)
         if picture is None:
             import arcade
 
@@ -150,6 +154,22 @@ def open_session(place: str | Path | None, keys: Path | None, demo: bool, sight:
         world.close()
         raise
     return Session(world, camera)
+
+
+@contextmanager
+def _delay_ctrl_c() -> Iterator[None]:
+    """Raises KeyboardInterrupt for Ctrl-C only after the context: Arcade cannot delete a window that is half created.
+
+    Must be used in the main thread.
+    """
+    interrupts: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupts:
+        raise KeyboardInterrupt
 
 
 def _open_window(window_type: Any, session: Session, sight: Sight, picture: Path | None) -> Any:

@@ -10,13 +10,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import zmq
-
 from umwelt.cluster.gateway.node_map import NodeMap
 from umwelt.cluster.gateway.tile_source import TileSource, TileSubscriber
 from umwelt.cluster.token_bucket import TokenBucket
 from umwelt.cluster.view.tiles import Topic
 from umwelt.cluster.wire.keys import Keys
+from umwelt.cluster.wire.transport import close_context, open_context
 from umwelt.cluster.wire.viewer_protocol import LIVE
 
 MAX_TILES = 400
@@ -48,8 +47,7 @@ class TileRelay:
         processor_s: Callable[[], float] = time.thread_time,
     ):
         self._keys, self._send, self._clock, self._processor_s = keys, send, clock, processor_s
-        self._context = zmq.Context()
-        self._context.linger = 0  # a socket that was not closed must not block the end of the context
+        self._context = open_context()
         self.sources: dict[int, TileSource] = {LIVE: TileSource(self._context, keys, LIVE)}
         self.counts = {"received": 0, "sent": 0, "bytes": 0}
         self._ready: OrderedDict[TileSubscriber, None] = OrderedDict()
@@ -173,4 +171,4 @@ class TileRelay:
         """Closes all sockets."""
         for source in self.sources.values():
             source.close()
-        self._context.destroy(linger=0)
+        close_context(self._context)

@@ -22,6 +22,8 @@ from umwelt.cluster.wire.transport import (
     HANDSHAKE_MS,
     bind_socket,
     check_bind_address,
+    close_context,
+    open_context,
     start_authenticator,
     stop_authenticator,
 )
@@ -66,8 +68,7 @@ class TilePublisher:
         self._allowance = TokenBucket(TIME_SHARE, MAX_TURN_S)
         """Budget of processor time for publishing, in seconds."""
         self._tile_s = FIRST_TILE_S
-        self._context = zmq.Context()
-        self._context.linger = 0  # a socket that was not closed must not block the end of the context
+        self._context = open_context()
         self._authenticator: ThreadAuthenticator | None = None
         self._socket = self._context.socket(zmq.XPUB)
         try:
@@ -133,7 +134,7 @@ class TilePublisher:
         if self._authenticator is not None:
             stop_authenticator(self._authenticator)
             self._authenticator = None
-        self._context.destroy(linger=0)
+        close_context(self._context)
 
     def _next_topics(self, cutter: TileEncoder, now_s: float) -> list[Topic]:
         """Returns the tiles to be sent next: due tiles that overlap the shard, as many as the time budget permits."""

@@ -146,8 +146,7 @@ class ZmqTransport:
         self.limits = limits
         self.dropped: Counter[str] = Counter()
         self._keys = keys
-        self._context = zmq.Context()
-        self._context.linger = 0  # a socket that was not closed must not block the end of the context
+        self._context = open_context()
         self._listener: zmq.Socket | None = None
         self._memory_guard: _MemoryGuard | None = None
         self._authenticator: ThreadAuthenticator | None = None
@@ -242,7 +241,7 @@ class ZmqTransport:
             self._authenticator = None
         self._woken.close()
         self._waker.close()
-        self._context.destroy(linger=0)
+        close_context(self._context)
 
     def __enter__(self) -> "ZmqTransport":
         return self
@@ -390,7 +389,27 @@ class ZmqTransport:
         self._poller.register(opened, zmq.POLLIN)
 
 
-# --- sockets, shared with the publisher of tiles (node/tile_publisher.py)
+# --- contexts and sockets, shared with the publisher and the relay of tiles
+
+_open_contexts: set[zmq.Context] = set()
+"""All contexts that `open_context` has returned and `close_context` has not closed.
+
+This reference keeps them from the garbage collector: it would end a context before the sockets that became garbage with
+it are closed, and ending a context waits for its sockets, here forever.
+"""
+
+
+def open_context() -> zmq.Context:
+    """Returns a new context; the caller passes it to `close_context`."""
+    context = zmq.Context()
+    _open_contexts.add(context)
+    return context
+
+
+def close_context(context: zmq.Context) -> None:
+    """Closes a context of `open_context` with its sockets; messages that were not sent yet are lost."""
+    _open_contexts.discard(context)
+    context.destroy(linger=0)
 
 
 class RoleAuthenticator:

@@ -77,7 +77,7 @@ def test_a_world_without_matter_says_so(capsys, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
-    [(["nowhere"], "nowhere: is no run"), (["nowhere", "--ticks", "0"], "'--ticks'"), ([], "Missing argument")],
+    [(["nowhere"], "nowhere: is not a run"), (["nowhere", "--ticks", "0"], "'--ticks'"), ([], "Missing argument")],
 )
 def test_mistakes_are_one_line(capsys, arguments, line):
     out, err = umwelt(capsys, "audit", *arguments, code=2)

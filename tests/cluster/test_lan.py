@@ -128,7 +128,7 @@ def test_a_node_that_was_cut_off_is_fenced_and_joins_again(network, tmp_path):
     run.until(lambda: run.tick >= 16, 90.0, "begin")
     network.cut("host-2")
     cut_at = run.tick
-    run.until(lambda: any("node-2 was not heard of any more" in line for line in run.said), 60.0, "death")
+    run.until(lambda: any("node-2 is silent" in line for line in run.said), 60.0, "death")
     run.until(lambda: run.tick > cut_at + 16, 60.0, "the rest go on")
     assert len(run.status["nodes"]) == 2
     network.heal("host-2")
@@ -153,9 +153,9 @@ def test_a_coordinator_that_was_cut_off_comes_back(network, tmp_path, seconds):
     healed_at = run.tick
     run.until(lambda: run.tick >= healed_at + 32, 60.0, "go on")
     if seconds < 1:
-        assert run.status["epoch"] == epoch and not any("not heard" in line for line in run.said)
+        assert run.status["epoch"] == epoch and not any("is silent" in line for line in run.said)
     else:
-        assert run.status["epoch"] > epoch and sum("not heard" in line for line in run.said) == 2
+        assert run.status["epoch"] > epoch and sum("is silent" in line for line in run.said) == 2
     run.line.order("stop")
     rested(run)
 
