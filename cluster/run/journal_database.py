@@ -113,7 +113,9 @@ class JournalDatabase:
     def rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[Row]:
         """Yields the rows of a query one by one, as SQLite reads them."""
         with translate_sqlite_errors(self.path):
-            yield from self.connection.execute(query, values)
+            # `yield from` would close the cursor when reading stops early, which fails if the file is closed already
+            for row in self.connection.execute(query, values):  # noqa: UP028
+                yield row
 
     def row(self, query: str, values: Sequence[Any] = ()) -> Row | None:
         """Returns the first row of a query, or None if there is no row."""
