@@ -8,23 +8,28 @@ PY := $(VENV)/bin/python
 PYTEST_OPTIONS ?= --numprocesses 3 --dist loadfile
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install run test test-only test-long test-mesa bench gallery lint docs map clean
+.PHONY: install run test test-only kernels test-long test-mesa bench gallery lint docs map clean
 
 install: $(VENV)/.installed
 
 run: install
 	@$(VENV)/bin/umwelt launch $(firstword $(wildcard worlds/meadow.toml worlds/pond.toml worlds/golden.toml))
 
-# the gate: linter, format, types, import contracts, the documentation, then all tests, on as many processes as cores
-test: lint docs test-only
+# the gate: linter, format, types, import contracts and the documentation, while the kernels are compiled; then all tests
+test: $(VENV)/.installed-dev build/.links
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint docs kernels
+	@$(MAKE) --no-print-directory test-only
 
 test-only: $(VENV)/.installed-dev $(VENV)/.display
 	@$(PY) -m pytest $(PYTEST_OPTIONS)
 
+kernels: $(VENV)/.installed-dev
+	@$(PY) tests/compile_kernels.py meadow particles wolf_sheep flocking market
+
 # what takes too long for every day: every number of nodes, real networks, Ray
 test-long: $(VENV)/.installed-dev $(VENV)/.display
 	@$(PIP) -e '.[dev,ray,viewer]' </dev/null
-	@UMWELT_LONG=1 $(PY) -m pytest tests/cluster tests/test_storm.py
+	@UMWELT_LONG=1 $(PY) -m pytest tests/cluster tests/test_storm.py tests/test_pages.py
 
 test-mesa: $(VENV)/.installed-dev
 	@$(PY) tests/mesa_suite.py

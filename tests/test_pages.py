@@ -1,7 +1,11 @@
-"""The commands and programs of the README and of the guides in docs/, run as they stand there."""
+"""The commands and programs of the README and of the guides in docs/, run as they stand there.
+
+The README's run always, the guides' with UMWELT_LONG=1 (make test-long); otherwise the guides' commands are parsed.
+"""
 
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -9,11 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer
 from window_driver import missing
 
+from umwelt.client.commands import cli
+
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["README.md", *(f"docs/{name}.md" for name in ("cluster", "experiments", "species", "worlds"))]
+GUIDES = [f"docs/{name}.md" for name in ("cluster", "experiments", "species", "worlds")]
 RUNNING = ("a world that runs", "a world that is open to others")
+LONG = pytest.mark.skipif(not os.environ.get("UMWELT_LONG"), reason="takes long: run it with UMWELT_LONG=1")
 MADE = {
     "README.md": ["pond.png", "tables/populations.parquet", "demo.png", "runs/experiments/light/verdict.md"],
     "docs/experiments.md": ["runs/experiments/light/verdict.md"],
@@ -49,13 +57,18 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("pages")
+@pytest.mark.parametrize("name", GUIDES)
+def test_the_commands_of_a_guide_are_known_with_their_options(name):
+    lines = [line for lines in Page(name).commands.values() for line in lines if line.startswith("umwelt ")]
+    assert lines
+    for line in lines:
+        _, subcommand, *arguments = shlex.split(line)
+        command = typer.main.get_command(cli.app).commands[subcommand]
+        command.make_context(subcommand, arguments)  # raises an error of usage
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", ["README.md", *(pytest.param(name, marks=LONG) for name in GUIDES)])
 def test_every_command_and_program_does_what_the_page_says(name, tmp_path):
     page = Page(name)
     for file, content in page.files.items():
@@ -89,7 +102,12 @@ def start(command: str, folder: Path) -> "subprocess.Popen[str]":
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "remark"), [("README.md", RUNNING[0]), ("docs/cluster.md", RUNNING[0]), ("docs/cluster.md", RUNNING[1])]
+    ("name", "remark"),
+    [
+        ("README.md", RUNNING[0]),
+        pytest.param("docs/cluster.md", RUNNING[0], marks=LONG),
+        pytest.param("docs/cluster.md", RUNNING[1], marks=LONG),
+    ],
 )
 def test_commands_on_running_worlds_do_what_they_say(tmp_path, name, remark):
     page = Page(name)
