@@ -1,4 +1,4 @@
-"""A solution during its reactions: finds which of its rules can react with which of its atoms.
+"""Finds the possible reactions of a solution: which of its rules can react with which of its atoms.
 
 Conditions are pure, so a combination of atoms that does not satisfy a rule need not be tried again while these atoms
 exist. Each rule has a `RuleMatcher`, which searches with one new atom at a time, in random order: it combines the atom
@@ -10,7 +10,9 @@ The search alone would prefer atoms that were settled early. Therefore one rando
 search: a random rule with random atoms, which react if they satisfy the rule. Thus every possible reaction can be the
 next one.
 
-Each atom of an active solution has a *slot*, an integer that identifies it and is never reused.
+Each atom of an active solution has a *slot*, an integer that identifies it and is never reused. A *position* is a
+pattern of a rule, and a *frame* the list of the values of a rule's variables (see matching.py). The argument `choose`
+of many functions is their source of randomness: `choose(n)` returns an integer from 0 to n - 1.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +26,10 @@ Item = TypeVar("Item")
 
 
 NO_SLOT = -1
-"""An entry in `RuleMatcher.open` of a rule without patterns except `?w`, which has no atoms to search with."""
+"""An entry in `RuleMatcher.open` that stands for no atom.
+
+A rule without patterns except `?w` has it, because there are no atoms with which to search.
+"""
 MAX_DIRECT_COMPARISONS = 16
 """The maximum number of comparisons between atoms in `replace` that is faster than computing their keys."""
 
@@ -63,7 +68,11 @@ class Pool(Generic[Item]):
 
 
 class Match:
-    """A possible reaction: the matcher of its rule, the slots of the atoms that it takes, and its filled frame."""
+    """A possible reaction.
+
+    `matcher` belongs to the rule that reacts, `slots` are those of the atoms that its patterns match, and `frame` has
+    the values of all variables of these patterns.
+    """
 
     __slots__ = ("frame", "matcher", "slots")
 
@@ -72,30 +81,44 @@ class Match:
 
 
 class RuleMatcher:
-    """The search for reactions of one rule; the active solution creates and removes it with the rule's atom."""
+    """The search for reactions of one rule. `slot` is that of the rule's atom in `solution`.
+
+    The active solution creates a matcher when the rule's atom is added, and discards it when that atom is removed.
+    """
 
     def __init__(self, solution: "ActiveSolution", slot: int, rule: Rule):
         self.solution, self.slot, self.rule = solution, slot, rule
         self.compiled: CompiledRule = compile_rule(rule.definition)
         positions = self.compiled.positions
         self.bindings: list[dict[int, Bindings]] = [{} for _ in positions]
-        """For each position: the result of `Position.bind` by slot, for the atoms that can match there (candidates)."""
+        """For each position: the result of `Position.bind` for each candidate, by slot."""
         self.candidates: list[Pool[int]] = [Pool() for _ in positions]
+        """For each position: the slots of the atoms that can match there (candidates)."""
         self.open: Pool[int] = Pool()
         """The slots of the candidates that are not settled."""
         # a rule with one pattern needs no settled atoms; behaviours consist of such rules, which must be fast
         joined = positions if len(positions) > 1 else ()
         self.settled: list[Pool[int]] = [Pool() for _ in joined]
+        """For each position: the slots of its settled candidates; empty for a rule with fewer than two patterns."""
         self.indexes: list[dict[tuple[int, ...], dict[tuple, dict[int, None]]]] = [
             {offsets: {} for offsets in lookups} for lookups, _ in zip(self.compiled.lookups, joined, strict=False)
         ]
+        """For each position: its indexes of settled candidates, by the cells whose values are the key of the index.
+
+        An index maps keys of atoms in these cells to slots.
+        """
         self._active: int | None = None
+        """The slot of the open atom with which the current search combines settled atoms; None without a search."""
         self._search: Iterator[Match] | None = None
+        """The generator of the current search's matches."""
         if not positions:
             self.open.add(NO_SLOT)
 
     def add_candidate(self, slot: int, atom: Atom, kind: Kind) -> bool:
-        """Adds a new atom of this kind as candidate at all positions that it can match. Returns whether any exist."""
+        """Adds the atom at `slot`, which has the kind `kind`, as a candidate at all positions that it can match.
+
+        Returns whether there is such a position.
+        """
         is_candidate = False
         for at in self.compiled.places.get(kind, ()):
             bindings = self.compiled.positions[at].bind(atom)
@@ -121,7 +144,10 @@ class RuleMatcher:
             self._active = self._search = None
 
     def try_random(self, choose: Choose) -> Match | None:
-        """Draws a random candidate for each position. Returns their match, or None if they do not satisfy the rule."""
+        """Draws a random candidate for each position. Returns their match, or None if they do not satisfy the rule.
+
+        Also returns None if a position has no candidates, or if an atom is drawn twice.
+        """
         for pool in self.candidates:
             if not pool.items:
                 return None
@@ -165,6 +191,7 @@ class RuleMatcher:
         self._active = self._search = None
 
     def _settle(self, slot: int | None) -> None:
+        """Marks the open atom at `slot` as settled, and adds it to the indexes; does nothing if `slot` is None."""
         if slot is None:
             return
         self.open.discard(slot)
@@ -178,6 +205,7 @@ class RuleMatcher:
                     index.setdefault(_index_key(bindings, offsets), {})[slot] = None
 
     def _matches_with(self, slot: int, choose: Choose) -> Iterator[Match]:
+        """Yields all matches of the atom at `slot`, at any of its positions, with settled atoms."""
         for first, bindings_here in enumerate(self.bindings):
             if slot in bindings_here:
                 frame = self.compiled.frame(self.rule)
@@ -188,7 +216,8 @@ class RuleMatcher:
     ) -> Iterator[Match]:
         """Yields all matches that extend `slots` by one of `candidates` and by settled atoms for the later steps.
 
-        Atoms can be removed while the generator is suspended, because the caller carries out reactions.
+        `depth` is the index of the present step in `plan`; `frame` has the values of the variables of the earlier
+        steps. Atoms can be removed while the generator is suspended, because the caller carries out reactions.
         """
         step = plan[depth]
         position: Position = self.compiled.positions[step.at]
@@ -228,10 +257,12 @@ class RuleMatcher:
 
 
 def _index_key(bindings: Bindings, offsets: tuple[int, ...]) -> tuple:
+    """Returns the key in an index of an atom with these bindings; `offsets` are the cells that the index uses."""
     return tuple([key(bindings[offset]) for offset in offsets])
 
 
 def _has_equal_cells(step: Step, frame: Frame) -> bool:
+    """Returns whether the cells that the links of `step` require to be equal are equal in `frame`."""
     return all(same(frame[one], frame[other]) for one, other in step.links)
 
 
@@ -246,14 +277,16 @@ class ActiveSolution:
         self.busy: Pool[RuleMatcher] = Pool()
         """The matchers that can have open atoms."""
         self._matcher_at: dict[int, RuleMatcher] = {}
+        """The matcher of each rule, by the slot of the rule's atom."""
         self._matchers_of_kind: dict[Kind, dict[RuleMatcher, None]] = {}
+        """The matchers that have positions for atoms of a kind, by kind."""
         self._matchers_with: dict[int, dict[RuleMatcher, None]] = {}
         """The matchers that have the atom of a slot as a candidate, by slot."""
         self._kinds: dict[int, tuple[Kind, ...]] = {}
         self._next_slot = 0
 
     def add(self, atom: Atom) -> None:
-        """Adds an atom; solutions inside it must be inert."""
+        """Adds an atom, with a matcher if it is a rule; solutions inside the atom must be inert."""
         slot = self._next_slot
         self._next_slot += 1
         self.atoms[slot] = atom
@@ -266,11 +299,13 @@ class ActiveSolution:
             self._add_rule(slot, atom)
 
     def _add_candidate(self, matcher: RuleMatcher, slot: int, atom: Atom, kind: Kind) -> None:
+        """Offers the atom at `slot`, which has the kind `kind`, to a matcher as a candidate."""
         if matcher.add_candidate(slot, atom, kind):
             self._matchers_with[slot][matcher] = None
             self.busy.add(matcher)
 
     def _add_rule(self, slot: int, rule: Rule) -> None:
+        """Creates the matcher of the rule at `slot`, with all other atoms as candidates."""
         matcher = RuleMatcher(self, slot, rule)
         self._matcher_at[slot] = matcher
         self.matchers.add(matcher)
@@ -320,9 +355,10 @@ class ActiveSolution:
             matcher.interrupt()
 
     def consume(self, match: Match) -> list[int]:
-        """Returns the slots that a reaction takes, and writes the atoms of its rest pattern to its frame.
+        """Returns the slots of the atoms that a reaction removes. Completes the frame of `match`.
 
-        For a one-shot rule, the last slot is that of the rule.
+        The frame receives the atoms of the rest pattern, which are all atoms except the rule and those that the
+        patterns match. For a one-shot rule, the last slot is that of the rule itself.
         """
         slots, rule_slot = list(match.slots), match.matcher.slot
         compiled = match.matcher.compiled

@@ -34,7 +34,7 @@ def draw_many(drawn, seed, tick, key, purpose, first):
 
 
 class Dice:
-    """The random choices of one run of a program, a `Choose` function.
+    """A `Choose` function (see `Machine`) that draws the random choices of one run of a program.
 
     The n-th choice depends only on n and on `seed`, `tick` and `key` (such as the id of a being).
     """
@@ -58,7 +58,7 @@ class Dice:
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits on a run of a program, which raises `ProgramError` when it exceeds them before it is inert."""
+    """The limits of one run of a program; a run that exceeds one of them raises `ProgramError`."""
 
     reactions: int = 1_000_000
     tries: int = 20_000_000
@@ -67,9 +67,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Reaction:
-    """One reaction, the argument of `on_reaction`: the rule, and the atoms that it took and made.
+    """One reaction, the argument of the function `on_reaction` of a `Machine`.
 
-    `depth` is the number of solutions that enclose the solution in which it happened.
+    `rule` is the rule that reacted, `taken` the atoms that it removed and `made` those that it added. `depth` is the
+    number of solutions that enclose the solution in which the reaction took place.
     """
 
     rule: Rule
@@ -79,7 +80,11 @@ class Reaction:
 
 
 class Machine:
-    """One run of a program. `choose(n)` is its only source of randomness; `on_reaction` is called after each reaction.
+    """One run of a program.
+
+    `choose(n)` returns a random integer from 0 to n - 1; it is the only source of randomness. `on_reaction` is called
+    after each reaction. `reactions` and `tries` are the numbers of reactions, and of combinations of atoms tried, so
+    far.
 
     If a reaction raises an error, the solution remains as it was before that reaction, and `react` can be called again.
     """
@@ -120,12 +125,14 @@ class Machine:
             self._run(self._active, 0)
 
     def _count_tries(self, count: int) -> None:
+        """Adds `count` to the combinations of atoms tried. Raises `ProgramError` if they exceed the limit."""
         self.tries += count
         if self.tries > self.limits.tries:
             line = f"not inert after {self.limits.tries:,} combinations of atoms were tried"
             raise ProgramError(f"{line}: allow more, or write narrower patterns")
 
     def _run(self, active: ActiveSolution, depth: int) -> None:
+        """Carries out all reactions of `active`, as `_react` does; after an error, cancels its searches."""
         try:
             self._react(active, depth)
         except BaseException:
@@ -133,6 +140,7 @@ class Machine:
             raise
 
     def _react(self, active: ActiveSolution, depth: int) -> None:
+        """Carries out reactions of `active` until it is inert; `depth` is the number of solutions that enclose it."""
         while (match := active.next_match(self.choose)) is not None:
             if self.reactions >= self.limits.reactions:
                 line = f"not inert after {self.reactions:,} reactions: allow more, or give a rule a condition"
@@ -148,7 +156,7 @@ class Machine:
                 self.on_reaction(Reaction(match.matcher.rule, taken, products, depth))
 
     def _make_inert(self, atom: Atom, depth: int) -> Atom:
-        """Carries out all reactions of the solutions inside `atom`, and returns the resulting atom.
+        """Returns `atom` in the form that it has after all reactions of the solutions inside it.
 
         `depth` is the number of solutions that enclose the atom.
         """

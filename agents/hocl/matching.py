@@ -1,9 +1,10 @@
 """Matches patterns against atoms, and compiles the rules of a program for the search over combinations of atoms.
 
-A rule is compiled once to a `CompiledRule`. Its *frame* is a list of cells: the values that it captured from enclosing
+A rule is compiled once to a `CompiledRule`. During a search, a list called the *frame* has the values of all its names;
+an entry of the frame is a *cell*. The cells are, in this order: the values that the rule captured from enclosing
 scopes, the rule itself if it is recursive, the variables of each pattern, and the atoms of its rest pattern `?w`. A
-variable that occurs in two patterns has a cell in each; the condition that both are equal is a *link*, which the search
-looks up in an index, as a database join does.
+variable that occurs in two patterns has a cell for each; the condition that both are equal is a *link*, which the
+search looks up in an index, as a database join does.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,12 +28,15 @@ from umwelt.agents.hocl.terms import Atom, Rest, Rule, Solution, same
 from umwelt.agents.hocl.values import Cells, Frame, Value, compile_expression, compile_molecule
 
 KINDS = {"int": int, "float": float, "string": str, "bool": bool, "solution": Solution, "rule": Rule}
+"""The Python types of atoms, by the types that patterns declare."""
 Bindings = tuple[Any, ...]
 """The values of the variables of one pattern, in the order of the program text."""
 Choose = Callable[[int], int]
 """A function: `choose(n)` returns a random integer from 0 to n - 1. It is the only source of randomness."""
 Matcher = Callable[[Atom], Bindings | None]
+"""A compiled pattern that an atom can match in one way: returns the bindings, or None if the atom does not match."""
 Enumerator = Callable[[Atom, Choose], Iterator[Bindings]]
+"""A compiled pattern that an atom can match in several ways: yields the bindings of each way."""
 
 
 Kind = type | tuple[int, str | None]
@@ -74,7 +78,10 @@ def is_deterministic(pattern: Part) -> bool:
 
 
 def compile_matcher(pattern: Part) -> Matcher:
-    """Compiles a deterministic pattern to a function from an atom to its bindings, or to None without a match."""
+    """Compiles a deterministic pattern to a function of an atom.
+
+    The function returns the bindings, or None if the atom does not match.
+    """
     match pattern:
         case VariablePattern(_, kind):
             atom_type = KINDS[kind]
@@ -92,12 +99,17 @@ def compile_matcher(pattern: Part) -> Matcher:
 
 
 def _bind_rest(atom: Atom, rest: str | None) -> Bindings | None:
+    """Matches an atom with the pattern `<?rest>`, or with the pattern `<>` of the empty solution if `rest` is None.
+
+    Returns the bindings, or None if the atom does not match.
+    """
     if type(atom) is not Solution or not (rest or not atom.atoms):
         return None
     return (Rest(atom.atoms),) if rest else ()
 
 
 def _tuple_matcher(matchers: list[Matcher]) -> Matcher:
+    """Returns the matcher for a tuple whose elements match `matchers`, one for each element."""
     count = len(matchers)
 
     def match_tuple(atom: Atom) -> Bindings | None:
@@ -115,7 +127,10 @@ def _tuple_matcher(matchers: list[Matcher]) -> Matcher:
 
 
 def compile_enumerator(pattern: Part) -> Enumerator:
-    """Compiles a pattern to a generator function that yields the bindings of all matches, from a random start on."""
+    """Compiles a pattern to a generator function that yields the bindings of all matches of an atom.
+
+    The first match is random, chosen by the argument `choose` of the generator function.
+    """
     if is_deterministic(pattern):
         match_atom = compile_matcher(pattern)
         return lambda atom, choose: iter(() if (bindings := match_atom(atom)) is None else (bindings,))
@@ -126,7 +141,10 @@ def compile_enumerator(pattern: Part) -> Enumerator:
 
 
 def _tuple_ways(each: list[Enumerator]) -> Enumerator:
+    """Returns the enumerator for a tuple whose elements match the enumerators `each`, one for each element."""
+
     def ways(atom: Atom, choose: Choose, at: int = 0) -> Iterator[Bindings]:
+        """Yields the bindings of the elements of a tuple from index `at` on."""
         if type(atom) is not tuple or len(atom) != len(each):
             return
         if at == len(each) - 1:
@@ -140,7 +158,14 @@ def _tuple_ways(each: list[Enumerator]) -> Enumerator:
 
 
 def _solution_ways(each: list[Enumerator], takes_rest: bool) -> Enumerator:
+    """Returns the enumerator for a solution pattern whose patterns are compiled to `each`.
+
+    With `takes_rest`, the atoms that match no pattern are bound to the variable of the rest pattern; otherwise there
+    must be none.
+    """
+
     def choices(atoms: tuple[Atom, ...], choose: Choose, chosen: tuple[int, ...]) -> Iterator[Bindings]:
+        """Yields the bindings for all choices of the further atoms; `chosen` has the indices of the atoms so far."""
         if len(chosen) == len(each):
             yield (Rest(atom for at, atom in enumerate(atoms) if at not in chosen),) if takes_rest else ()
             return
@@ -159,7 +184,11 @@ def _solution_ways(each: list[Enumerator], takes_rest: bool) -> Enumerator:
 
 
 class Position:
-    """One pattern of a rule. Its variables have the cells `low` to `high - 1` of the frame."""
+    """One pattern of a rule, and the cells of its variables: those with the indices `low` to `high - 1` of the frame.
+
+    `names` are the variables in the order of the cells, and `kind` is the kind of the atoms that can match. `matcher`
+    is the compiled pattern if it is deterministic, else None.
+    """
 
     def __init__(self, pattern: Part, low: int):
         names = bound_names((pattern,), None)
@@ -168,13 +197,14 @@ class Position:
         self.matcher = compile_matcher(pattern) if is_deterministic(pattern) else None
         self._ways = compile_enumerator(pattern)
         self._twins = [(names.index(name), at) for at, name in enumerate(names) if names.index(name) < at]
+        """Pairs of indices into `names` of the same variable: its first occurrence, and a later one."""
         self.kind = kind_of(pattern)
 
     def bind(self, atom: Atom) -> Bindings | None:
-        """Matches an atom of this position's kind. Returns the argument `bound` for `ways`, or None without a match.
+        """Matches an atom of the kind `kind`. Returns the argument `bound` of `ways`, or None without a match.
 
-        The result is the bindings if the pattern is deterministic, otherwise a tuple of the atom alone; `ways` then
-        does the matching.
+        The result is the bindings if the pattern is deterministic. Otherwise it is a tuple with only the atom, which
+        `ways` then matches.
         """
         if self.matcher is None:
             return (atom,)
@@ -188,6 +218,7 @@ class Position:
         return (found for found in self._ways(bound[0], choose) if not self._twins or self._are_equal(found))
 
     def _are_equal(self, bindings: Bindings) -> bool:
+        """Returns whether all occurrences of each variable in the pattern are bound to equal atoms."""
         return all(same(bindings[one], bindings[other]) for one, other in self._twins)
 
 
@@ -207,7 +238,14 @@ class Step:
 
 
 class CompiledRule:
-    """The compiled definition of a rule. `plans[i]` holds the steps of a search that begins with position `i`."""
+    """The compiled definition of a rule.
+
+    - `positions`: the patterns, except the rest pattern; `places` has the indices of the positions by kind of atom.
+    - `plans[i]`: the steps of a search that begins with an atom at position `i`.
+    - `test`: evaluates the whole condition for a filled frame; None if there is no condition.
+    - `products`: computes the list of the new atoms from a filled frame.
+    - `frame_size`: the number of cells of a frame; `rest_cell` is the cell of the rest pattern, None without one.
+    """
 
     def __init__(self, rule: Definition):
         cells: Cells = {name: at for at, name in enumerate(rule.free)}
@@ -236,25 +274,32 @@ class CompiledRule:
             size += 1
         self.frame_size = size
         self._homes = homes
+        """The places of each variable, as pairs of a position's index and the first cell of the variable there."""
         self._tests = [
             (compile_expression(part, cells), {homes[name][0][0] for name in mentioned_names(part) if name in homes})
             for part in _conjuncts(rule.condition)
         ]
+        """The operands of the condition's `&&`, compiled, each with the indices of the positions that it needs."""
         self.test = _all_hold([test for test, _ in self._tests])
         self.products = compile_molecule(rule.products, cells)
         self.plans = [self._plan(first) for first in range(len(self.positions))]
         self.linked_steps = [step for step in self.plans[0] if step.links] if self.plans else []
-        """The steps with links of `plans[0]`."""
+        """The steps with links of `plans[0]`; together, these links require all equalities between positions."""
         steps = [step for plan in self.plans for step in plan if step.offsets]
         self.lookups = [{step.offsets: None for step in steps if step.at == at} for at in range(len(self.positions))]
         """For each position: the tuples of cell offsets by which its settled atoms are indexed."""
 
     def frame(self, rule: Rule) -> Frame:
-        """Creates a frame for `rule`, which must have this definition; the cells of patterns are None."""
+        """Creates a frame for `rule`, which must have this definition; the cells of its patterns are None."""
         cells = [*rule.taken, rule] if self.recursive else list(rule.taken)
         return cells + [None] * (self.frame_size - len(cells))
 
     def _plan(self, first: int) -> tuple[Step, ...]:
+        """Returns the steps of a search that begins with position `first`.
+
+        The next position is always the one with the most links to earlier positions. Each operand of the condition is
+        tested as soon as its variables and those of all operands before it are bound.
+        """
         waiting = [at for at in range(len(self.positions)) if at != first]
         order, bound, tested, steps = [first], {first}, 0, []
         while waiting:
@@ -276,6 +321,10 @@ class CompiledRule:
         return tuple(steps)
 
     def _links(self, at: int, bound: set[int]) -> tuple[tuple[int, int], ...]:
+        """Returns the links of position `at` to the positions in `bound`.
+
+        These are pairs of cells of the same variable: the cell of position `at`, and that of a position in `bound`.
+        """
         links = []
         for homes in self._homes.values():
             own_cells = [cell for home, cell in homes if home == at]
@@ -293,6 +342,7 @@ def _conjuncts(condition: Part | None) -> list[Part]:
 
 
 def _all_hold(tests: list[Value]) -> Value | None:
+    """Returns a test of whether all `tests` hold, evaluated in order; None if there are none."""
     if len(tests) < 2:
         return tests[0] if tests else None
     return lambda frame: all(test(frame) for test in tests)

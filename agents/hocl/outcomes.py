@@ -35,11 +35,12 @@ def all_outcomes(program: Program, drops: Iterable[Atom] = (), limits: Limits | 
 
 
 def _distinct(solutions: Iterable[Solution]) -> list[Solution]:
+    """Returns the solutions without duplicates, in order of first occurrence."""
     return list({solution.key: solution for solution in solutions}.values())
 
 
 def _first(limit: int) -> int:
-    """Returns 0; used as `Choose` where all ways are enumerated, so that the start does not matter."""
+    """Returns 0: a `Choose` function for enumerations of all matches, where the first one tried does not matter."""
     return 0
 
 
@@ -66,6 +67,7 @@ class Explorer:
         return self._known[solution.key]
 
     def _explore(self, solution: Solution) -> list[Solution]:
+        """Returns all inert solutions that `solution` can become, by visiting each state that it can reach once."""
         waiting: list[Solution] = []
         seen: set[tuple] = set()
         outcomes = []
@@ -89,6 +91,10 @@ class Explorer:
         return outcomes
 
     def _add_state(self, atoms: Iterable[Atom], waiting: list[Solution], seen: set[tuple]) -> None:
+        """Appends the state of `atoms` to `waiting` unless its key is in `seen`, and adds the key to `seen`.
+
+        Raises `ProgramError` if all states together have more than `MAX_KEPT_ATOMS` atoms.
+        """
         state = Solution(atoms)
         if state.key not in seen:
             seen.add(state.key)
@@ -103,6 +109,7 @@ class Explorer:
         return product(*[self._inert_atoms(atom) for atom in atoms])
 
     def _inert_atoms(self, atom: Atom) -> list[Atom]:
+        """Returns all forms that `atom` can have after the solutions inside it have become inert."""
         if type(atom) is tuple:
             return list(self._inert_choices(atom))
         return list(self.inert_forms(atom)) if type(atom) is Solution else [atom]
@@ -124,7 +131,7 @@ class Explorer:
                     yield [*kept, *(atoms[one] for one in left.elements()), *compiled.products(frame)]
 
     def _matches(self, rule: Rule, atoms: dict, counts: Counter) -> Iterator[tuple[Frame, Counter]]:
-        """Yields all ways in which `rule` can take atoms: its filled frame, and the counts of the keys taken.
+        """Yields each way in which `rule` can take atoms, as its filled frame and the counts of the atoms' keys.
 
         `atoms` maps keys to atoms, and `counts` holds how often each atom is available.
         """
@@ -133,6 +140,7 @@ class Explorer:
         plan = compiled.plans[0] if compiled.positions else ()
 
         def matches(depth: int, taken: Counter) -> Iterator[tuple[Frame, Counter]]:
+            """Yields all matches that extend that of the first `depth` steps, which took the atoms `taken`."""
             if depth == len(plan):
                 if plan or compiled.test is None or compiled.test(frame):
                     yield list(frame), taken
@@ -151,6 +159,7 @@ class Explorer:
         return matches(0, Counter())
 
     def _count_try(self) -> None:
+        """Counts one tried combination of atoms. Raises `ProgramError` if that exceeds the limit."""
         self.tries += 1
         if self.tries > self.limits.tries:
             line = f"more than {self.limits.tries:,} combinations of atoms before all outcomes were found"

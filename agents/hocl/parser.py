@@ -1,18 +1,32 @@
-"""Parses chemical programs. Error messages have one line: FILE:LINE:COLUMN, the problem, and how to fix it.
+"""Parses programs of the chemical language HOCL.
 
-    program  := solution | let [rec] id = rule in program
-    solution := < [molecule] >
-    molecule := atom , atom ...  |  let [rec] id = rule in molecule
-    atom     := expr : expr ...
-    expr     := solution | [id =] rule | host expression | ( atom )
-    rule     := (replace | replace-one) pattern , pattern ... by molecule [if condition]
+Error messages have one line: FILE:LINE:COLUMN, the problem, and how to fix it.
+
+The grammar, where `[x]` is optional, `{ x }` occurs any number of times, and `x | y` are alternatives. The methods of
+`Parser` have the names of these rules; the function `parse` parses `program`.
+
+    program    := lets primary                 the primary is a solution
+    lets       := { let [rec] NAME = rule in }
+    molecule   := lets item { , item }
+    item       := atom | NAME                  the name of a rest pattern `?NAME`
+    atom       := expression { : expression }
+    expression := [NAME =] rule | operation
+    rule       := (replace | replace-one) patterns by molecule [if condition]
+    condition  := operation
+    patterns   := (pattern | ?NAME) { , (pattern | ?NAME) }
+    pattern    := component { : component }
+    component  := ( pattern ) | < [patterns] > | literal | NAME = NAME | NAME :: TYPE
+    operation  := operand { OPERATOR operand } with the precedences in `LEVELS`
+    operand    := (- | !) operand | primary
+    primary    := literal | ( atom ) | < [molecule] > | NAME
+    literal    := [-] NUMBER | STRING | true | false
 
 Patterns declare the types of their variables, so that the parser can reject expressions with operands of wrong types,
 such as `x % "a"`.
 
-The type of an expression is one of `TYPES`, "tuple", "rest" (the atoms that `?w` matched), or `UNREADY` for a rule
-inside its own definition by `let` without `rec`. Methods of `Parser` that parse an item take a parameter `fix`, the
-advice in the error message if the item is missing.
+The type of an expression is one of `TYPES`, "tuple", "rest" (the atoms that a rest pattern `?w` matched), or `UNREADY`
+(a rule inside its own definition by `let` without `rec`). The parameter `fix` of many methods is advice on how to
+correct the program; it ends the error message if the current token cannot begin the expected item.
 """
 
 import math
@@ -46,14 +60,18 @@ from umwelt.agents.hocl.values import evaluate_molecule
 from umwelt.sandbox.errors import ProgramError
 
 MAX_TEXT = 1 << 20
+"""The maximum length of a program text, in characters."""
 MAX_HEIGHT = 120
 """The maximum height of the syntax tree of an expression, molecule or rule."""
 MAX_PATTERNS = 32
 """The maximum number of patterns of a rule, or of a solution pattern `<...>`."""
 MAX_DIGITS = 4_000
+"""The maximum number of digits of an integer literal."""
 TYPES = ("int", "float", "string", "bool", "solution", "rule")
+"""The types that patterns can declare, as in `x::int`."""
 NUMBERS = ("int", "float")
 WORDS = ("let", "rec", "in", "replace", "replace-one", "by", "if", "true", "false")
+"""Reserved words, which cannot be names."""
 LEVELS = {
     "||": 1,
     "&&": 2,
@@ -69,6 +87,7 @@ LEVELS = {
     "/": 6,
     "%": 6,
 }
+"""The precedence of each binary operator; operators of higher precedence bind tighter."""
 TOKENS = re.compile(
     r"""(?P<space>\s+|//[^\n]*|/\*.*?\*/)
     |(?P<number>(?:\d+\.\d+|\.\d+)(?:[eE][+-]?\d+)?|\d+(?:[eE][+-]?\d+)?)
@@ -77,13 +96,20 @@ TOKENS = re.compile(
     |(?P<sign>::|&&|\|\||==|!=|<=|>=|[<>,:=?()+\-*%!]|/(?!\*))""",
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
+"""Matches one token, a space or a comment; the name of the group that matches is the token's kind."""
 ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))")
 PLAIN_ESCAPES = {"n": "\n", "t": "\t", '"': '"', "\\": "\\"}
+"""The characters that a backslash and one letter stand for in a string literal."""
 UNREADY = "unready"
+"""The type of a rule's name inside its own definition by `let` without `rec`, where it cannot be used."""
 
 
 class Token(NamedTuple):
-    """A word, sign, number or string of the program text; `at` is its offset in the text."""
+    """A token of the program text. `at` is its offset in the text, in characters.
+
+    `kind` is "number", "string", "word" (a name or reserved word), "sign" (an operator or bracket), or "end" after the
+    last token.
+    """
 
     kind: str
     text: str
@@ -119,9 +145,9 @@ class Program:
         return Program(self.source, with_rule_integers(self.molecule, iter(integers).__next__))
 
     def atom(self, text: str, source: str) -> Atom:
-        """Parses and evaluates an atom, in which the program's named rules can be used.
+        """Parses and evaluates a single atom, which can use the rules that the program defines by `let`.
 
-        `source` is the file name for error messages.
+        `source` is the file name for error messages. Raises `ProgramError` if `text` is not a valid atom.
         """
         parser = Parser(text, source)
         parser.scope = dict.fromkeys((rule.name for rule in self.molecule.lets), "rule")
@@ -145,7 +171,7 @@ def prefix_errors(source: str) -> Iterator[None]:
 
 
 def parse(text: str, source: str) -> Program:
-    """Parses a program; `source` is the file name for error messages."""
+    """Parses a program. `source` is the file name for error messages. Raises `ProgramError` if it is not valid."""
     if len(text) > MAX_TEXT:
         raise ProgramError(f"{source}: {len(text):,} letters: use at most {MAX_TEXT:,}")
     parser = Parser(text, source)
@@ -158,10 +184,10 @@ def parse(text: str, source: str) -> Program:
 
 
 class Parser:
-    """A recursive-descent parser for one text.
+    """A recursive-descent parser for one text. Each method that parses an item advances to the token after the item.
 
     `now` is the current token and `then` the one after it; `scope` maps the names that are defined at the current token
-    to their types.
+    to their types. `depth` is the current number of nested brackets, rules and unary operators.
     """
 
     def __init__(self, text: str, source: str):
@@ -175,6 +201,7 @@ class Parser:
         self.step()
 
     def _tokens(self) -> Iterator[Token]:
+        """Yields the tokens of the text without spaces and comments, then tokens of the kind "end" without limit."""
         at = 0
         while at < len(self.text):
             match = TOKENS.match(self.text, at)
@@ -187,6 +214,7 @@ class Parser:
             yield Token("end", "", len(self.text))
 
     def _unreadable(self, at: int) -> NoReturn:
+        """Raises `ProgramError` for the text at the offset `at`, where no token begins."""
         rest = self.text[at : at + 2]
         if rest == "/*":
             self.refuse("a comment without an end: write */ after it", at)
@@ -205,7 +233,7 @@ class Parser:
 
     @property
     def found(self) -> str:
-        """The current token as text for error messages."""
+        """The current token as text for error messages, in quotes and shortened to 30 characters; or "the end"."""
         if self.now.kind == "end":
             return "the end"
         shown = self.now.text if len(self.now.text) <= 30 else f"{self.now.text[:27]}..."
@@ -225,7 +253,7 @@ class Parser:
         return True
 
     def need(self, text: str, fix: str) -> None:
-        """Advances if the current token is `text`, otherwise raises `ProgramError`."""
+        """Advances if the current token is `text`; otherwise raises `ProgramError`, whose message ends with `fix`."""
         if not self.take(text):
             self.refuse(f'{self.found} where "{text}" should be: {fix}')
 
@@ -235,14 +263,17 @@ class Parser:
             self.refuse(f"{self.found} after the end: take it out")
 
     def name(self, fix: str, wanted: str = "a name") -> str:
-        """Advances past a name and returns it. Raises `ProgramError` if the current token is not a name."""
+        """Parses a name that is not a reserved word, and returns it.
+
+        Otherwise raises `ProgramError`; `wanted` describes the expected item in its message, which ends with `fix`.
+        """
         if self.now.kind != "word" or self.now.text in WORDS:
             self.refuse(f"{self.found} where {wanted} should be: {fix}")
         return self.step().text
 
     @contextmanager
     def deeper(self) -> Iterator[None]:
-        """Adds one level of nesting for the duration of the block. Raises `ProgramError` if it exceeds `MAX_DEPTH`."""
+        """Increases `depth` by one for the duration of the block. Raises `ProgramError` if it exceeds `MAX_DEPTH`."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             self.refuse(f"nested more than {MAX_DEPTH} deep: write it flat")
@@ -258,7 +289,10 @@ class Parser:
     # molecules
 
     def lets(self) -> tuple[Definition, ...]:
-        """Parses definitions `let [rec] NAME = rule in`, and adds their names to `scope`."""
+        """Parses `{ let [rec] NAME = rule in }` and returns the rules, an empty tuple if there are none.
+
+        Adds the names of the rules to `scope`; a caller that limits their use restores the former `scope` afterwards.
+        """
         rules: list[Definition] = []
         while self.take("let"):
             recursive = self.take("rec")
@@ -273,7 +307,7 @@ class Parser:
         return tuple(rules)
 
     def molecule(self, fix: str) -> Molecule:
-        """Parses a molecule: definitions by `let`, then atoms separated by commas."""
+        """Parses a molecule, `lets item { , item }`. The names of its rules are defined only inside the molecule."""
         outside, at = self.scope, self.now.at
         lets = self.lets()
         atoms = [self.item(fix)]
@@ -285,7 +319,10 @@ class Parser:
         return molecule
 
     def item(self, fix: str) -> Part:
-        """Parses one atom of a molecule, or the variable of a rest pattern, which stands for several atoms."""
+        """Parses one item of a molecule, `atom | NAME`, where NAME is the variable of a rest pattern.
+
+        Such a variable stands for any number of atoms, so it cannot be an operand or a part of a tuple.
+        """
         if self.now.kind == "word" and self.now.text == "let":
             self.refuse('"let" after an atom: put it before all atoms of its solution')
         if self.now.kind == "word" and self.scope.get(self.now.text) == "rest" and self.then.text != "=":
@@ -296,7 +333,10 @@ class Parser:
         return self.atom(fix)[0]
 
     def atom(self, fix: str = "write an atom") -> tuple[Part, str]:
-        """Parses an expression, or a tuple of expressions. Returns the part and its type."""
+        """Parses an atom, `expression { : expression }`. Returns its syntax tree and its type.
+
+        Two or more expressions are a tuple; the type of a single one is that of the expression.
+        """
         at = self.now.at
         first, kind = self.expression(fix)
         if self.now.text != ":":
@@ -307,7 +347,10 @@ class Parser:
         return self.check_height(TupleExpression(tuple(parts)), at), "tuple"
 
     def expression(self, fix: str) -> tuple[Part, str]:
-        """Parses a rule with or without a name, or an operation. Returns the part and its type."""
+        """Parses an expression, `[NAME =] rule | operation`. Returns its syntax tree and its type.
+
+        The name of a rule is defined only inside that rule.
+        """
         if self.now.text in ("replace", "replace-one") and self.now.kind == "word":
             return self.rule(""), "rule"
         if self.now.kind == "word" and self.then.text == "=" and self.now.text not in WORDS:
@@ -325,7 +368,10 @@ class Parser:
     # rules
 
     def rule(self, name: str) -> Definition:
-        """Parses a rule `replace ... by ... [if ...]`; `name` is its name, or empty."""
+        """Parses `(replace | replace-one) patterns by molecule [if condition]` from the word `replace` on.
+
+        `name` is the name of the rule, which was parsed before, or an empty string.
+        """
         at = self.now.at
         with self.deeper():
             one_shot = self.step().text == "replace-one"
@@ -344,7 +390,7 @@ class Parser:
         return rule
 
     def condition(self) -> Part:
-        """Parses the condition of a rule. Raises `ProgramError` if its type is not bool."""
+        """Parses the condition of a rule, an operation. Raises `ProgramError` if its type is not bool."""
         at = self.now.at
         part, kind = self.operation(1, "write a condition, as in x < y")
         if kind != "bool":
@@ -352,9 +398,10 @@ class Parser:
         return part
 
     def patterns(self, types: dict[str, str], fix: str) -> tuple[tuple[Part, ...], str | None]:
-        """Parses patterns separated by commas, and adds the types of their variables to `types`.
+        """Parses `(pattern | ?NAME) { , (pattern | ?NAME) }` and adds the types of all variables to `types`.
 
-        Returns the patterns and the variable of the rest pattern, or None without a rest pattern.
+        Returns the patterns and the variable of the rest pattern `?NAME`, which is None if there is no rest pattern.
+        Raises `ProgramError` for a second rest pattern.
         """
         patterns: list[Part] = []
         rest: str | None = None
@@ -373,7 +420,10 @@ class Parser:
                 return tuple(patterns), rest
 
     def pattern(self, types: dict[str, str], fix: str) -> Part:
-        """Parses a pattern or a tuple of patterns, and adds the types of their variables to `types`."""
+        """Parses a pattern, `component { : component }`, and adds the types of its variables to `types`.
+
+        Two or more components are a pattern for a tuple.
+        """
         at = self.now.at
         parts = [self.component(types, fix)]
         while self.take(":"):
@@ -381,7 +431,11 @@ class Parser:
         return parts[0] if len(parts) == 1 else self.check_height(TupleExpression(tuple(parts)), at)
 
     def component(self, types: dict[str, str], fix: str) -> Part:
-        """Parses a pattern that is not a tuple, or one in brackets, and adds the types of its variables to `types`."""
+        """Parses a component of a pattern and adds the types of its variables to `types`.
+
+        The grammar is `( pattern ) | < [patterns] > | literal | NAME = NAME | NAME :: TYPE`. The last two forms bind a
+        variable to a rule with a given name, as in `max=r`, and to an atom of a given type, as in `x::int`.
+        """
         at = self.now.at
         if self.take("("):
             with self.deeper():
@@ -410,9 +464,10 @@ class Parser:
         return VariablePattern(name, kind)
 
     def bind(self, types: dict[str, str], name: str, kind: str, at: int) -> None:
-        """Adds the variable `name` of type `kind` to `types`.
+        """Adds the variable `name` of type `kind`, whose pattern begins at the offset `at`, to `types`.
 
-        A repeated variable means equality. Raises `ProgramError` if its types differ or if it is a rest.
+        A variable can occur several times, which means that the matched atoms are equal. Raises `ProgramError` if its
+        occurrences differ in type, or if it is the variable of a rest pattern.
         """
         before = types.get(name)
         types[name] = kind
@@ -422,13 +477,21 @@ class Parser:
     # host expressions
 
     def closes(self) -> bool:
-        """Returns whether the current token is a `>` that ends a solution: one that no operand follows."""
+        """Returns whether the current token is a `>` that ends a solution, rather than the operator "greater than".
+
+        It is the operator if the next token can begin an operand: a number, a string, a name, `true`, `false`, `(`, `-`
+        or `!`.
+        """
         after = self.then
         operand = after.kind in ("number", "string") or after.text in ("(", "-", "!", "true", "false")
         return self.now.text == ">" and not (operand or (after.kind == "word" and after.text not in WORDS))
 
     def operation(self, level: int, fix: str) -> tuple[Part, str]:
-        """Parses an operation with operators of precedence `level` and higher. Returns the part and its type."""
+        """Parses an operation whose operators have the precedence `level` or a higher one. Returns its tree and type.
+
+        The grammar is `operand { OPERATOR operation }`, where the right operation has only operators of higher
+        precedence than OPERATOR; so operators of equal precedence are applied from left to right.
+        """
         left, kind = self.operand(fix)
         while self.now.kind == "sign" and LEVELS.get(self.now.text, 0) >= level and not self.closes():
             sign = self.step()
@@ -458,6 +521,7 @@ class Parser:
 
     @staticmethod
     def _fitting(sign: str) -> str:
+        """Returns a description of the operands for which the operator `sign` is defined, for error messages."""
         if sign in ("&&", "||"):
             return "true and false on both sides"
         return {
@@ -467,7 +531,7 @@ class Parser:
         }.get(sign, "two numbers" if sign in "-*/%" else "two numbers or two strings")
 
     def operand(self, fix: str) -> tuple[Part, str]:
-        """Parses an operand, which can begin with `-` or `!`. Returns the part and its type."""
+        """Parses an operand, `(- | !) operand | primary`. Returns its syntax tree and its type."""
         sign = self.now
         if sign.kind != "sign" or sign.text not in ("-", "!"):
             return self.primary(fix)
@@ -482,7 +546,11 @@ class Parser:
         return self.check_height(Unary(sign.text, part, self.place(sign.at)), sign.at), kind
 
     def primary(self, fix: str = "write a solution") -> tuple[Part, str]:
-        """Parses a literal, a name, a solution, or an atom in brackets. Returns the part and its type."""
+        """Parses `literal | ( atom ) | < [molecule] > | NAME`. Returns its syntax tree and its type.
+
+        NAME must be in `scope`: a variable of a pattern, or the name of a rule. Raises `ProgramError` if it is not, or
+        if it is the variable of a rest pattern, which stands for several atoms.
+        """
         at = self.now.at
         if self.now.kind in ("number", "string") or self.now.text in ("true", "false"):
             return self.literal()
@@ -508,7 +576,7 @@ class Parser:
         return Variable(name), kind
 
     def literal(self) -> tuple[Part, str]:
-        """Parses a number (optionally negative), a string, `true` or `false`. Returns the part and its type."""
+        """Parses a literal, `[-] NUMBER | STRING | true | false`. Returns its syntax tree and its type."""
         negative = self.take("-")
         token = self.now
         if negative and token.kind != "number":
@@ -529,6 +597,11 @@ class Parser:
         return Literal(sign * value + 0.0), "float"
 
     def _escaped(self, match: re.Match[str], at: int) -> str:
+        """Returns the character that an escape sequence in a string literal stands for.
+
+        `match` is a match of `ESCAPE` in the text between the quotes, and `at` the offset of the opening quote. Raises
+        `ProgramError` for an unknown sequence or a number that is not a character.
+        """
         code = match.group(1) or match.group(2)
         letter = PLAIN_ESCAPES.get(match.group(3)) if code is None else ""
         number = int(code or "0", 16)

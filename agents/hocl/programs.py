@@ -20,6 +20,7 @@ def bundled_minds() -> dict[str, Path]:
 
 
 def _bundled(folder: str) -> dict[str, Path]:
+    """Returns the paths of the `.hocl` files in a folder of the package `umwelt.worlds`, by name without the suffix."""
     directory = Path(str(resources.files("umwelt.worlds"))) / folder
     return {path.stem: path for path in sorted(directory.glob("*.hocl"))}
 

@@ -14,7 +14,9 @@ from functools import cached_property
 from typing import Any
 
 ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
+"""The escape sequences of string literals, by character."""
 NOTHING: Mapping[str, str] = {}
+"""No replacements of free names: the default of the parameter `given`."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ class Definition(Part):
 
     @cached_property
     def _mentioned(self) -> frozenset[str]:
+        """The names that products and condition use, without the variables that the patterns bind."""
         names = mentioned_names(self.products) | (mentioned_names(self.condition) if self.condition else frozenset())
         return names - frozenset(bound_names(self.patterns, self.rest))
 
@@ -213,6 +216,7 @@ def quote(text: str) -> str:
 
 
 def _visible(letter: str) -> str:
+    """Returns a character, or its escape sequence with a hexadecimal code if it is not printable."""
     if letter.isprintable():
         return letter
     code = ord(letter)
@@ -268,10 +272,15 @@ def definition_text(rule: Definition, given: Mapping[str, str] = NOTHING) -> str
 
 
 def _name(rule: Definition) -> str:
+    """Returns the text `NAME = ` before the rule; empty for a rule without a name."""
     return f"{rule.name} = " if rule.name else ""
 
 
 def _molecule(lets: tuple[Definition, ...], atoms: tuple[Part, ...], given: Mapping[str, str]) -> str:
+    """Returns a molecule as program text; `given` maps free names to the texts that replace them.
+
+    A name that one of `lets` defines is not replaced after its definition.
+    """
     before = ""
     for rule in lets:
         before += f"let {'rec ' if rule.recursive else ''}{definition_text(rule, given)} in "
@@ -280,14 +289,17 @@ def _molecule(lets: tuple[Definition, ...], atoms: tuple[Part, ...], given: Mapp
 
 
 def _patterns(patterns: tuple[Part, ...], rest: str | None) -> str:
+    """Returns patterns as program text, separated by commas, and at the end `?NAME` for the variable `rest` if any."""
     return ", ".join([*map(format_part, patterns), *([f"?{rest}"] if rest else [])])
 
 
 def _component(part: Part, given: Mapping[str, str]) -> str:
+    """Returns a component of a tuple as program text, in brackets if it is an operation or a tuple."""
     text = format_part(part, given)
     return f"({text})" if isinstance(part, TupleExpression | Binary) else text
 
 
 def _operand(part: Part, given: Mapping[str, str]) -> str:
+    """Returns an operand as program text, in brackets if it is an operation or a tuple."""
     text = format_part(part, given)
     return f"({text})" if isinstance(part, Binary | Unary | TupleExpression) else text

@@ -24,11 +24,15 @@ MAX_LETTERS = 100_000
 """The maximum length of a string."""
 
 RANKS = {bool: 0, int: 1, float: 2, str: 3}
+"""The position of each simple type in the canonical order; `TUPLE`, `SOLUTION` and `RULE` follow."""
 TUPLE, SOLUTION, RULE = 4, 5, 6
 
 
 class Rest(tuple):
-    """The atoms that a rest pattern `?w` matched; where `w` is used in products, they become separate atoms again."""
+    """The atoms that a rest pattern `?w` matched, as the value of the variable `w`.
+
+    In the products of a rule, `w` stands for these atoms, each a separate atom of the new solution.
+    """
 
     __slots__ = ()
 
@@ -57,7 +61,10 @@ class Solution:
 
 
 class Rule:
-    """A rule as an atom: its definition, and the values of its free names (`taken`, as in `definition.free`)."""
+    """A rule as an atom of a solution: its definition, and the values of the free names of the definition.
+
+    The tuple `taken` has these values, in the order of `definition.free`.
+    """
 
     def __init__(self, definition: Definition, taken: tuple[Atom, ...] = ()):
         self.definition = definition

@@ -1,4 +1,7 @@
-"""Compiles expressions and molecules to functions of a frame, the list of the values of a rule's names."""
+"""Compiles expressions and molecules to Python functions.
+
+The argument of such a function is a *frame*, a list of the values of all names that the expression can use.
+"""
 
 import math
 import operator
@@ -21,9 +24,11 @@ from umwelt.agents.hocl.terms import MAX_ATOMS, MAX_BITS, MAX_LETTERS, Atom, Res
 from umwelt.sandbox.errors import ProgramError
 
 Frame = list[Any]
+"""The values of the names; `Cells` gives the index of each."""
 Value = Callable[[Frame], Any]
+"""A compiled expression: a function from a frame to the expression's value."""
 Cells = dict[str, int]
-"""The frame index of the value of each name."""
+"""The index in a frame of the value of each name."""
 
 
 def quotient(left: int, right: int) -> int:
@@ -41,10 +46,12 @@ def remainder(left: int, right: int) -> int:
 
 
 def _divide(left: Any, right: Any) -> Any:
+    """Returns the result of the operator `/`: the truncated quotient of two integers, else a float."""
     return quotient(left, right) if type(left) is type(right) is int else left / right
 
 
 def _modulo(left: Any, right: Any) -> Any:
+    """Returns the result of the operator `%`, which has the sign of `left`; int for two ints, else float."""
     return remainder(left, right) if type(left) is type(right) is int else math.fmod(left, right)
 
 
@@ -62,9 +69,11 @@ ORDER: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
 }
 PLAIN = (bool, int, float, str)
+"""The types whose equality is Python's `==`."""
 
 
 def _equal(left: Any, right: Any) -> bool:
+    """Returns the result of the operator `==` for two values of the same type, or two numbers."""
     return left == right if type(left) in PLAIN else same(left, right)
 
 
@@ -84,6 +93,10 @@ def _check_size(value: Any, place: str) -> Any:
 
 
 def _arithmetic(part: Binary, left: Value, right: Value) -> Value:
+    """Compiles an arithmetic operation, whose operands `left` and `right` are compiled already.
+
+    The function raises `ProgramError` for a division by 0 and for a result that exceeds its size limit.
+    """
     act, place, sign = ARITHMETIC[part.operator], part.place, part.operator
 
     def value(frame: Frame) -> Any:
@@ -100,6 +113,7 @@ def _arithmetic(part: Binary, left: Value, right: Value) -> Value:
 
 
 def _binary(part: Binary, cells: Cells) -> Value:
+    """Compiles a binary operation. The right operand of `&&` and `||` is evaluated only if needed."""
     left, right = compile_expression(part.left, cells), compile_expression(part.right, cells)
     if part.operator == "&&":
         return lambda frame: left(frame) and right(frame)
@@ -116,7 +130,7 @@ def _binary(part: Binary, cells: Cells) -> Value:
 
 
 def compile_expression(part: Part, cells: Cells) -> Value:
-    """Compiles an expression to a function from a frame to its value."""
+    """Compiles an expression to a function from a frame to its value; `cells` has the frame index of each name."""
     value_of: Value
     match part:
         case Literal(value):
@@ -139,27 +153,35 @@ def compile_expression(part: Part, cells: Cells) -> Value:
 
 
 def _constant(value: Any) -> Value:
+    """Returns a function that returns `value` for any frame."""
     return lambda frame: value
 
 
 def _unary(sign: str, inner: Value) -> Value:
+    """Returns the function for the operation `!x` or `-x`, where `inner` computes x."""
     return (lambda frame: not inner(frame)) if sign == "!" else (lambda frame: 0 - inner(frame))
 
 
 def _tuple(parts: list[Value]) -> Value:
+    """Returns the function for a tuple, whose components `parts` compute."""
     return lambda frame: tuple([part(frame) for part in parts])
 
 
 def _solution(atoms: Value) -> Value:
+    """Returns the function for a solution, whose list of atoms `atoms` computes."""
     return lambda frame: Solution(atoms(frame))
 
 
 def _rule(definition: Definition, taken: list[int]) -> Value:
+    """Returns the function for a rule, which captures the present values of its free names.
+
+    `taken` has the frame indices of these names, in the order of `definition.free`.
+    """
     return lambda frame: Rule(definition, tuple([frame[at] for at in taken]))
 
 
 def compile_molecule(molecule: Molecule, cells: Cells) -> Callable[[Frame], list[Atom]]:
-    """Compiles a molecule to a function from a frame to a list of its atoms."""
+    """Compiles a molecule to a function from a frame to a list of its atoms; `cells` as in `compile_expression`."""
     cells = dict(cells)
     size = max(cells.values(), default=-1) + 1
     rules: list[Value] = []
