@@ -1,4 +1,8 @@
-"""Makes a region that can run from a checked world file: generated at tick 0, or loaded from pieces of a later tick."""
+"""Creates regions from a checked world file: generated at tick 0, or loaded from the state of a later tick.
+
+A region (`sandbox.region.Region`) stores the cells and beings of a rectangle of the world, and the halo around it; laws
+run on regions. A piece (`sandbox.region.Piece`) is a copy of the cells and beings of a rectangle.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -24,7 +28,7 @@ def torus_of(world: WorldFile) -> Torus:
 
 
 def empty_region(world: WorldFile, owned: Rectangle, halo_cells: int, tick: int = 0) -> Region:
-    """Returns a region with the fields and tables of a world, all empty.
+    """Returns a region with the fields and tables of a world, all empty, at the tick `tick`.
 
     The region owns the rectangle `owned`, with a halo of `halo_cells` on each side.
     """
@@ -60,8 +64,8 @@ def open_region(
     """Returns a region that is ready to run from `tick`, loaded from pieces of the world at that tick.
 
     `owned` is the rectangle that the region owns, by default the full torus. `ticks_per_exchange` is the number of
-    ticks between two exchanges of halos. `constants` are the tables made by genesis. `controls` are the reaction rates
-    and drive overrides that commands have set before `tick`.
+    ticks between two exchanges of halos. `constants` are the integer tables that genesis computed, by name. `controls`
+    are the reaction rates and drive overrides that commands have set before `tick`; None if there are none.
     """
     halo_cells = world.laws.light_speed * ticks_per_exchange
     region = empty_region(world, owned or Rectangle(0, 0, *torus_of(world)), halo_cells, tick)
@@ -86,7 +90,7 @@ def begin(world: WorldFile, ticks_per_exchange: int = 1, owned: Rectangle | None
 def try_small_world(world: WorldFile, ticks: int = 0) -> Region:
     """Makes a small copy of a world and runs it for `ticks` ticks, to find errors before the full world is allocated.
 
-    Propagates the errors of genesis and of the world's species. Running at least one tick compiles all kernels of the
+    Raises the errors of genesis and of the world's species. Running at least one tick compiles all kernels of the
     world, or loads them from the cache.
     """
     common = world.common

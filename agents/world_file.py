@@ -30,17 +30,22 @@ MAX_CELLS = 1 << 30
 """Maximum of width * height: ids store the index of a cell in 30 bits."""
 MAX_SEED = (1 << 63) - 1
 MAX_NUMBER = 1 << 30
+"""The maximum magnitude of any number in a world file, except the seed."""
 MAX_SHOWN_LETTERS = 40
 """Maximum length of a value in an error message, in characters."""
 MAX_INDEX_DIGITS = 9
+"""The maximum number of digits of a list index in a dotted key, as in `founders.0.count`."""
 
 WINDOW_COPIES, TABLE_COPIES = 4, 2
-"""Copies of the fields and of the tables that exist at the peak, while a world is opened.
+"""The numbers of copies of the fields and of the tables in memory at the peak, while a world is opened.
 
-They are those of the region and of the pieces that it is loaded from, and for fields also scratch arrays.
+One copy is in the region and others are in the pieces from which it is loaded; for fields, there are also scratch
+arrays.
 """
 NO_LIMIT_BYTES = 1 << 62
+"""The result of `available_memory_bytes` if no limit can be determined."""
 EARTH = "umwelt.agents.earth.earth:laws"
+"""The reference to the default laws, those of Earth."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 24)]
 """Type of a number of molecules or beings in a world file; the bound keeps sums over neighbours from overflowing."""
@@ -94,7 +99,8 @@ def needed_memory_bytes(world: WorldFile) -> int:
 def available_memory_bytes() -> int:
     """Returns the memory in bytes that this process can still allocate.
 
-    This is the lower of the system's available memory and what remains of the limit of its control group (cgroup).
+    This is the lower of the system's available memory and what remains of the limit of its control group (cgroup);
+    `NO_LIMIT_BYTES` if neither is known.
     """
     limits = []
     for line in _read_lines("/proc/meminfo"):
@@ -134,7 +140,8 @@ def bundled_worlds() -> dict[str, Path]:
 def find_world(name_or_path: str) -> Path:
     """Returns the path of a world file, given its path or the name of a bundled world.
 
-    Raises WorldFileError if `name_or_path` is neither.
+    Raises WorldFileError if `name_or_path` is neither. A path that ends in .toml is returned even if no such file
+    exists.
     """
     path = Path(name_or_path)
     try:
@@ -349,9 +356,10 @@ def set_value(content: dict[str, Any], key: str, value: Any, place: str) -> None
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """Parses `KEY=VALUE` and returns the key and the value.
+    """Parses the argument `KEY=VALUE` of the option --set. Returns the key and the value.
 
-    The value is read as TOML; text that is not valid TOML is taken literally as a string.
+    The value is read as TOML; text that is not valid TOML is taken literally as a string. Raises WorldFileError if the
+    argument does not have this form.
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():

@@ -11,7 +11,7 @@ from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 
 NUMBER_MASK = (1 << PLACE_BITS) - 1
-"""The bits of a journal number that the id of a spawned being contains."""
+"""Selects the bits of a command's journal number that become part of the id of the spawned being."""
 
 Row = dict[str, int | list[int] | bytes]
 """A being's non-derived columns by name, without `id` and position.
@@ -36,10 +36,10 @@ def row_of(table: Table, index: int) -> Row:
 
 
 def fetch(region: Region, being_id: int) -> dict[str, Any] | None:
-    """Returns a being as plain data: `kind` (table), `id`, `y_fixed`, `x_fixed` (in the world) and `row`.
+    """Returns a being as plain data: `kind` (its table), `id`, `y_fixed`, `x_fixed` and `row`.
 
-    Returns None if the region does not own a being with this id. `Move(**being | {"x_fixed": ...})` is the command that
-    moves the being, and a `Spawn` with its row copies it.
+    The position is that in the world, in 1/1024 cell. Returns None if the region does not own a being with this id.
+    `Move(**being | {"x_fixed": ...})` is the command that moves the being, and a `Spawn` with its row copies it.
     """
     for name, table in region.tables.items():
         indices = np.flatnonzero((table["id"] == being_id) & region.owned_rows(name))
@@ -50,7 +50,10 @@ def fetch(region: Region, being_id: int) -> dict[str, Any] | None:
 
 
 def place_being(region: Region, kind: str, being_id: int, y_fixed: int, x_fixed: int, row: Row) -> slice:
-    """Appends a being to its table, once for each image of its position in the window. Returns the new rows."""
+    """Appends a being to its table, once for each image of its cell in the region's window. Returns the new rows.
+
+    On a small torus, the window can contain several images of a cell, or none (see cells.py).
+    """
     table = region.tables[kind]
     rows, columns = rectangle_cells(region, y_fixed >> SUBCELL_BITS, x_fixed >> SUBCELL_BITS)
     y, x = (axis.ravel() for axis in np.broadcast_arrays(rows, columns))
@@ -64,7 +67,10 @@ def place_being(region: Region, kind: str, being_id: int, y_fixed: int, x_fixed:
 
 
 def discard_index(region: Region, kind: str) -> None:
-    """Invalidates a table's index by cell, after rows were added, or removed without being counted as deaths."""
+    """Invalidates a table's index by cell, which is then recomputed at the next access.
+
+    Needed after rows were added, or removed without being counted as deaths.
+    """
     region.remove_dead(kind, np.zeros(region.tables[kind].count, np.uint8))
 
 

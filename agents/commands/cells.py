@@ -1,4 +1,8 @@
-"""Selection of the cells that a command changes (rectangles and discs), and the addition of molecules to them."""
+"""Selects the cells that a command changes (rectangles and discs), and adds molecules to them.
+
+A region's *window* is its owned rectangle with the halo. If it is wider or higher than the torus, it contains several
+*images* of the same world cell; if it covers only a part of the world, it contains no image of many cells.
+"""
 
 from typing import Any
 
@@ -7,11 +11,17 @@ import numpy as np
 from umwelt.sandbox.region import Region, Torus
 
 MAX_IN_CELL_COUNT = 1 << 24
-"""The count of a substance in a cell up to which commands add molecules, so that 32-bit counts do not overflow."""
+"""The maximum number of molecules of a substance in a cell that commands can produce.
+
+It keeps 32-bit counts from overflowing.
+"""
 
 
 def rectangle_cells(region: Region, y: int, x: int, height: int = 1, width: int = 1) -> tuple[np.ndarray, ...]:
-    """Returns the index, made by `numpy.ix_`, of all window cells that are images of a rectangle of the world."""
+    """Returns an index for arrays over the window: all images of a rectangle's cells, made by `numpy.ix_`.
+
+    The rectangle has the top left cell `y, x` and can extend across the seams of the torus.
+    """
     place = region.place()
     rows = np.flatnonzero((place.y_global - y) % place.world_height < height)
     columns = np.flatnonzero((place.x_global - x) % place.world_width < width)
@@ -37,6 +47,9 @@ def count_disc_cells(torus: Torus, radius: int) -> int:
 
 
 def pour(plane: np.ndarray, cells: Any, count: int) -> None:
-    """Adds `count` molecules to each cell that `cells` selects in `plane`, but at most up to `MAX_IN_CELL_COUNT`."""
+    """Adds `count` molecules to each cell that `cells` selects in `plane`, the counts of a substance by cell.
+
+    A cell is filled to at most `MAX_IN_CELL_COUNT`; a cell that already contains more is unchanged.
+    """
     present = plane[cells].astype(np.int64)
     plane[cells] = present + np.clip(MAX_IN_CELL_COUNT - present, 0, count)

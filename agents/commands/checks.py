@@ -24,7 +24,9 @@ from umwelt.sandbox.units import ONE, RATE_BITS, SUBCELL, TURN, fixed_from_cells
 MAX_IN_BODY_COUNT = 1 << 20
 """The maximum molecules of a substance in the body of a being that a command creates or moves."""
 MAX_RATE_Q24 = 64 << RATE_BITS
+"""The maximum rate of a reaction, in 2^-24 per tick."""
 MAX_ORGANS = 100
+"""The maximum number of organs of one type."""
 MAX_ID = (1 << 63) - 1
 MAX_TICK = (1 << TICK_BITS) - 1
 SHOWN_BITS, SHOWN_CHARACTERS = 64, 40
@@ -151,7 +153,7 @@ def check_driven(world: WorldFile, what: str, being_id: Any) -> None:
 
 
 def check_override(world: WorldFile, what: str, being_id: Any, override: Override) -> None:
-    """Raises CommandError unless the being with this id can have the drives of `override`."""
+    """Raises CommandError unless the being with this id has drives, and those of `override` are valid."""
     check_driven(world, what, being_id)
     if not isinstance(override.drives, list | tuple):
         raise CommandError(f"{what}: drives: write {len(DRIVES)} numbers, or null to release the body")

@@ -13,9 +13,10 @@ from umwelt.sandbox.units import ONE
 
 
 class Drive(Command, tag="drive", frozen=True):
-    """The command that overrides the drives of a being with `drives` (1/1024), or with None, releases the being.
+    """The command that replaces the drives of a being by `drives` (in 1/1024, in the order of `DRIVES`).
 
-    The override remains in the world's controls after the being's death, until it is released.
+    With `drives` None, the command releases the being: its behaviour determines its drives again. Drives that are set
+    remain in the world's controls after the being's death, until they are released.
     """
 
     id: int
@@ -33,7 +34,10 @@ class Drive(Command, tag="drive", frozen=True):
 
 
 class DriveRequest(Request, frozen=True):
-    """A request to override the drives of a being with `drives`, from -1 to 1 by name; None releases the being."""
+    """A request to replace the drives of a being by `drives`, numbers from -1 to 1 by name.
+
+    Drives that are not named become 0. With `drives` None, the being is released.
+    """
 
     id: int
     drives: dict[str, float] | None = None

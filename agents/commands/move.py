@@ -11,10 +11,10 @@ from umwelt.sandbox.region import Region
 
 
 class Move(Command, tag="move", frozen=True):
-    """The command that places a being at a position, in the state `row` in which it was fetched.
+    """The command that places a being at a position (1/1024 cell), in the state `row` in which it was fetched.
 
-    Changes of the being between the fetching and the execution are lost. If the being dies meanwhile, it lives again,
-    because a node at the new position cannot know of its death.
+    Changes of the being between the fetching and the execution are lost. If the being dies in between, the command
+    creates it again, because a node at the new position cannot know of the death.
     """
 
     kind: str

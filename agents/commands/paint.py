@@ -16,9 +16,10 @@ MAX_ELEVATION = 30_000
 
 
 class Paint(Command, tag="paint", frozen=True):
-    """The command that sets a field, or a part of one (a substance), to `value` in all cells of a rectangle.
+    """The command that sets a field to `value` in all cells of a rectangle with the top left cell `y, x`.
 
-    The rectangle can extend across the seams of the torus.
+    `part` is the name of a field, or of a part of a field, such as a substance. The rectangle can extend across the
+    seams of the torus.
     """
 
     y: int

@@ -36,11 +36,12 @@ KINDS: tuple[CommandKind, ...] = (
 
 MAX_BATCH_COMMANDS = 64
 BATCH = "batch"
+"""The name of the request `Batch`."""
 
 COMMANDS: Mapping[str, CommandKind] = {kind.name: kind for kind in KINDS}
 """All commands by name."""
 UNION: Any = Union[tuple(kind.command for kind in KINDS)]  # noqa: UP007
-"""The union of all command classes, for msgspec."""
+"""The union of all command classes, from which msgspec decodes a command of any class."""
 
 _decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(UNION)
 
@@ -89,7 +90,10 @@ def check(world: WorldFile, command: Command) -> Command:
 
 
 def check_controls(world: WorldFile, controls: Controls) -> Controls:
-    """Returns the controls if commands in this world can have produced them; else raises CommandError."""
+    """Returns the controls if commands in this world can have produced them; else raises CommandError.
+
+    Controls are the reaction rates and drive overrides that commands have set.
+    """
     try:
         for being_id, overrides in controls.overrides.items():
             for name, override in overrides.items():

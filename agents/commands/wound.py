@@ -14,9 +14,9 @@ from umwelt.sandbox.units import ONE, SUBCELL_BITS
 
 
 class Wound(Command, tag="wound", frozen=True):
-    """The command that turns `tissue_count` molecules of a being's tissue, or all if it has fewer, into detritus.
+    """The command that turns tissue of a being's body into detritus of its cell; the being feels pain.
 
-    The detritus is added to the being's cell; tissue and detritus must have the same formula. The being feels pain.
+    It takes `tissue_count` molecules, or all if the body has fewer. Tissue and detritus must have the same formula.
     """
 
     id: int

@@ -16,6 +16,7 @@ from umwelt.sandbox.units import ONE, SUBCELL_BITS
 STRANGER_KINSHIP = ONE // 2
 """A being whose kinship (in 1/1024) is below this value is a stranger."""
 ENVIRONMENT_LAYERS = 4
+"""The number of planes of the scratch array "environment" of a region."""
 
 
 def behaviour(world: WorldFile, region: Region) -> dict[str, float]:
@@ -62,10 +63,10 @@ def _right_minus_left(stimuli: np.ndarray, sense: str) -> np.ndarray:
 
 
 def _turning(name: str, turn: np.ndarray, side: np.ndarray) -> dict[str, float]:
-    """Returns the mean sign of turns toward a side, with count and errors; arguments are `int[beings]`.
+    """Returns the mean sign of turns toward a direction, with its count and its errors.
 
-    `turn` and `side` are positive to the right; beings with side 0 are excluded. The standard error of the mean of n
-    random signs is 1/sqrt(n).
+    `turn` is the drive and `side` the direction, one number for each being, positive to the right; beings with `side` 0
+    are excluded. The standard error of the mean of n random signs is 1/sqrt(n).
     """
     has_side = side != 0
     count = int(np.count_nonzero(has_side))

@@ -12,10 +12,10 @@ from umwelt.sandbox.region import Region
 
 
 def state(world: WorldFile, region: Region) -> dict[str, float]:
-    """Returns means over each monster species.
+    """Returns for each monster species the means of `asleep`, `eyes_shut` and other columns.
 
-    These are the shares of sleeping monsters and of shut eyes, sugar and tissue (molecules), speed (1/1024 cell per
-    tick), age (ticks) and generation.
+    These are the share of monsters that sleep, the share with shut eyes, sugar and tissue (molecules), speed (1/1024
+    cell per tick), age (ticks) and generation.
     """
     monsters, numbers = region.tables["monsters"], dict[str, float]()
     for species, rows in species_rows(world, region, "monsters").items():
@@ -46,7 +46,7 @@ def traits(world: WorldFile, region: Region) -> dict[str, float]:
 def organs(world: WorldFile, region: Region) -> dict[str, float]:
     """Returns the mean number of organs of each type over each monster species.
 
-    `.built` counts the organs that a monster has, `.asked` those that its full genome encodes.
+    `.built` counts the organs that a monster has, `.asked` those that its full genome encodes, built or not.
     """
     monsters, numbers = region.tables["monsters"], dict[str, float]()
     for species, rows in species_rows(world, region, "monsters").items():

@@ -30,6 +30,7 @@ from umwelt.sandbox.region import Region
 from umwelt.sandbox.step import Law
 
 SCENTED = "sugar and scents"
+"""The pool of sugar and of the scents, which are made of sugar."""
 POOLS = {
     "water": "soil water",
     "oxygen": "oxygen in air",
@@ -47,11 +48,16 @@ MOLECULES = {"water": "H2O", "oxygen gas": "O2"}
 """The formula of each cycle of molecules; every substance with that formula is part of the cycle."""
 
 GIVEN, TAKEN = "given by people", "taken by people"
+"""The names of the two processes by which commands add matter to a world and remove matter from it."""
 ENVIRONMENT_LAYERS = 4
+"""The number of planes of the scratch array "environment" of a region."""
 EXCHANGED = tuple(substance for substance in TRADED if substance not in (DETRITUS, SUGAR))
-"""Substances of which no body both gives and takes some in one tick: the change of a body's count is what it took from
-its cell (if positive) or gave to it. Food moves only from cell to body. Scents move only from body to cell, and are
-made of the body's sugar."""
+"""Substances of which no body both gives off and takes up molecules in one tick.
+
+The change of a body's count is therefore what it took from its cell (if positive) or gave to it (if negative). Not
+among them are food, which moves only from cell to body, and scents, which move only from body to cell and are made of
+the body's sugar.
+"""
 EMITTED = {"plants": (AROMA,), "monsters": (MUSK, ALARM)}
 """The scents that bodies of each table emit."""
 FED = {"monsters": (DETRITUS, SUGAR)}
@@ -120,7 +126,10 @@ class CycleMeter:
 
     The attribute `world` is a copy of the world file in which each law is wrapped to count what it moves. Run the
     region with this copy; the states remain the same, bit for bit. Changes between the end of a tick and the start of
-    the next are attributed to commands ("given by people", "taken by people"). `cycles` returns the counts.
+    the next are attributed to commands (the processes "given by people" and "taken by people"). `cycles` returns the
+    counts.
+
+    In the private methods, a *place* is all cells (index 0) or the bodies of one table.
     """
 
     def __init__(self, world: WorldFile, region: Region):
@@ -162,7 +171,7 @@ class CycleMeter:
             cycles.append(Cycle(name, unit, pools, flows))
         return cycles
 
-    # --- booking
+    # --- counting
 
     def _count_matter(self, region: Region) -> np.ndarray:
         """Counts the molecules in cells and in the bodies of each table, `int64[places, substances]`."""
@@ -196,7 +205,7 @@ class CycleMeter:
         self._book(process, matter - self._matter)
         self._matter = matter
 
-    # --- the laws, measured
+    # --- running the laws
 
     def _run(self, law: Law, region: Region) -> None:
         """Runs a law on the region and adds the matter that it moved to the flows."""
@@ -260,6 +269,7 @@ class CycleMeter:
         owned = {kind: region.owned_rows(kind) for kind in kinds}
 
         def counts_of(kind: str) -> np.ndarray:
+            """Returns the molecules in the bodies of a table, `int64[beings, substances]`."""
             counts: np.ndarray = region.tables[kind]["counts"][owned[kind]].astype(np.int64)
             return counts
 
@@ -270,6 +280,11 @@ class CycleMeter:
         cell_change = rest[0].copy()
 
         def book(process: str, place: int, gained: Any, from_cell: Any) -> None:
+            """Adds one process to the flows and subtracts it from `rest`.
+
+            `gained` and `from_cell` are pairs of a substance's index and the molecules that the bodies gained, and that
+            they took from their cells.
+            """
             change = np.zeros_like(rest)
             for substance, amount in gained:
                 change[place, substance] += amount

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 MIN_POINTS = 3
+"""The minimum number of points through which a line is fitted."""
 
 
 class Line(NamedTuple):

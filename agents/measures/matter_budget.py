@@ -15,8 +15,9 @@ from umwelt.sandbox.region import Torus
 class MatterBudget:
     """Bounds on the number of atoms of each element in a world: `min_atoms` and `max_atoms`, equal if known exactly.
 
-    `touched_tick` is the first tick at which a command added or removed matter; `open_tick` the first at which a
-    command did so in an amount that does not follow from the command. Both are None if there was no such command.
+    `touched_tick` is the tick of the first command that added or removed matter. `open_tick` is the tick of the first
+    command for which the amount does not follow from the command, unless the next count equals `max_atoms`, which shows
+    that the full amount was added. Both are None if there was no such command.
     """
 
     def __init__(self, chemistry: Chemistry, torus: Torus, atoms: Mapping[str, int]):
@@ -25,6 +26,7 @@ class MatterBudget:
         self.touched_tick: int | None = None
         self.open_tick: int | None = None
         self._open_since: int | None = None
+        """The tick of the first command since the last count whose amount of matter is not known; None without one."""
         self.content = chemistry.content
 
     def record(self, tick: int, command: Command) -> None:

@@ -13,7 +13,9 @@ from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import ONE, SUBCELL, TURN
 
 MONSTERS_AT_ONCE = 256
+"""The number of monsters whose distances to others are computed together, which limits memory."""
 MARKERS = slice(genes.MARKER_A, genes.MARKER_C + 1)
+"""The positions of the marker genes in a genome."""
 STEP_SHIFT = 14
 """The right shift after a product with a sine, because sines are scaled by 2^14."""
 KINSHIP_PER_GENE = 8

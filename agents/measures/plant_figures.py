@@ -1,6 +1,7 @@
 """Analyses of the plants in a run: self-thinning, and the species-area relation.
 
-`client/experiments/analyses.py` describes the parameter and the return value of analyses.
+An analysis is a function of the measured columns of a run, `float[measurement]` by name; it returns numbers by name,
+NaN where they cannot be determined (see `client/experiments/analyses.py`).
 """
 
 from collections.abc import Mapping

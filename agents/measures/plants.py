@@ -19,6 +19,7 @@ BOXES = 8
 """The base of the code of a kind, which has one digit for each marker: the index of its box. It is greater than the
 number of boxes, 256 / KIND_WIDTH."""
 SMALLEST_SIDE = 8
+"""The side of the smallest squares, in cells."""
 
 
 def stand(world: WorldFile, region: Region) -> dict[str, float]:

@@ -26,7 +26,8 @@ class AgentSet(MesaAgentSet):
     def __init__(self, agents: Iterable[Any] = (), random: Random | None = None) -> None:
         members = list(agents)
         super().__init__(members, random)
-        # Mesa's sets have weak references to agents; without this list, handles of living beings would be deleted
+        # Mesa's sets have only weak references to agents; without this list, the Python objects that stand for living
+        # beings, which the world creates when they are accessed, would be deleted
         self._held = [agent for agent in members if isinstance(agent, Being)]
 
     @overload
@@ -42,6 +43,7 @@ class AgentSet(MesaAgentSet):
     def __getitem__(self, item: slice) -> list[Any]: ...
 
     def __getitem__(self, item: Any) -> Any:
+        """Returns an attribute of all agents as an array, agents by mask or slice, or one agent by position."""
         if isinstance(item, str):
             return np.array(self.get(item))
         if isinstance(item, np.ndarray) and item.dtype == bool:
@@ -82,7 +84,7 @@ class AgentSet(MesaAgentSet):
 
 
 def check_mask(values: Any, count: int) -> NDArray[np.bool_]:
-    """Returns `values` as an array. Raises ValueError unless the array is `bool[count]`."""
+    """Returns `values`, an array or list, as an array. Raises ValueError unless it is `bool[count]`."""
     mask = np.asarray(values)
     if mask.dtype != bool or mask.shape != (count,):
         raise ValueError(f"a mask for {count} agents is bool[{count}], not {mask.dtype}{list(mask.shape)}")

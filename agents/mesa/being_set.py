@@ -1,8 +1,11 @@
-"""Mesa's AgentSet for the beings of a world from a file, stored as rows of tables.
+"""Mesa's AgentSet for the beings of a world from a file, which are stored as rows of tables.
 
 `agents["sugar_count"]` is an array, and `agents.select(agents["sugar_count"] > 50)` takes a mask. Mesa's methods
-operate on columns where possible; only methods that call a function for each agent create a handle (a Python object)
-for each.
+operate on columns where possible; only methods that call a function for each agent create a *handle* for each, a Python
+object that stands for the being.
+
+Private functions identify beings by two arrays: `codes[i]` is the position of a being's table among the tables of the
+region, and `rows[i]` its row in that table.
 """
 
 import contextlib
@@ -25,7 +28,7 @@ from umwelt.agents.species.mesa_types import MesaGroupBy
 HANDLES_AT_ONCE = 1024
 """The number of handles that are created together when a method is called on each being."""
 NARROW_BYTES = 4
-"""The largest width, in bytes, of columns whose comparisons and sums cannot overflow 64 bits."""
+"""The maximum width, in bytes, of columns whose comparisons and sums cannot overflow 64 bits."""
 
 
 class BeingSet(AgentSet):
@@ -43,7 +46,7 @@ class BeingSet(AgentSet):
 
     @classmethod
     def of_kinds(cls, handles: Handles, random: Random, kinds: Sequence[Kind]) -> "BeingSet":
-        """Returns the set of all beings of the given kinds."""
+        """Returns the set of all living beings of the given kinds, which always contains the present ones."""
         return cls(handles, random, KindRows(handles.index, kinds))
 
     def _choose(self, codes: np.ndarray, rows: np.ndarray, inplace: bool = False) -> "BeingSet":
@@ -56,6 +59,10 @@ class BeingSet(AgentSet):
         return self
 
     def _refuse_if_whole(self, what: str) -> None:
+        """Raises TypeError if the set contains all beings of its kinds, and so cannot be changed.
+
+        `what` says in the message what was to be done, as in "changed in place".
+        """
         if self._selection.is_whole:
             raise TypeError(f"this set holds all the beings there are and cannot be {what}: use what select() returns")
 
@@ -103,6 +110,7 @@ class BeingSet(AgentSet):
         return next(self._handles.for_rows(codes[at : at + 1], rows[at : at + 1]))
 
     def _missing_column_line(self, name: str) -> str:
+        """Returns the error message for a column that not all beings of the set have."""
         tables = [self._index.names[code] for code in self._selection.possible_codes() if self._index.has(code, name)]
         if tables:
             return f"only {', '.join(tables)} have {name}: ask one kind of world.agents_by_type, or get(..., 'default')"
@@ -136,6 +144,7 @@ class BeingSet(AgentSet):
 
     @classmethod
     def _from_iterable(cls, agents: Iterable[Any]) -> Any:
+        """Returns a set with the given agents: the result of set operations such as `|`. It is a plain AgentSet."""
         members = list(agents)
         return AgentSet(members, members[0].model.random if members else Random(0))
 
@@ -182,6 +191,7 @@ class BeingSet(AgentSet):
         return self._choose(codes[chosen], rows[chosen], inplace)
 
     def _are_of(self, codes: np.ndarray, rows: np.ndarray, kinds: Sequence[Kind]) -> np.ndarray:
+        """Returns `bool[beings]`: whether each being is of one of the given kinds."""
         result = np.zeros(len(rows), bool)
         for code, species in kinds:
             is_in = codes == code
@@ -193,7 +203,11 @@ class BeingSet(AgentSet):
     def _filter(
         self, function: Callable[[Any], Any], codes: np.ndarray, rows: np.ndarray, at_most: float
     ) -> np.ndarray:
-        """Returns `bool[beings]`: whether `function` is true for a being; only for the first `at_most` such beings."""
+        """Returns `bool[beings]`: whether `function` returns true for a being.
+
+        Only the first `at_most` of these beings need to be marked, so the function need not be called for beings after
+        them.
+        """
         names = compared_attributes(function)
         if names and len(rows) and all(self._index.have_scalars(name, codes, NARROW_BYTES) for name in names):
             columns = {name: self._index.gather(name, codes, rows).astype(np.int64) for name in names}
@@ -253,6 +267,7 @@ class BeingSet(AgentSet):
         return self._call_each(method, args, kwargs)
 
     def _call_each(self, method: str | Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """Calls `method` on each being that is still alive when it is reached, and returns the results as a list."""
         codes, rows = self._selection.current()
         tables = self._index.tables
         epochs, results = [table.epoch for table in tables], []
@@ -298,6 +313,10 @@ class BeingSet(AgentSet):
         return [list(values) for values in zip(*columns, strict=True)] if columns else [[] for _ in rows]
 
     def _list(self, name: str, missing: str, default: Any, codes: np.ndarray, rows: np.ndarray) -> list[Any]:
+        """Returns an attribute of each being as a list, read as a column where possible.
+
+        For a being without the attribute, `missing` "error" raises AttributeError, and "default" returns `default`.
+        """
         if self._index.have_all(name, codes):
             values: list[Any] = self._index.gather(name, codes, rows).tolist()
             return values
@@ -321,7 +340,7 @@ class BeingSet(AgentSet):
     def agg(self, attribute: str, func: Any) -> Any:
         """Returns `func` of the list of all beings' values of `attribute`, as in `agg("age_ticks", max)`.
 
-        For several functions, returns a list of results.
+        If `func` is a list of functions, returns the list of their results.
         """
         codes, rows = self._selection.current(ordered=False)
         functions = [func] if callable(func) else list(func)

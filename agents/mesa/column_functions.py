@@ -1,4 +1,4 @@
-"""Application of functions of agents to columns, where that gives the same result as calling them for each agent."""
+"""Applies functions of agents to whole columns, where the result is the same as of calling them for each agent."""
 
 import dis
 import types
@@ -41,13 +41,14 @@ SIMPLE_OPERATIONS = {
     "NOP",
     "PUSH_NULL",
 }
+"""The bytecode operations of functions that can be called with columns in place of numbers."""
 SIMPLE_BINARY_OPERATORS = frozenset("+-&|^")
 SUM_SAFE_BYTES = 4
-"""The largest width, in bytes, of columns whose sums fit 64 bits."""
+"""The maximum width, in bytes, of columns whose sums fit 64 bits."""
 
 
 def is_reduction(function: Any) -> bool:
-    """Returns whether `reduce_column` supports a function."""
+    """Returns whether `reduce_column` can apply a function, such as `sum` or `numpy.mean`, to a column."""
     return function in REDUCTIONS or function in ARRAY_REDUCTIONS
 
 
@@ -62,11 +63,11 @@ def reduce_column(values: np.ndarray, function: Callable[..., Any]) -> Any:
 
 
 def compared_attributes(function: Any) -> list[str]:
-    """Returns the attributes that a function of one agent reads, if the function only compares them; else an empty
-    list.
+    """Returns the names of the attributes that `function`, a function of one agent, only compares.
 
     Such a function can be called a single time with columns in place of an agent's attributes. It is recognised by its
     bytecode: comparisons, sums and bitwise operations of attributes and constant numbers, without calls or jumps.
+    Returns an empty list for any other function.
     """
     code = getattr(function, "__code__", None)
     if not isinstance(function, types.FunctionType) or code is None or code.co_argcount != 1 or code.co_kwonlyargcount:
@@ -87,6 +88,7 @@ def compared_attributes(function: Any) -> list[str]:
 
 
 def _closes_over_numbers(function: types.FunctionType) -> bool:
+    """Returns whether all variables that a function uses from enclosing functions are numbers."""
     try:
         return all(type(cell.cell_contents) in (int, float) for cell in function.__closure__ or ())
     except ValueError:  # a variable that is not set yet

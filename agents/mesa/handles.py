@@ -20,14 +20,21 @@ HANDLE_CLASSES: dict[str, type[Being]] = {"plants": Plant, "monsters": Monster}
 
 
 class Kind(NamedTuple):
-    """A kind of being with a common class: the code of its table, and the indices of its species, or None for all."""
+    """The beings that one Python class represents: all rows of a table, or those of some species.
+
+    `code` is the position of the table among the region's tables; `species` has the indices of the species, None for
+    all.
+    """
 
     code: int
     species: list[int] | None
 
 
 class LastValues(NamedTuple):
-    """The columns, by name, of those beings of a table that have handles, as they were before a tick."""
+    """The columns, by name, of those beings of a table that have handles, as they were before a tick.
+
+    `code` is the position of the table among the region's tables, and `ids` has the ids of the beings.
+    """
 
     code: int
     ids: np.ndarray
@@ -35,7 +42,7 @@ class LastValues(NamedTuple):
 
 
 def handle_class(table: str) -> type[Being]:
-    """Returns the class of a table's handles, which is created if needed: `Sheep` for a table `sheep`."""
+    """Returns the class of a table's handles, and creates it if needed: `Sheep` for a table `sheep`."""
     if table not in HANDLE_CLASSES:
         name = "".join(part.title() for part in table.split("_"))
         members = {"__doc__": f"A handle on a row of {table}.", "__module__": __name__}
@@ -44,10 +51,10 @@ def handle_class(table: str) -> type[Being]:
 
 
 class Handles:
-    """The handles of the beings of one World, which owns this object.
+    """Creates and finds the handles of the beings of one World, which owns this object.
 
-    References to handles are weak, except to those with attributes that are not columns: these exist as long as their
-    beings live.
+    References to handles are weak, so that unused handles are deleted. Handles with attributes that are not columns are
+    kept as long as their beings live.
     """
 
     def __init__(self, world: Any, index: RowIndex, world_file: WorldFile):
@@ -60,12 +67,17 @@ class Handles:
             self.species_classes = classes_for([getattr(founder, "behaviour", "net") for founder in founders])
         self._by_id: list[weakref.WeakValueDictionary[int, Being]]
         self._by_id = [weakref.WeakValueDictionary() for _ in index.tables]
+        """The handles that exist, by id, for each table."""
         self._pinned: dict[tuple[int, int], Being] = {}
+        """The handles that are kept as long as their beings live, by table code and id."""
 
     # --- making and finding
 
     def for_rows(self, codes: np.ndarray, rows: np.ndarray) -> Iterator[Being]:
-        """Yields the handle of each being in order; `codes[i]` is its table and `rows[i]` its row."""
+        """Yields the handle of each being, in order; creates those that do not exist.
+
+        `codes[i]` is the position of a being's table among the region's tables, and `rows[i]` its row.
+        """
         index = self.index
         for code, first, last in stretches(codes):
             table, by_id, stamp = index.tables[code], self._by_id[code], index.table_stamp(code)
@@ -112,6 +124,7 @@ class Handles:
         return kinds
 
     def _species_without_class(self, code: int) -> list[int]:
+        """Returns the indices of the species in a table that have no Python class."""
         present = np.unique(self.index.tables[code]["species"]).tolist()
         return [species for species in present if species not in self.species_classes]
 
@@ -126,9 +139,9 @@ class Handles:
         return self.index.has(being._code, name)
 
     def read(self, being: Being, name: str) -> Any:
-        """Returns the value of a column for a being; for a dead one, the last value.
+        """Returns the value of a column for a being; for a dead being, the value stored before its death.
 
-        Raises AttributeError if there is no such column, or if the last value is not known.
+        Raises AttributeError if there is no such column, or if the values of the dead being were not stored.
         """
         row = self.row_of(being)
         if row < 0:

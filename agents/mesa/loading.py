@@ -1,4 +1,4 @@
-"""Loads a region from the arguments of `World.load`: a world file or snapshot, overrides and classes of species."""
+"""Loads the region of a World from the arguments of `World.load`: a world file or snapshot, overrides, and classes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -113,7 +113,11 @@ def find_snapshot(world: str | Path | WorldFile) -> Path | None:
 
 
 def load_snapshot(path: Path, overrides: Mapping[str, Any], species: Mapping[str, type]) -> tuple[WorldFile, Region]:
-    """Returns the world file and the region of a snapshot, ready to continue from its tick."""
+    """Returns the world file and the region of a snapshot, ready to continue from its tick.
+
+    `species` maps names of founders' species to classes that become their behaviours. Raises WorldFileError if there
+    are overrides, because a snapshot cannot be changed.
+    """
     from umwelt.sandbox.snapshot import load, read_manifest
 
     if overrides:

@@ -24,7 +24,7 @@ MAX_SCANS = 4
 """The number of linear searches for an id after which the ids of a table are sorted instead."""
 
 COLUMN_OF = {"unique_id": "id"}
-"""The columns that have another name in Mesa, by that name."""
+"""The names of columns, by the names that Mesa uses for them where these differ."""
 
 
 class RowIndex:
@@ -44,14 +44,21 @@ class RowIndex:
 
     @property
     def stamp(self) -> tuple[int, ...]:
-        """A value that differs whenever row numbers of any table have become invalid: tick and epochs of the tables."""
+        """A value that changes whenever row numbers of any table become invalid.
+
+        It consists of the region's tick and the counters of changes of the tables (`Table.epoch`).
+        """
         return (self.region.tick, *[table.epoch for table in self.tables])
 
     def table_stamp(self, code: int) -> tuple[int, int]:
-        """Returns a value that differs whenever row numbers of the table have become invalid: its tick and epoch."""
+        """Returns a value that changes whenever row numbers of the table become invalid.
+
+        It consists of the region's tick and the table's counter of changes (`Table.epoch`).
+        """
         return self.region.tick, self.tables[code].epoch
 
     def _cached(self, code: int) -> dict[str, Any]:
+        """Returns the dict of cached values of a table, emptied first if its rows have changed."""
         cache = self._cache[code]
         stamp = self.table_stamp(code)
         if cache.get("stamp") != stamp:

@@ -9,20 +9,25 @@ from umwelt.agents.mesa.row_index import RowIndex, codes_in, concatenate
 
 
 class KindRows:
-    """All living beings of the given kinds, determined at each access."""
+    """All living beings of the given kinds, found again at each access."""
 
     is_whole = True
+    """Whether the set contains all beings of its kinds, and so cannot be changed."""
 
     def __init__(self, index: RowIndex, kinds: Sequence[Kind]):
         self.index, self.kinds = index, list(kinds)
 
     def current(self, ordered: bool = True) -> tuple[np.ndarray, np.ndarray]:
-        """Returns table codes (`int8[beings]`) and rows (`int64[beings]`); in order of birth if `ordered`."""
+        """Returns the table codes (`int8[beings]`) and the row numbers (`int64[beings]`) of the beings.
+
+        A table code is the table's position among the region's tables. The beings are in order of birth if `ordered`.
+        """
         parts = [(kind.code, self._rows_of(kind, ordered)) for kind in self.kinds]
         codes = concatenate([np.full(len(rows), code, np.int8) for code, rows in parts], "int8")
         return codes, concatenate([rows for _, rows in parts])
 
     def _rows_of(self, kind: Kind, ordered: bool) -> np.ndarray:
+        """Returns the row numbers of the beings of one kind, in order of birth if `ordered`."""
         rows = self.index.in_order(kind.code) if ordered else self.index.owned(kind.code)
         if kind.species is None:
             return rows
@@ -37,6 +42,7 @@ class ChosenRows:
     """Chosen beings in a fixed order; dead beings are removed at the next access."""
 
     is_whole = False
+    """Whether the set contains all beings of its kinds, and so cannot be changed."""
 
     def __init__(self, index: RowIndex, codes: np.ndarray, rows: np.ndarray):
         self.index = index
@@ -44,7 +50,7 @@ class ChosenRows:
         self._ids = index.gather("id", codes, rows)
 
     def current(self, ordered: bool = True) -> tuple[np.ndarray, np.ndarray]:
-        """Returns table codes (`int8[beings]`) and rows (`int64[beings]`) of the living ones, in order.
+        """Returns the table codes (`int8[beings]`) and row numbers (`int64[beings]`) of the living beings, in order.
 
         `ordered` is ignored; it exists for compatibility with `KindRows`.
         """

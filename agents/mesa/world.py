@@ -1,9 +1,11 @@
 """The class `World`: a world as a Mesa model.
 
-world = World.load("meadow", seed=7, width=128, height=128)
-world.step()
-world.agents.select(lambda a: a.sugar_count > 50)
-world.agents.agg("age_ticks", max)
+    world = World.load("meadow", seed=7, width=128, height=128)
+    world.step()
+    world.agents.select(lambda a: a.sugar_count > 50)
+    world.agents.agg("age_ticks", max)
+
+The agents of such a model are the beings of the world.
 """
 
 from collections.abc import Mapping
@@ -31,7 +33,7 @@ from umwelt.sandbox.text import one_of
 
 
 class World(MesaModel):
-    """A world that its laws advance, as a Mesa model.
+    """A world as a Mesa model; `step` applies the world's laws once.
 
         world = World.load("meadow", seed=7, width=128, height=128)
         world.step()
@@ -109,7 +111,7 @@ class World(MesaModel):
         return cls(world, seed=seed, species=species, check=check, **overrides)
 
     def step(self) -> None:
-        """Advances the world by one tick. Does nothing in a plain model, which overrides this method."""
+        """Advances the world by one tick. Does nothing in a plain model, whose subclass overrides this method."""
         if self._handles is None:
             return
         kept = self._handles.last_values()
@@ -154,6 +156,10 @@ class World(MesaModel):
         return audit.element_totals(audit.substance_totals(self.region, chemistry), chemistry)
 
     def _require_file(self, what: str) -> None:
+        """Raises WorldFileError if this is a plain model, without a world file.
+
+        `what` says in the message what was to be done, as in "saved".
+        """
         if self._handles is None:
             raise WorldFileError(f"a plain model cannot be {what}: load a world from a file, with World.load")
 
