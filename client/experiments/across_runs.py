@@ -1,7 +1,8 @@
 """Analyses across the runs of an experiment.
 
-Each is a function of rows, one row per run with the varied keys of its point and its figures, and returns figures
-by name. Like the analyses of single runs, an analysis always returns the same names, with NaN for undetermined figures.
+An analysis is a function of a list of rows, one for each run, and returns figures (named numbers). A row has the values
+of the varied keys in the run, and the run's own figures. Like the analyses of single runs, an analysis always returns
+the same names, with NaN for figures that cannot be determined.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,9 @@ The larger `bend`, the lower the density at which a response levels off.
 BENDS = 4000
 """Number of values of `bend` that a fit tries."""
 MIN_PAIRS = 5
+"""The minimum number of runs with a known density and intake for a fit."""
 MIN_MISFIT = 1e-12
+"""The misfit that replaces smaller ones, whose logarithm would be unbounded."""
 HOLLING_FIGURES = tuple(
     f"holling.{name}" for name in ("attack_rate", "handling_ticks", "linear_worse", "third_worse", "plateau_worse")
 )
@@ -67,20 +70,28 @@ def _fit_bend(
 
 
 def _misfit(shape: np.ndarray, intake: np.ndarray) -> float:
-    """Returns the mean squared residual of the logarithms of `intake`, for the best attack rate."""
+    """Returns the variance of the logarithms of `intake / shape`.
+
+    This is the mean squared residual of the logarithms of `intake` for the attack rate that fits best.
+    """
     return float(np.var(np.log(intake / shape)))
 
 
 def _akaike(misfit: float, parameters: int, count: int) -> float:
+    """Returns Akaike's information criterion of a fit with a number of `parameters` to `count` points.
+
+    `misfit` is the mean squared residual.
+    """
     return count * float(np.log(max(misfit, MIN_MISFIT))) + 2 * parameters
 
 
 def matching(rows: Rows) -> Figures:
     """Returns the slope of the share of foragers in the eastern of two patches over that patch's share of the food.
 
-    The food supply is the `count` in the commands of the first treatment (west) and the second (east). A slope of 1 is
-    the ideal free distribution: Fretwell and Lucas, "On territorial behavior and other factors influencing habitat
-    distribution in birds", Acta Biotheoretica 19, 1970. `matching.slope_error` is the standard error of the slope.
+    The food supply is the `count` in the commands of the first treatment (west) and of the second treatment (east) of
+    the experiment file. A slope of 1 is the ideal free distribution: Fretwell and Lucas, "On territorial behavior and
+    other factors influencing habitat distribution in birds", Acta Biotheoretica 19, 1970. `matching.slope_error` is the
+    standard error of the slope.
     """
     west, east = (np.array([row[f"commands.{number}.do.count"] for row in rows], np.float64) for number in (0, 1))
     share = np.array([row.get("foragers.east_share", np.nan) for row in rows])
@@ -90,3 +101,4 @@ def matching(rows: Rows) -> Figures:
 
 
 ACROSS: dict[str, Callable[[Rows], Figures]] = {"holling": holling, "matching": matching}
+"""The analyses across runs, by name."""

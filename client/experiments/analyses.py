@@ -11,7 +11,9 @@ import numpy as np
 from umwelt.agents.measures import plant_figures
 
 Columns = Mapping[str, np.ndarray]
+"""The measured columns of a run: `float[measurement]` by name; `tick` has the ticks of the measurements."""
 Figures = dict[str, float]
+"""The results of an analysis: numbers by name."""
 
 LONGEST_LAG_TICKS = 2000
 """Longest lag that `hunters_lag` tries.
@@ -21,7 +23,7 @@ Cycles of grazers and hunters in a meadow last about 3,000 ticks, and lags of mo
 SETTLED_TICKS = 2000
 """First tick that `hunters_lag` uses, which excludes the initial growth of the founders' populations."""
 MIN_LAG_ROWS, MIN_LAGS_IN_RUN = 4, 8
-"""Minimum number of measurements within the longest lag, and minimum length of a run in longest lags."""
+"""The minimum number of measurements within the longest lag, and minimum length of a run in longest lags."""
 LAG_FIGURES = tuple(f"hunters_lag.{name}" for name in ("ticks", "correlation", "chance", "cycle_ticks", "cycles"))
 
 
@@ -97,13 +99,14 @@ def intake(columns: Columns) -> Figures:
 
 
 def foragers(columns: Columns) -> Figures:
-    """Returns the mean share of grazers that are in the eastern of two patches, in the second half of a run."""
+    """Returns the mean share of the grazers in two patches that are in the eastern one, in the second half of a run."""
     share = columns["grazer.east_share"][_later_half(columns)]
     share = share[~np.isnan(share)]
     return {"foragers.east_share": float(share.mean()) if len(share) else np.nan}
 
 
 def _later_half(columns: Columns) -> np.ndarray:
+    """Returns `bool[measurement]`: whether each measurement is in the second half of the run."""
     return columns["tick"] >= columns["tick"][-1] / 2
 
 
@@ -124,3 +127,4 @@ ANALYSES: dict[str, Callable[[Columns], Figures]] = {
     "thinning": plant_figures.thinning,
     "species_area": plant_figures.species_area,
 }
+"""The analyses of single runs, by name."""

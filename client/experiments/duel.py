@@ -1,12 +1,13 @@
 """Common-garden duels, which test whether descendants are fitter than founders.
 
-Equal numbers of founders and descendants live together in one new world. The index of their species, which all
-offspring inherit and no law reads, identifies the side. The side with more offspring is fitter. After Lenski, Rose,
-Simpson and Tadler, "Long-Term Experimental Evolution in Escherichia coli. I", American Naturalist 138, 1991,
-pp. 1315-1341.
+A duel has two *sides*: in a new world, equal numbers of founders of a species and of its descendants live together.
+Each side is a species of its own in that world; the index of the species, which all offspring inherit and no law reads,
+identifies the side. The side with more offspring is fitter. After Lenski, Rose, Simpson and Tadler, "Long-Term
+Experimental Evolution in Escherichia coli. I", American Naturalist 138, 1991, pp. 1315-1341.
 
-The laws of a world list its founders, read genomes, and replace founders in a world file (`Laws.founders`,
-`Laws.sample_genomes`, `Laws.replace_founders`).
+A *group* is a group of founders in a world file; several groups can have the same species. Three functions of a world's
+laws list the groups, read genomes, and replace founders in a world file (`Laws.founders`, `Laws.sample_genomes`,
+`Laws.replace_founders`).
 """
 
 import math
@@ -33,15 +34,19 @@ from umwelt.sandbox.text import one_of
 
 LIVING = purpose("duel.living")
 FOUNDERS = purpose("duel.founders")
+"""The purposes of the dice that choose living beings (`LIVING`) and founders (`FOUNDERS`)."""
 DUEL_FIGURES = ("founders", "descendants", "more")
 """Figures of a duel in an experiment: the offspring of founders and of descendants, and the difference."""
 FOUNDER_SIDE, DESCENDANT_SIDE, GAIN = "founders", "descendants", "gain"
+"""The names of the two sides of a garden, and of the differences between them."""
 
 
 class Row(TypedDict):
-    """The state of one group of founders with all its descendants at a tick."""
+    """The state of one species of a duel's world at a tick: the founders with the name `group`, and all their
+    descendants."""
 
     tick: int
+    """The tick, counted from the start of the new world."""
     group: str
     living: int
     """Number of living beings; for plants, modules and seeds."""
@@ -62,7 +67,7 @@ class Outcome(TypedDict):
 
 @dataclass(frozen=True)
 class Genomes:
-    """One side of a duel: its name, and the genomes that are assigned cyclically to its founders."""
+    """One side of a duel: its name, and the genomes (int8 genes as bytes) that its founders receive in rotation."""
 
     name: str
     genomes: Sequence[bytes]
@@ -70,7 +75,10 @@ class Genomes:
 
 @dataclass(frozen=True)
 class Duel:
-    """A new world in which two sides of a species compete. `sides` has the species names of the two founder groups."""
+    """A duel that can be run: the world, and the names of the two sides, which are species in that world.
+
+    `species` is the name of the species whose founders and descendants are compared.
+    """
 
     species: str
     world: WorldFile
@@ -81,7 +89,7 @@ def load_moment(folder: Path, tick: int | None, option: str) -> tuple[WorldFile,
     """Returns the world file of a run and the state of the world at `tick` (None: at the last snapshot).
 
     `option` is the command-line option that set the tick, for error messages. Raises RunError if the run has not
-    reached the tick, and if the world's founders have no genomes.
+    reached the tick, or if the laws of the world have no founders with genomes.
     """
     store = open_store(folder)
     if tick is not None and tick > (last := find_last_tick(store)):
@@ -97,7 +105,10 @@ def load_moment(folder: Path, tick: int | None, option: str) -> tuple[WorldFile,
 
 
 def find_duelling_species(world: WorldFile, region: Region) -> list[str]:
-    """Returns the species that have a behaviour, founders, and living beings in `region` (the full world)."""
+    """Returns the names of the species that have a behaviour, founders, and living beings in `region`.
+
+    `region` must own the full world.
+    """
     names = []
     for index, group in enumerate(world.laws.founders(world)):
         if group.behaviour and group.count:
@@ -108,7 +119,10 @@ def find_duelling_species(world: WorldFile, region: Region) -> list[str]:
 
 
 def sample_living_genomes(world: WorldFile, region: Region, species: str, count: int, seed: int) -> list[bytes]:
-    """Returns the genomes of up to `count` living beings of a species, drawn by dice (keyed by being id)."""
+    """Returns the genomes of up to `count` living beings of a species, drawn by dice; empty if it is extinct.
+
+    The draw depends only on `seed` and the ids of the beings.
+    """
     assert world.laws.sample_genomes is not None
     ids, genomes = world.laws.sample_genomes(world, region, species)
     chosen = np.argsort(draws(ids, seed, LIVING), kind="stable")[:count]
@@ -116,7 +130,10 @@ def sample_living_genomes(world: WorldFile, region: Region, species: str, count:
 
 
 def sample_founder_genomes(world: WorldFile, species: str, count: int, seed: int) -> list[bytes]:
-    """Returns the genomes of up to `count` founders of a species, drawn by dice; one genome if all are the same."""
+    """Returns the genomes of up to `count` founders of a species, drawn by dice that depend only on `seed`.
+
+    If all founders have the same genome, returns only that genome.
+    """
     groups = _groups_of(world, species)
     first = next(iter(groups.values()))
     table = generate_world(world).tables[first.table]
@@ -134,7 +151,11 @@ def count_founders(world: WorldFile, species: str) -> int:
 
 
 def _groups_of(world: WorldFile, species: str) -> dict[int, Founders]:
-    """Returns the groups of founders of a species, by species index. Raises WorldFileError if there are none."""
+    """Returns the groups of founders of `species` in the world file, by index of the group.
+
+    The index is the value of the column `species` of the group's beings. Raises WorldFileError if the world has no
+    founders of that species.
+    """
     groups = world.laws.founders(world)
     one_of(species, dict.fromkeys(group.species for group in groups), f"{world.source}: species")
     return {index: group for index, group in enumerate(groups) if group.species == species}
@@ -144,10 +165,11 @@ def _groups_of(world: WorldFile, species: str) -> dict[int, Founders]:
 
 
 def make_duel_world(world: WorldFile, species: str, first: Genomes, second: Genomes, each: int, seed: int) -> WorldFile:
-    """Returns a copy of `world` with another seed, in which both sides replace the founders of `species`.
+    """Returns a copy of `world` with the seed `seed`, in which both sides replace the founders of `species`.
 
-    Each side has `each` founders. Both sides are placed as one mixed group, so that places, ids, ages and matter have
-    the same distribution. All other groups of founders are unchanged and keep their species index.
+    `first` and `second` are the sides; each has `each` founders. Both are placed as one mixed group, so that places,
+    ids, ages and matter have the same distribution. All other groups of founders are unchanged and keep their index.
+    Raises WorldFileError if the sides have the same name, or if there is not enough room.
     """
     if first.name == second.name:
         raise WorldFileError(f'{world.source}: both sides are called "{first.name}": give them different names')
@@ -163,7 +185,7 @@ def make_duel_world(world: WorldFile, species: str, first: Genomes, second: Geno
 
 
 def make_garden_world(world: WorldFile, stage: GardenStage) -> WorldFile:
-    """Returns a copy of `world` with the keys in `stage.set` changed; its founders are not yet replaced."""
+    """Returns a copy of `world` with the keys in `stage.set` changed; no founders are replaced yet."""
     content = tomllib.loads(world.text)
     for key, value in stage.set.items():
         set_value(content, key, value, "garden.set:")
@@ -171,10 +193,11 @@ def make_garden_world(world: WorldFile, stage: GardenStage) -> WorldFile:
 
 
 def run_garden(world: WorldFile, region: Region, stage: GardenStage, seed: int) -> dict[str, float]:
-    """Measures genomes of living beings of `region` and equally many founders, in a new world with the seed `seed`.
+    """Measures living beings of a species and equally many founders in one new world with the seed `seed`.
 
-    Returns the mean of each measured column over the second half, `descendants.COLUMN` and `founders.COLUMN`, and the
-    difference `gain.COLUMN` (descendants minus founders). Returns an empty dictionary if the species is extinct.
+    The genomes of the living beings are those in `region`. Returns the mean of each measured column over the second
+    half, `descendants.COLUMN` and `founders.COLUMN`, and the difference `gain.COLUMN` (descendants minus founders).
+    Returns an empty dict if the species is extinct.
     """
     living = sample_living_genomes(world, region, stage.species, stage.each, seed)
     if not living:
@@ -197,14 +220,20 @@ def garden_figure_names(world: WorldFile, stage: GardenStage) -> list[str]:
 
 
 def _populate_garden(world: WorldFile, stage: GardenStage, living: list[bytes], seed: int) -> WorldFile:
-    """Returns the world of a common garden, in which founders and descendants replace the founders of the species."""
+    """Returns the world of a common garden, in which both sides replace the founders of the species.
+
+    `living` has the genomes of the descendants.
+    """
     founders = sample_founder_genomes(world, stage.species, stage.each, seed)
     sides = Genomes(FOUNDER_SIDE, founders), Genomes(DESCENDANT_SIDE, living)
     return make_duel_world(make_garden_world(world, stage), stage.species, *sides, stage.each, seed)
 
 
 def _with_gains(columns: dict[str, float]) -> dict[str, float]:
-    """Returns those `columns` that belong to either side, and the differences (descendants minus founders)."""
+    """Returns those `columns` whose names begin with the name of a side, and the differences `gain.COLUMN`.
+
+    A difference is the value of the descendants minus that of the founders.
+    """
     sides = {
         name: value for name, value in columns.items() if name.startswith((f"{FOUNDER_SIDE}.", f"{DESCENDANT_SIDE}."))
     }
@@ -214,7 +243,7 @@ def _with_gains(columns: dict[str, float]) -> dict[str, float]:
 
 
 def run_duel(world: WorldFile, ticks: int, every: int, on_tick: Callable[[int], None] | None = None) -> list[Row]:
-    """Runs a world from tick 0; returns a row for each group of founders every `every` ticks and at the last tick.
+    """Runs a world from tick 0 to `ticks`. Returns a row for each species every `every` ticks and at the last tick.
 
     `on_tick` is called with each tick.
     """
@@ -238,6 +267,11 @@ def run_duel(world: WorldFile, ticks: int, every: int, on_tick: Callable[[int], 
 
 
 def _measure_groups(region: Region, groups: list[str], group_of_species: np.ndarray, births: np.ndarray) -> list[Row]:
+    """Returns a row for each species at the present tick of `region`.
+
+    `groups` are the names of the species, without repetition. `group_of_species` has the index into `groups` for each
+    index of a species; `births` are the births since tick 0, `int64[groups]`.
+    """
     living, generation = np.zeros(len(groups), np.int64), np.zeros(len(groups), np.int64)
     for name, table in region.tables.items():
         owned = region.owned_rows(name)
@@ -252,7 +286,10 @@ def _measure_groups(region: Region, groups: list[str], group_of_species: np.ndar
 
 
 def summarize_side(rows: Sequence[Row], side: str) -> Outcome:
-    """Returns the result of one side: living beings and births at the end, and the highest generation."""
+    """Returns the result of one side: its living beings and births at the end, and the highest generation.
+
+    `side` is the name of the side.
+    """
     side_rows = [row for row in rows if row["group"] == side]
     end = max(side_rows, key=lambda row: row["tick"])
     highest = max(row["generation"] for row in side_rows)
@@ -288,6 +325,7 @@ def run_duels(
 
 
 async def _run_all(flow: Flow, jobs: Sequence[tuple[str, str, str, int, int]]) -> list[list[Row]]:
+    """Runs the task `duel_job` with each of `jobs`, its arguments; returns the rows of each. A workflow."""
     return await flow.gather(flow.run("duel.run", job, ticket=str(number)) for number, job in enumerate(jobs))
 
 

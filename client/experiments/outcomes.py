@@ -1,4 +1,8 @@
-"""The outcomes of an experiment's runs, and the judgement of its expectations by them. No I/O."""
+"""The outcomes of an experiment's runs, and the evaluation of its expectations. No I/O.
+
+An outcome is a named number of a run: a figure, which a duel, a garden or an analysis returns, or `COLUMN.STATISTIC`, a
+statistic of a measured column. A point is a combination of values of the varied keys.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,9 +81,10 @@ def analyse(trial: Trial, columns: Mapping[str, np.ndarray], figures: Mapping[st
 
 @dataclass(frozen=True)
 class Finding:
-    """The judgement of an expectation: the runs judged, the value of each, and how many satisfy it and have to.
+    """The evaluation of an expectation.
 
-    For a figure across all runs, `values` has one entry and `runs` is empty.
+    `runs` are the runs that it selects, and `values` the value of each. `satisfied_count` runs satisfy it, of
+    `needed_count` that must. For a figure across all runs, `values` has one entry and `runs` is empty.
     """
 
     expectation: Expectation
@@ -104,7 +109,7 @@ class Finding:
 
     @property
     def summary(self) -> str:
-        """Text of the median and range of the values."""
+        """Text of the median and the range of the values; "nothing measured" if all are NaN."""
         known = [value for value in self.values if not np.isnan(value)]
         if not known:
             return "nothing measured"
@@ -134,7 +139,7 @@ def analyse_across(runs: Sequence[Run], names: Sequence[str]) -> dict[str, float
 
 
 def judge(experiment: Experiment, runs: Sequence[Run]) -> list[Finding]:
-    """Returns the judgement of each expectation; in the quick form, only of those with `quick = true`."""
+    """Evaluates each expectation and returns the results; in the quick form, only those with `quick = true`."""
     across = analyse_across(runs, experiment.file.across)
     expectations = [one for one in experiment.file.expect if one.quick or not experiment.quick]
     return [_judge(expectation, runs, experiment.points, across) for expectation in expectations]
@@ -143,6 +148,11 @@ def judge(experiment: Experiment, runs: Sequence[Run]) -> list[Finding]:
 def _judge(
     expectation: Expectation, runs: Sequence[Run], points: Sequence[Values], across: Mapping[str, float]
 ) -> Finding:
+    """Evaluates one expectation; `points` are all points, and `across` the figures across all runs.
+
+    A run satisfies the expectation if its value is not NaN and within the bounds. With `against`, the value is the
+    difference to the run of the same seed at the partner point.
+    """
     if expectation.value in across:
         value = across[expectation.value]
         return Finding(expectation, (), (value,), int(expectation.holds(value)), 1)
@@ -163,9 +173,9 @@ def _judge(
 
 
 def outcome_rows(experiment: Experiment, runs: Sequence[Run], findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """Returns a row for each run: varied keys, seed, plotted outcomes, figures, and the values judged by expectations.
+    """Returns a row for each run: varied keys, seed, plotted outcomes, figures, and the values of expectations.
 
-    The latter have the expectation's text `says` as their key.
+    The value that an expectation selects has the expectation's text `says` as its key.
     """
     plotted = list(dict.fromkeys(name for plot in experiment.file.plots for name in plot.outcomes))
     rows = {

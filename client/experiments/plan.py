@@ -32,13 +32,17 @@ from umwelt.sandbox.step import advance
 from umwelt.sandbox.text import one_line, one_of, prefix_errors
 
 MAX_TRIALS, MAX_COMMANDS = 10_000, 1_000_000
+"""The maximum number of trials of an experiment, and of commands of a trial."""
 FINGERPRINT_TICKS = 16
 """Number of ticks after which the digest of a small world is taken, to identify its laws."""
 SCATTER = purpose("experiment.scatter")
+"""The purpose of the dice that choose the cells of commands with an area `over`."""
 COMMANDS_PREFIX = "commands."
+"""The prefix of keys that set values of the commands in the experiment file, not of the world file."""
 KEYS_PLACE = "set, vary or points:"
 """Description, in error messages, of the places where an experiment file sets keys of the world file."""
 STAGES = ("duel", "garden")
+"""The keys of the sections of an experiment file that compare descendants with founders."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +56,9 @@ class Trial:
     world: WorldFile
     ticks: int
     every: int
+    """Ticks between two measurements."""
     measures: tuple[str, ...]
+    """The names of the measures."""
     due: tuple[ScheduledCommand, ...] = field(repr=False)
     """The commands, in order of execution."""
     duel: DuelStage | None
@@ -156,6 +162,10 @@ def plan_experiment(file: ExperimentFile, path: Path, quick: bool) -> Experiment
 
 
 def _quick_form(file: ExperimentFile) -> ExperimentFile:
+    """Returns `file` with the values in its section [quick], without stages that begin after its end.
+
+    Raises WorldFileError if there is no section [quick].
+    """
     if file.quick is None:
         raise WorldFileError("quick: this experiment has no quick form: add a section [quick], or leave out --quick")
     own = {name: getattr(file.quick, name) for name in file.quick.__struct_fields__}
@@ -166,6 +176,10 @@ def _quick_form(file: ExperimentFile) -> ExperimentFile:
 
 
 def _points(file: ExperimentFile, seeds: int) -> list[Values]:
+    """Returns the points: those in `points`, or all combinations of the values in `vary`.
+
+    `seeds` is the number of seeds. Raises WorldFileError if there are too many trials or a point occurs twice.
+    """
     if file.vary and file.points:
         raise WorldFileError("vary, points: use one of them: a grid, or a list of points")
     for key, values in file.vary.items():
@@ -185,6 +199,10 @@ def _points(file: ExperimentFile, seeds: int) -> list[Values]:
 
 
 def _trials(file: ExperimentFile, path: Path, number: int, values: Values, seeds: Sequence[int]) -> Iterator[Trial]:
+    """Yields the trials of the point with the index `number` and these values, one for each seed.
+
+    `path` is that of the experiment file. Runs a small world, which raises the errors of the world's species.
+    """
     beside = path.parent / f"{file.world}"
     world_name = str(beside) if beside.suffix == ".toml" and beside.is_file() else file.world
     keys = {**file.set, **values}
@@ -203,6 +221,7 @@ def _trials(file: ExperimentFile, path: Path, number: int, values: Values, seeds
 
 
 def _check_stages(file: ExperimentFile, world: WorldFile) -> None:
+    """Raises WorldFileError for a mistake in the sections [duel] and [garden]; `world` is the world of a point."""
     for name in STAGES:
         stage = getattr(file, name)
         if stage is None:
@@ -236,7 +255,10 @@ def _with_commands(file: ExperimentFile, values: Values) -> ExperimentFile:
 
 
 def _due(file: ExperimentFile, world: WorldFile) -> list[ScheduledCommand]:
-    """Returns all commands of a trial in order of execution, validated against its world."""
+    """Returns all commands of a trial in order of execution, checked against its world.
+
+    Raises WorldFileError, which names the treatment, for a command that is not valid.
+    """
     planned: list[tuple[int, int, bytes]] = []
     """Tuples of tick, index of the treatment, and encoded command."""
     for number, treatment in enumerate(file.commands):
@@ -266,11 +288,15 @@ def _due(file: ExperimentFile, world: WorldFile) -> list[ScheduledCommand]:
 
 
 def _encode_command(world: WorldFile, content: Values) -> bytes:
+    """Returns a command, whose fields are `content`, as JSON. Raises UmweltError if it is not valid in the world."""
     return commands.encode(commands.check(world, commands.decode(msgspec.json.encode(content))))
 
 
 def _scatter(world: WorldFile, area: tuple[int, int, int, int], content: Values, tick: int, number: int) -> bytes:
-    """Returns an encoded command at a cell of `area`, drawn by dice. The area can extend across the torus edges."""
+    """Returns a command as JSON, at a cell of `area` that is drawn by dice from the tick and the treatment's `number`.
+
+    `area` is (y, x, height, width) and can extend across the seams of the torus.
+    """
     top, left, height, width = area
     common = world.common
     if not (0 < height <= common.height and 0 < width <= common.width):

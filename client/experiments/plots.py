@@ -15,6 +15,7 @@ PALETTE = ("#1f7a8c", "#c8553d", "#7a9e3f", "#8a6d3b", "#5b5f97", "#b5838d", "#2
 STYLES = ("-", "--", ":", "-.")
 PLOT_WIDTH_INCHES, PLOT_HEIGHT_INCHES, TITLE_INCHES = 7.2, 3.0, 0.6
 RUN_ALPHA = 0.45
+"""The opacity of the line of one run."""
 
 
 def draw_page(path: Path, experiment: Experiment, runs: Sequence[Run]) -> None:
@@ -42,6 +43,7 @@ def draw_page(path: Path, experiment: Experiment, runs: Sequence[Run]) -> None:
 
 
 def _label_axis(axis: Any, plot: Plot) -> None:
+    """Sets the title, labels, scales, grid and legend of the matplotlib axis of a plot."""
     axis.set_title(_escape(plot.title), fontsize=10, loc="left")
     axis.set_xlabel(_escape(plot.x_label or ("" if plot.x == "tick" and plot.outcomes else plot.x)), fontsize=9)
     axis.set_ylabel(_escape(plot.y_label), fontsize=9)
@@ -132,6 +134,7 @@ def _escape(text: str) -> str:
 
 
 def _number(value: Any) -> float:
+    """Returns a value of a varied key as a coordinate; NaN if it is not a number."""
     return float(value) if isinstance(value, int | float) else float("nan")
 
 

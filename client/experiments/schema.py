@@ -55,10 +55,10 @@ Values = dict[str, Any]
 
 
 class Treatment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Commands that are repeated: at the tick `first`, then every `every` ticks, before the tick `until`.
+    """Commands that are given repeatedly: at the tick `first`, then every `every` ticks, before the tick `until`.
 
-    `do` is one command or several, each a table with the key `command` and the command's fields. `until` None means
-    the end of the run.
+    `do` is one command or several, each a table with the key `command` and the command's fields. `until` None means the
+    end of the run.
     """
 
     do: dict[str, Any] | list[dict[str, Any]]
@@ -148,7 +148,7 @@ class Plot(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Quick(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The values that replace those of the experiment in its quick form (`--quick`); None replaces nothing."""
+    """The values that replace those of the experiment in its quick form (`--quick`); None keeps the value."""
 
     ticks: int | None = None
     seeds: int | list[int] | None = None

@@ -33,10 +33,14 @@ from umwelt.sandbox.errors import SnapshotError
 from umwelt.sandbox.region import Region
 
 CHECKPOINT_EVERY_S = 120.0
+"""The time between two checkpoints, in seconds."""
 ROWS = "rows.json"
+"""The name of the file of a checkpoint in its folder, beside the snapshot."""
 SEED_DISTANCE = 1_000_000
+"""The difference between the seeds of the new worlds of a duel or garden and of the trial."""
 
 Row = dict[str, int | float]
+"""The numbers of one measurement by name, with `tick`, the tick of the measurement; NaN is left out."""
 
 
 class Job(msgspec.Struct):
@@ -140,10 +144,12 @@ async def all_runs(flow: Flow, jobs: Sequence[Job], ended: Callable[[int, Result
 
 
 def _is_measured(checkpoint: Checkpoint, tick: int) -> bool:
+    """Returns whether the checkpoint has a row for `tick`."""
     return bool(checkpoint.rows) and checkpoint.rows[-1]["tick"] >= tick
 
 
 def _has(checkpoint: Checkpoint, prefix: str) -> bool:
+    """Returns whether the checkpoint has figures whose names begin with `prefix`."""
     return any(name.startswith(prefix) for name in checkpoint.figures)
 
 

@@ -67,7 +67,8 @@ def check(
 class KnownNames:
     """The names of the columns and figures that the runs of an experiment will have.
 
-    The worlds of the points are measured one after another, only until a requested name is known.
+    `figures` are those of each run, `figures_across` those across all runs. The worlds of the points are measured one
+    after another, only until a requested name is known.
     """
 
     def __init__(self, file: ExperimentFile, points: Sequence[Values], worlds: Sequence[WorldFile]):
@@ -144,6 +145,11 @@ class _RecordingRow(dict[str, Any]):
 
 
 def _figures_across(name: str, points: Sequence[Values], figures: Iterable[str]) -> Iterable[str]:
+    """Returns the names of the figures that the analysis across runs `name` returns.
+
+    Raises WorldFileError if it needs a varied key that the points lack, or a figure that is not among `figures`, those
+    of the single runs.
+    """
     names_read: set[str] = set()
     try:
         names = ACROSS[name]([_RecordingRow(point, names_read) for point in points])
@@ -156,6 +162,7 @@ def _figures_across(name: str, points: Sequence[Values], figures: Iterable[str])
 
 
 def _check_plot(plot: Plot, place: str, points: Sequence[Values], known: KnownNames) -> None:
+    """Raises WorldFileError for a mistake in a plot; `place` is its place in the file, for error messages."""
     if bool(plot.columns) == bool(plot.outcomes):
         raise WorldFileError(f"{place}: name columns or outcomes, and not both")
     if plot.at and len(plot.at) != len(plot.outcomes):
@@ -173,6 +180,7 @@ def _check_plot(plot: Plot, place: str, points: Sequence[Values], known: KnownNa
 
 
 def _check_where(wanted: Values, place: str, points: Sequence[Values]) -> None:
+    """Raises WorldFileError if no point has the values of the varied keys in `wanted`."""
     if wanted and not any(matches(point, wanted) for point in points):
         raise WorldFileError(f"{place}: no point has these values: use those of vary or points")
 
@@ -189,6 +197,10 @@ def _check_ticks(expectation: Expectation, place: str, file: ExperimentFile) -> 
 def _check_expectation(
     expectation: Expectation, place: str, points: Sequence[Values], runs_a_point: int | None
 ) -> None:
+    """Raises WorldFileError for a mistake in the bounds, the points or `in_runs` of an expectation.
+
+    `place` is its place in the file, for error messages; `runs_a_point` is that of `check`.
+    """
     above, below, between = expectation.above, expectation.below, expectation.between
     if above is None and below is None and between is None:
         raise WorldFileError(f"{place}: has no bound: add above, below or between")

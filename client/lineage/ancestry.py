@@ -1,4 +1,4 @@
-"""The descent of all beings of a run.
+"""Reads the descent of all beings of a run: the parent, species and clade of each.
 
 Founders are read from the first snapshot, births from the journal, and living beings from the last snapshot.
 
@@ -36,7 +36,9 @@ from umwelt.sandbox.text import one_of
 from umwelt.sandbox.units import SUBCELL_BITS
 
 PAGE_ROWS = 20_000
+"""The number of births that are read together."""
 MARKER_COUNT = 3
+"""The number of marker genes of a genome."""
 NO_MARKER = -1000
 """Value that stands for a missing marker gene."""
 
@@ -58,7 +60,9 @@ class CladeTable:
     last_ticks: np.ndarray
     """Tick of the clade's last birth; `first_ticks` has that of its founder."""
     births: np.ndarray
+    """Number of beings of the clade that were born; founders of the world are not among them."""
     living: np.ndarray
+    """Number of beings of the clade in the last snapshot."""
     markers: np.ndarray
     """Marker genes of the clade's founder, `int16[clade, 3]`; `NO_MARKER` if it has none."""
     distances: np.ndarray
@@ -81,13 +85,18 @@ class Descent:
     ticks: np.ndarray
     """Tick of birth; 0 for founders."""
     y: np.ndarray
+    """Row of the cell of birth; `x` is the column."""
     x: np.ndarray
     species: np.ndarray
+    """Index into `species_names`."""
     clades: np.ndarray
+    """Index into `clade_table`."""
     generations: np.ndarray
+    """Number of known ancestors."""
     born: np.ndarray
     """Whether the being was born; False for founders."""
     living: np.ndarray
+    """Whether the being is in the last snapshot."""
     clade_table: CladeTable
     unknown_count: int
     """Number of living beings that are omitted, because they are neither founders nor have a birth in the journal."""
@@ -170,7 +179,9 @@ def _select_species(beings: Mapping[str, np.ndarray], species: str, names: list[
 class DescentBuilder:
     """Builds a `Descent` from founders and births.
 
-    Beings must be added in order: parents in the same call as their children or in an earlier one.
+    Beings must be added in order: parents in the same call as their children or in an earlier one. `names` are the
+    species of the world, `tables` the tables with recorded births, and `drift` the genetic distance beyond which a
+    clade begins.
     """
 
     def __init__(self, names: list[str], tables: list[str], drift: float):
@@ -216,6 +227,7 @@ class DescentBuilder:
         self._add(page, np.diff(offsets), genes, born=True)
 
     def _species_index(self, name: str) -> int:
+        """Returns the index of the species `name`, which is added if it is new."""
         if name not in self._names:
             self._names.append(name)
         return self._names.index(name)

@@ -17,17 +17,21 @@ import numpy as np
 from umwelt.client.pictures.scene import GOLDEN
 
 GENE_RANGE = 255
+"""The difference between the highest and the lowest value of a gene."""
 DRIFT = 0.001
+"""The genetic distance from the founder of a clade beyond which a being founds a new clade, by default."""
 MIN_BEINGS = 12
+"""The number of beings below which a branch is merged into the clade from which it split off, by default."""
 MAX_HALF_WIDTH, MIN_HALF_SHARE = 0.46, 0.09
-"""Half the width of the widest spindle, in rows, and the minimum width of a spindle as a share of the widest."""
+"""Half the width of the widest spindle, in rows; the minimum width of a spindle as a share of the widest."""
 FIRST_HUE = 0.43
+"""The hue of clade 0, in turns."""
 START_WITH_BIRTHS = "begin a world with umwelt launch ... --set births=true"
 NO_BIRTHS = f"no births are recorded: {START_WITH_BIRTHS}"
 
 
 def clade_hue(number: int) -> float:
-    """Returns the hue, in turns, of the clade with this number."""
+    """Returns the hue, in turns, of the clade with this number, counted from 0."""
     return (FIRST_HUE + GOLDEN * number) % 1.0
 
 
@@ -147,6 +151,7 @@ class GenomeClades:
         return clades
 
     def _max_difference(self, gene_count: int) -> float:
+        """Returns the sum of the differences of genes that corresponds to the drift."""
         return self._drift * GENE_RANGE * gene_count
 
     def _place_orphans(
@@ -211,7 +216,7 @@ def merge_small_clades(parents: np.ndarray, beings: np.ndarray, min_beings: int 
     return np.array(merged, np.int32)
 
 
-# --- how they are drawn
+# --- layout for drawing
 
 
 def lay_out_rows(parents: Sequence[int], species: Sequence[Any], chosen: set[int]) -> tuple[list[int], np.ndarray]:
@@ -243,7 +248,8 @@ def lay_out_rows(parents: Sequence[int], species: Sequence[Any], chosen: set[int
 def spindle_widths(births: np.ndarray, max_births: np.ndarray | float | None = None) -> np.ndarray:
     """Returns half the widths of spindles, in rows, for numbers of births: `float64[row, bin]`.
 
-    Births are smoothed over neighbouring bins; the width is proportional to the square root of their number. A bin with
+    A spindle is a shape along the axis of time, which is wider where more beings of a clade were born. Births are
+    smoothed over neighbouring bins; the width is proportional to the square root of their number. A bin with
     `max_births` (default: the highest smoothed number) has the maximum width.
     """
     padded = np.pad(births.astype(np.float64), ((0, 0), (1, 1)), mode="edge")

@@ -19,6 +19,7 @@ from umwelt.sandbox.dice import purpose
 
 SAMPLE = purpose("lineage.sample")
 BATCH_ROWS = 1 << 17
+"""The number of rows that are written together."""
 
 
 def write_lineage(
@@ -93,7 +94,10 @@ def _show_progress(text: str) -> Iterator[OnProgress]:
 
 
 def sample_tips(descent: Descent, max_tips: int, all_beings: bool) -> np.ndarray:
-    """Returns the rows of the living beings, or of all beings; a sample drawn by dice if more than `max_tips`."""
+    """Returns the rows of the living beings, or of all beings, in order of birth.
+
+    If there are more than `max_tips`, returns a sample of that size, drawn by dice.
+    """
     rows = np.arange(len(descent)) if all_beings else np.flatnonzero(descent.living)
     if len(rows) <= max_tips:
         return rows

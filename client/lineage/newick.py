@@ -82,11 +82,12 @@ def find_lines(parents: np.ndarray, ticks: np.ndarray, tips: np.ndarray) -> Line
 def make_time_tree(
     lines: Lines, names: Sequence[str], ends: Sequence[int | None], groups: Sequence[str], root: str
 ) -> Tree:
-    """Returns the tree of `lines`. At tick 0 all groups branch from the root, and their first lines from each group.
+    """Returns the tree of `lines`, where branch lengths are ticks.
 
-    `names`, `ends` and `groups` have one entry per line; `root` is the name of the root. An end is the last tick of a
-    line, or None for a line that is not a tip and is continued by its last child. A line that ends before its last
-    child splits off becomes a tip at that end.
+    At tick 0, the root forks into the groups, and each group into its lines without a parent. `names`, `ends` and
+    `groups` have one entry per line; `root` is the name of the root. An end is the last tick of a line, or None for a
+    line that is not a tip and is continued by its last child. A line that ends before its last child splits off becomes
+    a tip at that end.
     """
     tree, splits = Tree(), lines.splits.tolist()
     first_nodes: dict[int, int] = {}

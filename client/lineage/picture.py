@@ -16,10 +16,13 @@ from umwelt.cluster import Journal, Metrics, Store
 from umwelt.sandbox.columns import Schema
 
 BINS = 240
+"""The number of time bins of the picture."""
 MAX_ROWS, MAX_MOMENTS = 36, 2000
+"""The maximum numbers of clades that are chosen for drawing, and of ticks whose recorded populations are read."""
 GAP_ROWS = 0.9
 """Space between species, in rows."""
 PAPER, INK, DIM, RULE = "#0c1216", "#e2efed", "#8ba0a2", "#1d2a30"
+"""The colours of the background, of text, of secondary text, and of grid lines."""
 WIDTH_INCHES, ROW_INCHES, STACK_INCHES, SPACE_INCHES, DOTS_PER_INCH = 13.0, 0.235, 1.75, 0.25, 130
 LEFT, RIGHT, TOP_INCHES, BOTTOM_INCHES = 0.075, 0.80, 0.75, 0.60
 HUES_APART = {True: 0.10, False: 0.13}
@@ -165,6 +168,7 @@ def _choose_clades(descent: Descent) -> set[int]:
 
 
 def _holds_plants(schema: Schema) -> bool:
+    """Returns whether a table contains plants, whose modules have the column `stage`."""
     return any(column.name == "stage" for column in schema.own)
 
 
@@ -208,6 +212,7 @@ def _estimate_living(
 
 
 def _style_axis(axis: Any, last_tick: float) -> None:
+    """Sets the colours, the grid and the time axis from 0 to `last_tick` of a matplotlib axis."""
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     axis.set_facecolor(PAPER)

@@ -4,6 +4,10 @@ The parameters of a shader: `rows` selects the beings, whose patches all have `s
 per cell; `dy` and `dx` are the subpixel offsets of the beings' middles from the middle pixel. A shader returns
 `float32[n, side, side, 4]`: premultiplied colour, and coverage from 0 to 1. Shapes are defined by distances in cells or
 body lengths, so edges are smooth at any scale.
+
+Functions that draw a part of a body blend it over the patches in `canvas`, in place. Their parameter `u` is the
+position of each pixel along the body (positive toward the head) and `v` that across it, both in body lengths; `fine` is
+pixels per body length, and `looks` the array of each attribute in `Beings.looks` for these beings.
 """
 
 from collections.abc import Callable
@@ -13,7 +17,7 @@ import numpy as np
 from umwelt.client.pictures.scene import Beings, cell_offsets, random_shares, rgb
 
 MAX_SHADED_PIXELS, HELD_PIXELS = 3_000_000, 16_000_000
-"""Maximum number of pixels shaded in one batch, and of pixels held until they are blended."""
+"""The maximum number of pixels shaded in one batch, and of pixels kept in memory until they are blended."""
 
 
 def _grid(beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.ndarray, dx: np.ndarray) -> tuple:
@@ -45,12 +49,12 @@ def _coverage(distance: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _spread_value(values: np.ndarray) -> np.ndarray:
-    """Reshapes an array with one value per being so that it broadcasts over patches."""
+    """Reshapes an array with one value per being to `[n, 1, 1]`, so that it broadcasts over patches."""
     return values.reshape(len(values), 1, 1)
 
 
 def _spread_colour(values: np.ndarray) -> np.ndarray:
-    """Reshapes an array with one colour per being so that it broadcasts over patches."""
+    """Reshapes an array with one colour per being to `[n, 1, 1, 3]`, so that it broadcasts over patches."""
     return values.reshape(len(values), 1, 1, 3)
 
 
@@ -117,6 +121,11 @@ def shade_stems(
 
 
 def _flowers(canvas: np.ndarray, beings: Beings, rows: np.ndarray, radius, angle, size, scale: float) -> None:
+    """Blends a flower with five petals and a heart over each plant that blooms, in place.
+
+    `radius` and `angle` are the polar coordinates of the pixels (cells, radians), and `size` is the radius of the
+    plant.
+    """
     blooms = _spread_value(beings.looks["flowers"][rows])
     if not blooms.any():
         return
@@ -163,6 +172,7 @@ def _stroke(u, v, start: tuple[float, float], end: tuple[float, float]) -> np.nd
 
 
 def _limbs(canvas, u, v, fine, colour, looks) -> None:
+    """Draws pairs of legs, the antennae with their tips, and spikes at the tail."""
     side = np.abs(v)
     tone = _spread_colour(colour) * np.float32(0.52)
     for pair in range(4):
@@ -183,6 +193,7 @@ SEGMENTS = ((0.30, 0.135), (0.10, 0.165), (-0.11, 0.150), (-0.29, 0.105))
 
 
 def _body(canvas, u, v, fine, colour, accent, looks) -> None:
+    """Draws the body of four merged segments, with stripes, plates of armour and an outline."""
     # smooth union of the segments, by a sum of exponentials of their distances
     melted = sum(np.exp(-26.0 * (np.hypot(u - at, v) - radius)) for at, radius in SEGMENTS)
     distance = -np.log(np.maximum(melted, 1e-12)) / 26.0
@@ -202,6 +213,7 @@ def _body(canvas, u, v, fine, colour, accent, looks) -> None:
 
 
 def _face(canvas, u, v, fine, looks) -> None:
+    """Draws the jaws, and eyes that are open or shut."""
     side = np.abs(v)
     jaw = np.abs(np.hypot(u - 0.44, side - 0.015) - 0.065) - 0.018
     jaw = np.where((u > 0.40) & (side > 0.02), jaw, 1.0)
@@ -252,9 +264,10 @@ def _draw_patches(
     reach: np.ndarray,
     height_order: np.ndarray,
 ) -> None:
-    """Shades patches `reach` cells wide, in batches of equal size, and blends them over `canvas`, in place.
+    """Shades a patch for each visible being, and blends the patches over `canvas`, in place.
 
-    `seen` is the result of `find_visible`. Patches are blended in ascending order of `height_order`.
+    `reach` is the width of each patch in cells. `seen` is the result of `find_visible`. Patches are blended in
+    ascending order of `height_order`, in groups of at most about `HELD_PIXELS` pixels.
     """
     sides = np.maximum(5, np.ceil(reach * scale / 4) * 4 + 3).astype(np.int64)
     order = np.lexsort((seen[0], height_order))
@@ -272,6 +285,10 @@ def _draw_patch_group(
     sides: np.ndarray,
     order: np.ndarray,
 ) -> None:
+    """Shades the patches with the indices `order`, in batches of equal size, and blends them in this order.
+
+    `sides` are the sides of all patches in pixels; `seen` is the result of `find_visible`.
+    """
     rows, y, x = seen
     patches: dict[int, np.ndarray] = {}
     for side in np.unique(sides[order]).tolist():

@@ -15,18 +15,23 @@ from umwelt.cluster import BIN_CELLS
 from umwelt.sandbox.errors import UmweltError
 
 GROUND = ("water", "elevation", "detritus")
+"""The names of the layers from which the ground is drawn."""
 MAX_SIDE_BY_CELL = 256
 """Longest side, in cells, of worlds that are drawn being by being; larger worlds are drawn by bins of 8 x 8 cells."""
 UPDATE_EVERY_S = 0.4
+"""The pause between two views, and between two attempts to connect, in seconds."""
 TILES_WITHIN_S = 3600.0
+"""The time within which a view must arrive before the connection is made again, in seconds."""
 PLANT_CELLS = 0.6
+"""The share of a cell that a plant covers on the map."""
 BARE = 0.3
+"""The moisture of the ground in worlds without soil water."""
 PLANT_GAMMA = 2.2
 """Exponent applied to the colours of plants, which makes them darker, so that monsters stand out."""
 
 
 class Minimap:
-    """A map that watches a running world in a background thread until `close`; `pixels` draws the newest view.
+    """A map of a running world. A background thread receives its views until `close`; `pixels` draws the newest one.
 
     `run` is the run's folder, `keys` the folder with keys ("" for none). `tints` has the colour `float32[3]` of each
     species under "TABLE/SPECIES".
@@ -41,10 +46,11 @@ class Minimap:
         self._thread.start()
 
     def close(self) -> None:
-        """Stops watching."""
+        """Ends the background thread, after the present view or attempt to connect."""
         self._ended.set()
 
     def _watch(self) -> None:
+        """Receives views until `close`, and connects to the run again after an error; the function of the thread."""
         common = self.world.common
         level = "dots" if max(common.height, common.width) <= MAX_SIDE_BY_CELL else "densities"
         while not self._ended.wait(UPDATE_EVERY_S):
@@ -92,11 +98,13 @@ class Minimap:
         )
 
     def _tint(self, table: str, species: int) -> np.ndarray:
+        """Returns the colour in which a species is drawn, given its index: `float32[3]`, grey if `tints` has none."""
         name = self._species[species] if 0 <= species < len(self._species) else table
         tint = self.tints.get(f"{table}/{name}", np.full(3, 0.7, np.float32))
         return tint ** (PLANT_GAMMA if table == "plants" else 1.0)
 
     def _dots(self, view: View) -> list[Crowd]:
+        """Returns the beings of a view at the level "dots", each at its own place: a `Crowd` for each species."""
         crowds = []
         for table, columns in view.beings.items():
             y, x = columns["y"] / view.rectangle.height, columns["x"] / view.rectangle.width

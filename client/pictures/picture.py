@@ -15,12 +15,15 @@ from umwelt.sandbox.errors import RunError, UmweltError
 from umwelt.sandbox.region import Region
 
 NEAR_PIXELS = 6.0
+"""The number of pixels per cell from which bodies are drawn."""
 MAX_PIXELS, MAX_SIDE = 34_000_000, 16383
 """Maximum size of a picture in total and per side, in pixels: sufficient for 8K; WebP stores sides in 14 bits."""
 MIN_ZOOM, MAX_ZOOM = 0.1, 200.0
+"""The bounds of the zoom, in pixels per cell."""
 MAX_IMAGES = 256
 """Maximum number of copies of the torus in a picture, all of whose beings are drawn."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+"""The suffixes of the file names of pictures."""
 
 
 def draw_run(
@@ -85,7 +88,11 @@ def write_picture(pixels: np.ndarray, out: Path) -> None:
 def draw_region(
     region: Region, width: int, height: int, at: tuple[int, int] | None = None, zoom: float | None = None
 ) -> np.ndarray:
-    """Returns a picture of `region`, `uint8[height, width, 3]`; `at` and `zoom` as for `draw_run`."""
+    """Returns a picture of the world in `region`, `uint8[height, width, 3]`; `width` and `height` are in pixels.
+
+    `at` (x, y) is the cell in the middle (None: the world's centre); `zoom` is pixels per cell (None: the world fills
+    the picture).
+    """
     scene = make_scene(region)
     scale = zoom or min(MAX_ZOOM, max(width / scene.width, height / scene.height))
     x, y = at if at is not None else (scene.width / 2, scene.height / 2)
@@ -181,7 +188,10 @@ def _slope(elevation: np.ndarray) -> np.ndarray:
 
 
 def _noise(y: np.ndarray, x: np.ndarray, scene: Scene) -> np.ndarray:
-    """Returns the grain of the ground, 0 to 1: noise of three widths that depends on the place only."""
+    """Returns the grain of the ground at the places `y`, `x` (cells), from 0 to 1: `float32[len(y), len(x)]`.
+
+    It is the sum of noise of three widths, and depends only on the place.
+    """
     dice = np.random.default_rng(7)
     total = np.zeros((len(y), len(x)), np.float32)
     for cells, strength in ((5.0, 0.45), (1.6, 0.33), (0.55, 0.22)):
@@ -192,7 +202,10 @@ def _noise(y: np.ndarray, x: np.ndarray, scene: Scene) -> np.ndarray:
 
 
 def _caustics(y: np.ndarray, x: np.ndarray, scene: Scene, depth: np.ndarray) -> np.ndarray:
-    """Returns the brightness of the net of light on water: high where either of two noise fields is near its mean."""
+    """Returns the brightness of the lines of light on water, `float32[len(y), len(x)]`.
+
+    It is high where either of two noise fields is near its mean, and 0 on land.
+    """
     dice = np.random.default_rng(11)
     net = np.zeros((len(y), len(x)), np.float32)
     for cells in (9.0, 5.5):
@@ -209,7 +222,10 @@ def _caustics(y: np.ndarray, x: np.ndarray, scene: Scene, depth: np.ndarray) -> 
 def _draw_dots(
     canvas: np.ndarray, beings: Beings, scale: float, top: float, left: float, world: tuple[int, int]
 ) -> None:
-    """Draws beings onto `canvas` (in place) as dots with a soft glow: plants as a haze, monsters as bright points."""
+    """Draws beings onto `canvas` (in place) as dots with a soft glow: plants as a haze, monsters as bright points.
+
+    The parameters are those of `bodies.draw_beings`.
+    """
     height, width = canvas.shape[:2]
     rows, y, x = bodies.find_visible(beings, (height, width), scale, top, left, world)
     colour, area = beings.colour[rows], (beings.size[rows] * scale) ** 2

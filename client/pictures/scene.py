@@ -14,11 +14,15 @@ from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import SUBCELL, TURN
 
 WATER_DEEP_COUNT = 320
+"""The water of a cell, in molecules beyond what soil holds, that is drawn as deep water."""
 SCENT_STRONG_COUNT = 10
+"""The molecules of a scent in a cell that are drawn at full strength."""
 DETRITUS_MUCH_COUNT = 30
+"""The molecules of detritus in a cell that are drawn at full strength."""
 SEED_CELLS, LEAF_MIN_CELLS, LEAF_MAX_CELLS = 0.2, 0.75, 2.3
+"""The sizes at which seeds, the smallest plants and the largest plants are drawn, in cells."""
 GOLDEN = 0.618034
-"""Golden ratio's fraction of a turn; hues at successive multiples of it are well separated."""
+"""The fractional part of the golden ratio; hues at successive multiples of it are well separated."""
 TWO_SIDED = ("price",)
 """Signed fields, drawn in red where positive and in green where negative (the colours of two scents)."""
 MAX_OFFSET_CELLS = 0.42
@@ -33,6 +37,7 @@ class Beings:
     """
 
     plant: bool
+    """Whether the beings are drawn as plants; otherwise, as monsters."""
     y: np.ndarray
     x: np.ndarray
     size: np.ndarray
@@ -54,15 +59,18 @@ class Scene:
     """The visible content of a region. Planes are `float32[height, width]`; with a stride, of every stride-th cell."""
 
     height: int
+    """Height of the owned rectangle, in cells; `width` likewise."""
     width: int
     elevation: np.ndarray
     """Elevation, scaled to 0 in the lowest cell and 1 in the highest."""
     depth: np.ndarray
     """Depth of open water, from 0 on land to 1 in deep water."""
     moisture: np.ndarray
+    """Water relative to what soil holds, from 0 to 1."""
     cover: np.ndarray
     """First variable field of a world without climate (such as grass or sugar), scaled to 0 to 1; otherwise 0."""
     detritus: np.ndarray
+    """Detritus, from 0 for none to 1 for much."""
     scents: np.ndarray
     """Scents aroma, musk and alarm, 0 to 1: `float32[3, height, width]`."""
     beings: list[Beings]
@@ -105,6 +113,7 @@ def make_scene(region: Region, stride: int = 1) -> Scene:
 
 
 def _scale_to_range(plane: np.ndarray) -> np.ndarray:
+    """Returns `plane` scaled linearly to 0 to 1; the range also includes 0 and is at least 1."""
     low, high = float(plane.min(initial=0)), float(plane.max(initial=0))
     return (plane - low) / max(1.0, high - low)
 
@@ -116,6 +125,7 @@ def _scale_positive(plane: np.ndarray) -> np.ndarray:
 
 
 def _make_beings(region: Region, name: str) -> Beings:
+    """Returns the visible bodies of the owned beings in the table `name` of a region."""
     table, own = region.tables[name], np.flatnonzero(region.owned_rows(name))
     rim = region.halo_cells
 
@@ -169,7 +179,7 @@ def hash_ids(ids: np.ndarray) -> np.ndarray:
 
 
 def random_shares(ids: np.ndarray, salt: int) -> np.ndarray:
-    """Returns a pseudorandom number from 0 to 1 for each id, `float32[n]`, a function of id and `salt`.
+    """Returns a pseudorandom number from 0 to 1 for each id, `float32[n]`, that depends only on the id and `salt`.
 
     Only for appearance, never for laws.
     """
