@@ -52,7 +52,7 @@ def fetch(region: Region, being_id: int) -> dict[str, Any] | None:
 def place_being(region: Region, kind: str, being_id: int, y_fixed: int, x_fixed: int, row: Row) -> slice:
     """Appends a being to its table, once for each image of its cell in the region's window. Returns the new rows.
 
-    On a small torus, the window can contain several images of a cell, or none (see cells.py).
+    The window can contain several images of a cell, or none (see cells.py).
     """
     table = region.tables[kind]
     rows, columns = rectangle_cells(region, y_fixed >> SUBCELL_BITS, x_fixed >> SUBCELL_BITS)

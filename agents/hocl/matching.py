@@ -113,6 +113,7 @@ def _tuple_matcher(matchers: list[Matcher]) -> Matcher:
     count = len(matchers)
 
     def match_tuple(atom: Atom) -> Bindings | None:
+        """Returns the bindings of all elements in order, or None if the atom does not match."""
         if type(atom) is not tuple or len(atom) != count:
             return None
         bindings: Bindings = ()
@@ -177,6 +178,7 @@ def _solution_ways(each: list[Enumerator], takes_rest: bool) -> Enumerator:
                         yield bindings + others
 
     def ways(atom: Atom, choose: Choose) -> Iterator[Bindings]:
+        """Yields the bindings of all matches of an atom that is a solution of the right size."""
         if type(atom) is Solution and (len(atom.atoms) >= len(each) if takes_rest else len(atom.atoms) == len(each)):
             yield from choices(atom.atoms, choose, ())
 

@@ -100,6 +100,7 @@ def _arithmetic(part: Binary, left: Value, right: Value) -> Value:
     act, place, sign = ARITHMETIC[part.operator], part.place, part.operator
 
     def value(frame: Frame) -> Any:
+        """Returns the value of the operation, checked against the size limits."""
         first, second = left(frame), right(frame)
         try:
             return _check_size(act(first, second), place)
@@ -191,6 +192,7 @@ def compile_molecule(molecule: Molecule, cells: Cells) -> Callable[[Frame], list
     atoms = [compile_expression(atom, cells) for atom in molecule.atoms]
 
     def atoms_of(frame: Frame) -> list[Atom]:
+        """Returns the atoms of the molecule; `frame` has the values of the names in `cells`."""
         if rules:
             frame = frame[:size]
             for rule in rules:

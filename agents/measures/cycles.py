@@ -54,9 +54,9 @@ ENVIRONMENT_LAYERS = 4
 EXCHANGED = tuple(substance for substance in TRADED if substance not in (DETRITUS, SUGAR))
 """Substances of which no body both gives off and takes up molecules in one tick.
 
-The change of a body's count is therefore what it took from its cell (if positive) or gave to it (if negative). Not
-among them are food, which moves only from cell to body, and scents, which move only from body to cell and are made of
-the body's sugar.
+The change of a body's count is therefore what it took from its cell (if positive) or gave to it (if negative). Food and
+scents are excluded: food moves only from cell to body, and scents move only from body to cell and are made of the
+body's sugar.
 """
 EMITTED = {"plants": (AROMA,), "monsters": (MUSK, ALARM)}
 """The scents that bodies of each table emit."""

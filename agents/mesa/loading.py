@@ -61,6 +61,7 @@ def read_world_file(
     """Returns the checked world file with `overrides`, and with the classes in `species` as behaviours of founders."""
 
     def read(values: Mapping[str, Any]) -> WorldFile:
+        """Returns the checked world file with the given overrides."""
         if isinstance(world, WorldFile):
             return parse_world(world.text, world.source, world.name, values) if values else world
         return read_world(str(world), values)

@@ -38,12 +38,14 @@ FOUNDERS = purpose("duel.founders")
 DUEL_FIGURES = ("founders", "descendants", "more")
 """Figures of a duel in an experiment: the offspring of founders and of descendants, and the difference."""
 FOUNDER_SIDE, DESCENDANT_SIDE, GAIN = "founders", "descendants", "gain"
-"""The names of the two sides of a garden, and of the differences between them."""
+"""The prefixes of the figures of a garden: the names of its two sides, and that of their differences."""
 
 
 class Row(TypedDict):
-    """The state of one species of a duel's world at a tick: the founders with the name `group`, and all their
-    descendants."""
+    """The state of one species of a duel's world at a tick.
+
+    It counts the founders of the species with the name `group`, and all their descendants.
+    """
 
     tick: int
     """The tick, counted from the start of the new world."""

@@ -83,8 +83,9 @@ def analyse(trial: Trial, columns: Mapping[str, np.ndarray], figures: Mapping[st
 class Finding:
     """The evaluation of an expectation.
 
-    `runs` are the runs that it selects, and `values` the value of each. `satisfied_count` runs satisfy it, of
-    `needed_count` that must. For a figure across all runs, `values` has one entry and `runs` is empty.
+    `runs` are the runs that it selects, and `values` the value of each. `satisfied_count` is the number of values
+    within the bounds, and `needed_count` the number that is required. For a figure across all runs, `values` has one
+    entry and `runs` is empty.
     """
 
     expectation: Expectation
@@ -139,7 +140,7 @@ def analyse_across(runs: Sequence[Run], names: Sequence[str]) -> dict[str, float
 
 
 def judge(experiment: Experiment, runs: Sequence[Run]) -> list[Finding]:
-    """Evaluates each expectation and returns the results; in the quick form, only those with `quick = true`."""
+    """Evaluates the expectations and returns the results; in the quick form, only those with `quick = true`."""
     across = analyse_across(runs, experiment.file.across)
     expectations = [one for one in experiment.file.expect if one.quick or not experiment.quick]
     return [_judge(expectation, runs, experiment.points, across) for expectation in expectations]

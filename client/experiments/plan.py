@@ -162,9 +162,10 @@ def plan_experiment(file: ExperimentFile, path: Path, quick: bool) -> Experiment
 
 
 def _quick_form(file: ExperimentFile) -> ExperimentFile:
-    """Returns `file` with the values in its section [quick], without stages that begin after its end.
+    """Returns `file` with the values in its section [quick], for the option --quick.
 
-    Raises WorldFileError if there is no section [quick].
+    The sections [duel] and [garden] are removed if they begin after the last tick. Raises WorldFileError if there is no
+    section [quick].
     """
     if file.quick is None:
         raise WorldFileError("quick: this experiment has no quick form: add a section [quick], or leave out --quick")

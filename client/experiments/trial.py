@@ -136,6 +136,7 @@ async def all_runs(flow: Flow, jobs: Sequence[Job], ended: Callable[[int, Result
     """
 
     async def run(number: int) -> tuple[int, Result]:
+        """Runs the trial with the index `number`; returns the index and the result."""
         result = await flow.run("experiment.run", jobs[number], ticket=str(number))
         return number, msgspec.convert(result, Result)
 

@@ -109,6 +109,7 @@ class KnownNames:
             raise WorldFileError(f"{place}: {line}: correct it, or add the analysis")
 
     def _measure_next_world(self) -> None:
+        """Adds the columns of the next world that is not measured yet."""
         self._columns |= _columns_of(self._left.pop(0), self._file.measures)
 
 
@@ -140,6 +141,7 @@ class _RecordingRow(dict[str, Any]):
         self._names_read = names_read
 
     def get(self, name: str, default: Any = None) -> Any:
+        """Returns the value of `name`, or `default`, and records that the name was read."""
         self._names_read.add(name)
         return super().get(name, default)
 

@@ -119,6 +119,7 @@ def make_chart(descent: Descent, journal: Journal) -> Chart:
     bins = np.minimum(np.searchsorted(edges, descent.ticks, side="right") - 1, BINS - 1)
 
     def count_by_bin(chosen: np.ndarray) -> np.ndarray:
+        """Counts the beings in `chosen`, `bool[beings]`, by row and bin of their birth: `int64[row, bin]`."""
         flat = np.bincount(row_of_being[chosen] * BINS + bins[chosen], minlength=len(order) * BINS)
         return flat.reshape(len(order), BINS)
 

@@ -82,6 +82,7 @@ class Minimap:
         x = (np.arange(columns) * view.rectangle.width // columns)[None, :]
 
         def plane(name: str) -> np.ndarray:
+            """Returns a layer at the pixels, 0 if the view lacks it: `float32[rows, columns]`."""
             return view.fields[name][y, x].astype(np.float32) if name in view.fields else np.zeros(shape, np.float32)
 
         holds = float(getattr(getattr(self.world.settings, "ground", None), "soil_holds", 0))

@@ -119,6 +119,7 @@ def _draw_ground(scene: Scene, width: int, height: int, scale: float, top: float
     x = left + (np.arange(width) + 0.5) / scale
 
     def smooth(plane: np.ndarray) -> np.ndarray:
+        """Returns a plane of the scene, interpolated at the pixels: `float32[height, width]`."""
         return _sample(plane, y, x)
 
     depth, moisture = smooth(scene.depth), smooth(_blur(scene.moisture))
@@ -148,6 +149,7 @@ def _sample(plane: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     """
 
     def weights(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the cell below each coordinate in `at` and the fraction of the way to the next cell."""
         low = np.floor(at - 0.5)
         share = (at - 0.5 - low).astype(np.float32)
         return low.astype(np.int64), share

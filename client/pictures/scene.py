@@ -86,6 +86,7 @@ def make_scene(region: Region, stride: int = 1) -> Scene:
     parts = {part for layer in region.field_list for part in (layer.name, *layer.parts)}
 
     def plane(name: str) -> np.ndarray:
+        """Returns every `stride`-th cell of a field or a part of one, zeros if the region lacks it: `float32`."""
         if name not in parts:
             return np.zeros(shape, np.float32)
         return region.owned_view(name)[..., ::stride, ::stride].astype(np.float32)
@@ -130,6 +131,7 @@ def _make_beings(region: Region, name: str) -> Beings:
     rim = region.halo_cells
 
     def column(wanted: str, default: float = 0.0) -> np.ndarray:
+        """Returns a column of the owned beings, or `default` if the table lacks it: `float32[n]`."""
         if wanted not in table:
             return np.full(len(own), default, np.float32)
         return table[wanted][own].astype(np.float32)
@@ -246,6 +248,7 @@ def ground_colour(
     """
 
     def mix(a: tuple | np.ndarray, b: tuple, share: np.ndarray) -> np.ndarray:
+        """Returns colours between `a` (share 0) and `b` (share 1): `float32[height, width, 3]`."""
         return np.asarray(a, np.float32) + (np.asarray(b, np.float32) - np.asarray(a, np.float32)) * share[..., None]
 
     land = mix((0.105, 0.070, 0.082), (0.030, 0.058, 0.052), np.clip(moisture * 1.3 - 0.25, 0, 1))
