@@ -159,22 +159,22 @@ def _constant(value: Any) -> Value:
 
 
 def _unary(sign: str, inner: Value) -> Value:
-    """Returns the function for the operation `!x` or `-x`, where `inner` computes x."""
+    """Returns a function that computes `!x` or `-x`; `inner` is the function that computes x."""
     return (lambda frame: not inner(frame)) if sign == "!" else (lambda frame: 0 - inner(frame))
 
 
 def _tuple(parts: list[Value]) -> Value:
-    """Returns the function for a tuple, whose components `parts` compute."""
+    """Returns a function that computes a tuple; `parts` are the functions that compute its elements."""
     return lambda frame: tuple([part(frame) for part in parts])
 
 
 def _solution(atoms: Value) -> Value:
-    """Returns the function for a solution, whose list of atoms `atoms` computes."""
+    """Returns a function that computes a solution; `atoms` is the function that computes the list of its atoms."""
     return lambda frame: Solution(atoms(frame))
 
 
 def _rule(definition: Definition, taken: list[int]) -> Value:
-    """Returns the function for a rule, which captures the present values of its free names.
+    """Returns a function that computes a rule, which captures the present values of its free names.
 
     `taken` has the frame indices of these names, in the order of `definition.free`.
     """

@@ -9,7 +9,7 @@ from umwelt.agents.mesa.row_index import RowIndex, codes_in, concatenate
 
 
 class KindRows:
-    """All living beings of the given kinds, found again at each access."""
+    """All living beings of the given kinds, determined again at each access."""
 
     is_whole = True
     """Whether the set contains all beings of its kinds, and so cannot be changed."""

@@ -101,7 +101,7 @@ class Finding:
 
     @property
     def bounds(self) -> str:
-        """Text of the expectation's bounds, such as "above 0"."""
+        """Text of the expectation's bounds, such as "above 0" or "0.5 to 1"."""
         expectation = self.expectation
         if expectation.between is not None:
             return f"{expectation.between[0]:g} to {expectation.between[1]:g}"

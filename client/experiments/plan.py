@@ -122,7 +122,8 @@ def read_experiment(name_or_path: str, quick: bool = False) -> Experiment:
 def plan_experiment(file: ExperimentFile, path: Path, quick: bool) -> Experiment:
     """Returns the experiment that `file` describes, with its trials. Raises WorldFileError for any mistake.
 
-    `path` locates world files beside the experiment file. With `quick`, the full form is validated too.
+    `path` is the path of the experiment file; the world file is first looked up in the same folder. With `quick`, the
+    full form is validated too.
     """
     if quick:
         plan_experiment(file, path, quick=False)

@@ -72,7 +72,8 @@ class Treatment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class DuelStage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A common-garden duel between the beings living at the tick `at` and the founders, as in `umwelt duel`.
 
-    For each of `species`, `each` beings of both sides live in a new world for `ticks` ticks.
+    For each name in `species`, `each` founders and as many beings with genomes of living ones live in a new world for
+    `ticks` ticks.
     """
 
     at: int
@@ -84,7 +85,7 @@ class DuelStage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class GardenStage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A common garden: beings living at the tick `at` and equally many founders, measured in one new world.
 
-    Both sides have the same environment, so differences between them are inherited. `set` changes keys of the new
+    Both groups have the same environment, so differences between them are inherited. `set` changes keys of the new
     world's file; the world runs for `ticks` ticks with measurements every `every` ticks. The figures are
     `garden.descendants.COLUMN` and `garden.founders.COLUMN`, means over the second half, and their difference
     `garden.gain.COLUMN`.

@@ -65,7 +65,7 @@ class IdIndex:
         return numbers
 
 
-# --- clades by whole genomes
+# --- clades by complete genomes
 
 
 class GrowingArray:

@@ -17,7 +17,10 @@ from umwelt.sandbox.errors import UmweltError
 GROUND = ("water", "elevation", "detritus")
 """The names of the layers from which the ground is drawn."""
 MAX_SIDE_BY_CELL = 256
-"""Longest side, in cells, of worlds that are drawn being by being; larger worlds are drawn by bins of 8 x 8 cells."""
+"""Longest side, in cells, of worlds in which the place of each being is received.
+
+For larger worlds, only the number of beings in each bin of 8 x 8 cells is received.
+"""
 UPDATE_EVERY_S = 0.4
 """The pause between two views, and between two attempts to connect, in seconds."""
 TILES_WITHIN_S = 3600.0
