@@ -294,7 +294,7 @@ def _patterns(patterns: tuple[Part, ...], rest: str | None) -> str:
 
 
 def _component(part: Part, given: Mapping[str, str]) -> str:
-    """Returns a component of a tuple as program text, in brackets if it is an operation or a tuple."""
+    """Returns a component of a tuple as program text, in brackets if it is a binary operation or a tuple."""
     text = format_part(part, given)
     return f"({text})" if isinstance(part, TupleExpression | Binary) else text
 
