@@ -92,15 +92,16 @@ class CoordinatorMachine:
     """The state machine of a coordinator. Owned by a `CoordinatorDriver`, which passes in events and carries out the
     instructions.
 
-    `state` is the run's state on disk, `welcome` the message that nodes get, and `seals` are the hashes of everything
-    that must be equal on all nodes (`fingerprint.seals_of`). `dropped` counts messages that a coordinator does not
-    handle.
+    `state` is the run's state on disk, `welcome` the message that answers a node's `Hello`, and `seals` are the hashes
+    of everything that must be equal on all nodes (`fingerprint.seals_of`). `dropped` counts received messages of
+    classes that a coordinator does not handle.
     """
 
     def __init__(self, state: RunState, options: RunOptions, welcome: Welcome, seals: dict[str, str]):
         self.phase = Phase.GATHERING
         self.epoch = state.epoch
         self.pass_key = b""
+        """Random key of the present map, with which nodes and gateways authenticate their messages to nodes."""
         self.ticks_per_exchange = options.ticks_per_exchange or 1
         self.reason = "the world begins" if not state.epoch else "the world goes on"
         """Reason for the present or most recent change of the map, as text for the user."""
@@ -200,7 +201,7 @@ class CoordinatorMachine:
         """Returns the instructions that end the run because of an error; snapshots and journal are not changed."""
         return [self._announce(line), *self._end(line)]
 
-    # --- nodes come and go
+    # --- nodes join and leave
 
     def _answer_hello(self, hello: Hello, sender: Any) -> SendMessage:
         if hello.protocol_version != PROTOCOL_VERSION:
@@ -488,7 +489,10 @@ class CoordinatorMachine:
         return self._take_snapshot(self.snapshots.last.tick, True, reason)
 
     def _end(self, line: str = "") -> Instructions:
-        """Ends the run: tells all nodes to stop. `line` is empty, or the error because of which the run ends."""
+        """Returns the instructions that end the run, with a `Stop` message to each node.
+
+        `line` is empty, or the error because of which the run ends.
+        """
         self.phase = Phase.RESTING
         stops = [SendMessage(node.sender, Stop(line)) for node in self.membership.nodes.values()]
         return [*stops, *self._report_status(), EndRun(line)]

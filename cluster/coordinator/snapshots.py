@@ -97,7 +97,7 @@ class Snapshots:
         """Returns the instruction to complete the snapshot, if all parts and the tick's totals are present.
 
         `keys` are the members' keys in the order of the map. `totals` are births and deaths from the start of the run
-        to the snapshot's tick, or None if they are not known yet.
+        to the snapshot's tick; None while the record of that tick is incomplete.
         """
         current = self.round
         assert current is not None

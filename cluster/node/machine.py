@@ -77,6 +77,7 @@ from umwelt.sandbox.region import Torus
 
 HEARTBEAT_S = 0.1
 HEARTBEAT_AFTER_TICK_S = 0.02
+"""Interval of heartbeats in seconds: at any time, and the minimum interval of those that are sent after a tick."""
 
 
 @dataclass
@@ -86,6 +87,7 @@ class AssignedShard:
     assignment: Assignment
     exchange: HaloExchange
     tick: int
+    """The tick that the shard has reached."""
     granted: int
     """The tick until which the shard may be computed."""
     loaded: bool = False
@@ -96,7 +98,9 @@ class AssignedShard:
     snapshots: dict[int, bool] = field(default_factory=dict)
     """Requested snapshots: for each tick whether the snapshot is a kept (permanent) one."""
     snapshots_taken: dict[int, bool] = field(default_factory=dict)
+    """The same for snapshots of which this node has started to write its part."""
     recorded_tick: int = -1
+    """Tick at which digest and metrics were last recorded; -1 if they were not."""
 
     def add_grant(self, grant: Grant) -> None:
         """Adds the commands and snapshots of a grant, and raises `granted`.
@@ -127,9 +131,9 @@ class AssignedShard:
 class NodeMachine:
     """The state machine of a node. Owned by a `NodeDriver`, which passes in events and carries out the instructions.
 
-    `coordinator` is the coordinator's address, `new_key` returns a new random key that identifies the node, and `name`
-    is the requested name. `torus_and_reach` returns the size of the prepared world and its light speed in cells per
-    tick. `assigned` is None while the node has no shard.
+    `coordinator` is the coordinator's address, `profile` describes the node and its host, `new_key` returns a new
+    random key that identifies the node, and `name` is the requested name. `torus_and_reach` returns the size of the
+    prepared world and its light speed in cells per tick. `assigned` is None while the node has no shard.
     """
 
     def __init__(

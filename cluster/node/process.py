@@ -193,9 +193,9 @@ class NodeProcess:
 
 
 def unique_endpoint(bind: str, name: str) -> str:
-    """Returns an endpoint for one of a node's sockets: `bind` itself, or for `ipc://` with its `*` replaced.
+    """Returns the address that one of a node's sockets binds.
 
-    The `*` is replaced by `name` and a random suffix.
+    In an `ipc://` address, the `*` is replaced by `name` and a random suffix; other addresses are returned unchanged.
     """
     return bind.replace("*", f"{name}-{secrets.token_hex(4)}") if bind.startswith("ipc://") else bind
 

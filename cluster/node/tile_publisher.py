@@ -32,6 +32,7 @@ TILE_INTERVAL_S = 0.05
 TIME_SHARE = 0.05
 """Maximum share of the time that publishing takes."""
 MAX_TURN_S = 0.01
+"""Maximum processor time in seconds that can be saved up; about the longest duration of one call of `turn`."""
 MAX_TOPICS = 20_000
 MAX_TILES_AT_ONCE = 32
 MAX_EMPTY_AT_ONCE = 1000
