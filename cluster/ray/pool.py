@@ -57,7 +57,7 @@ class RayWorker:
         self._result: Any = None
 
     def begin(self, call: TaskCall) -> None:
-        """Sends a task."""
+        """Sends a task to the actor."""
         self._result = self._actor.execute.remote(call.name, call.arguments)
 
     def receive(self) -> WorkerReport:

@@ -146,6 +146,7 @@ def translate_sqlite_errors(path: Path) -> Iterator[None]:
 
 
 def _error_for(path: Path, error: sqlite3.Error) -> RunError:
+    """Returns the error, with its solution, for an SQLite exception."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
         return RunError(f"{path}: the disk is full: make room, then try again")

@@ -6,7 +6,7 @@
         journal.sqlite    the journal, see journal.py
         snapshots/        one folder for each snapshot, named by its tick
             tick-000000000120    a kept snapshot: compressed and durable; older ones are thinned
-            mark-000000000123    a passing mark: a snapshot that is neither, to resume from after a crash
+            mark-000000000123    a passing mark: neither compressed nor durable, to recover from after a crash
             .writing-...-e7      an unfinished snapshot, being written in epoch 7
 
 Kept snapshots are thinned as `choose_kept_ticks` says, and of the marks only the newest two remain. Other than these,
@@ -31,7 +31,9 @@ from umwelt.sandbox.region import Region
 RUNS = Path("runs")
 RUN_FILE, WORLD, JOURNAL, SNAPSHOTS = "run.json", "world.toml", "journal.sqlite", "snapshots"
 NEWEST_KEPT = NEWEST_MARKS = 2
+"""Number of the newest kept snapshots, and of the newest passing marks, that are not deleted."""
 DROPPING, TOKEN = ".dropping-", ".token-"
+"""Prefixes of the names of folders that are being deleted, and of token files (`snapshot_transfer.write_token`)."""
 _NAME = re.compile(r"(tick|mark)-([0-9]{12})")
 _UNFINISHED_NAME = re.compile(re.escape(snapshot.UNFINISHED) + r"(.+)-e([0-9]{1,18})")
 
@@ -56,13 +58,16 @@ class Entry(NamedTuple):
 
     @classmethod
     def parse(cls, name: str) -> "Entry | None":
-        """Returns the snapshot whose folder is called `name`, or None."""
+        """Returns the snapshot whose folder is called `name`; None if `name` is not the name of a snapshot."""
         match = _NAME.fullmatch(name)
         return cls(int(match[2]), match[1] == "tick") if match else None
 
     @classmethod
     def parse_unfinished(cls, name: str) -> "tuple[Entry, int] | None":
-        """Returns the snapshot, and its epoch, that is written in the folder called `name`; or None."""
+        """Returns the snapshot that is written in the folder called `name`, and its epoch.
+
+        Returns None if `name` is not the name of an unfinished snapshot.
+        """
         match = _UNFINISHED_NAME.fullmatch(name)
         entry = cls.parse(match[1]) if match else None
         return (entry, int(match[2])) if match and entry else None
@@ -331,10 +336,12 @@ class Store:
         return False
 
     def _prune(self, newest_tick: int) -> None:
+        """Deletes superseded snapshots (`snapshots_to_drop`) of ticks up to `newest_tick`."""
         for entry in snapshots_to_drop(self.entries(newest_tick)):
             self._drop(self.snapshots / entry.name)
 
     def _drop(self, path: Path) -> None:
+        """Deletes the folder of a snapshot."""
         # renamed first, so that an interrupted deletion never leaves an incomplete snapshot under its name
         dropping = _free(self.snapshots / f"{DROPPING}{path.name}")
         os.rename(path, dropping)

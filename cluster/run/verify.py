@@ -100,6 +100,7 @@ def check_chain(store: Store, public: bytes | None = None) -> ChainCheck:
 
 
 def _read_rows(store: Store) -> Rows:
+    """Returns all rows of the run's hash chain, with the digests and commands that it covers."""
     journal = Journal.reading(store.journal)
     try:
         return journal.chain.rows()
@@ -206,6 +207,7 @@ def compare(folder: Path, other: Path, public: bytes | None = None) -> tuple[Com
 
 
 def _comparison_line(comparison: Comparison, folder: Path, other: Path, both_rows: list[Rows]) -> str:
+    """Returns the message that describes how two runs relate; `both_rows` are the rows of `folder` and `other`."""
     both, shared, parted = f"{folder} and {other}", f"{comparison.shared_tick:,}", f"{comparison.parted_tick or 0:,}"
     first_links = [rows.links[0] for rows in both_rows]
     reason = f"one world file gave different results at tick {first_links[0].tick:,}, as another Umwelt would"
