@@ -79,6 +79,7 @@ class CoordinatorRequests:
             request.on_settled(error_for(result.code, result.line) if result.line else result)
 
     def _time_out(self, request: _Request) -> None:
+        """Ends a request with an error, because the coordinator has not answered in time."""
         line = "the coordinator does not answer: see whether the world still runs: umwelt status"
         request.on_settled(RunError(line))
 

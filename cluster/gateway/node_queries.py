@@ -228,6 +228,7 @@ class NodeQueries:
         self._finish(query, RunError("the nodes do not answer: the node map may be changing: ask again"))
 
     def _finish(self, query: _OpenQuery, outcome: Part | UmweltError) -> None:
+        """Removes a query and calls its callback."""
         self._remove(query)
         query.on_answer(outcome)
 

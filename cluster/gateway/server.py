@@ -84,6 +84,7 @@ class Gateway:
         return self.replays.map_of(shown) if self.replays is not None else None
 
     def _take_map(self, node_map: NodeMap) -> None:
+        """Subscribes to the tiles of the nodes in a new map."""
         self.relay.connect_to(LIVE, node_map)
 
     def turn(self, wait_s: float) -> None:
@@ -133,6 +134,7 @@ class Gateway:
                     self.node_queries.take(message, raw, self._clock())
 
     def _take_from_viewer(self, incoming: Incoming) -> None:
+        """Handles a message of a viewer that has a session; counts messages of other classes as malformed."""
         now_s = self._clock()
         accepted = self.sessions.accept(incoming, now_s)
         if accepted is None:

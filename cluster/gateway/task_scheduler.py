@@ -137,6 +137,7 @@ class TaskScheduler:
         return True
 
     def _remove(self, scheduled: _ScheduledTask) -> None:
+        """Removes a task from the open ones; its node is not informed."""
         del self._open[scheduled.ticket]
         self._resender.end(scheduled.ticket)
         self.argument_bytes -= len(scheduled.task.arguments)

@@ -102,6 +102,7 @@ class TileSource:
             self._connect(address)
 
     def _connect(self, address: str) -> None:
+        """Connects to a publisher; no effect if the address is not valid, or its key is not that of a node or world."""
         parts = ADDRESS_WITH_KEY.fullmatch(address)
         endpoint, key = (parts[1], key_from_hex(parts[2])) if parts else (address, b"")
         if self._keys is not None:

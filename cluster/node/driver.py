@@ -320,6 +320,7 @@ class NodeDriver:
         return HaloPasted()
 
     def _run_tick(self, run: RunTick) -> TickFinished:
+        """Computes one tick; the event contains the time that this took."""
         shard, start_s = self._shard(), self.clock()
         shard.step(run.commands, self._between_laws)
         return TickFinished(shard.tick, shard.held_count, self.clock() - start_s, self._resident_bytes())

@@ -31,8 +31,8 @@ class NodeMembership:
     """A node's membership of a world. Owned by `NodeMachine` for the lifetime of the node.
 
     `key` identifies the node until the coordinator excludes it (`Fenced`); `new_key` returns a new key. `welcome` is
-    None until the coordinator has answered. `reached` is the latest tick that the node has ever computed. From it, a
-    coordinator that has lost the end of its journal knows which ticks were granted.
+    None until the coordinator has answered. `reached` is the latest tick that the node has ever computed: it shows a
+    coordinator that has lost the end of its journal which ticks were granted.
     """
 
     def __init__(self, coordinator: str, profile: NodeProfile, new_key: Callable[[], str], name: str):

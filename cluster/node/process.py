@@ -138,6 +138,7 @@ class NodeProcess:
             self.queries.turn(None, -1)
 
     def _torus_and_reach(self) -> tuple[Torus, int]:
+        """Returns the size of the prepared world and the light speed of its laws in cells per tick."""
         assert self._world is not None, "a shard is assigned after the world is prepared"
         return torus_of(self._world), self._world.laws.light_speed
 

@@ -79,6 +79,7 @@ class TilePublisher:
             raise
 
     def _listen(self, bind: str, keys: Keys | None) -> None:
+        """Sets the options of the socket and binds it; sets `address`."""
         for option, value in (
             (zmq.LINGER, 0),
             (zmq.SNDHWM, MAX_QUEUED),
@@ -156,6 +157,7 @@ class TilePublisher:
         return topics
 
     def _mark_sent(self, topic: Topic, tick: int, now_s: float) -> None:
+        """Records the sending of a tile, and moves it to the end of the order."""
         self._subscribed[topic] = (self._shard_number, tick, now_s)
         self._subscribed.move_to_end(topic)
 

@@ -120,7 +120,7 @@ class RayProcess:
         self.last_line = ""
         """The last line of the error output; empty until the process has ended."""
         self.is_lost = False
-        """Whether the actor has ended for good, so that Ray does not restart it."""
+        """Whether the actor has ended permanently: Ray does not restart it."""
         self._arguments = settings, str(log)
         self._code: int | None = None
         self._call()
@@ -174,7 +174,7 @@ class RayProcess:
         return code
 
     def kill(self) -> None:
-        """Ends the actor for good; Ray does not restart it."""
+        """Ends the actor permanently: Ray does not restart it."""
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(self.actor)
         self._code = DIED if self._code is None else self._code
@@ -218,6 +218,7 @@ class RayEngine(Engine):
         super().start()
 
     def _connect(self) -> None:
+        """Connects to Ray. Raises `RunError` if the cluster has several hosts, but the plan has no keys."""
         self._must_shut_down = connect_ray(self._ray, self.nodes_count)
         self._ray_node_id = self._ray.get_runtime_context().get_node_id()
         hosts = live_hosts(self._ray)

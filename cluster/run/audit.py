@@ -3,7 +3,7 @@ fast matter cycles in it. Does not change the run.
 
 To check closure, the atoms of each element are counted in every kept snapshot and at every journalled tick, and
 compared with the first count plus what journalled commands added. To measure cycles, the run is continued in memory
-from its last good snapshot, and every flow between pools is measured (`agents/measures/cycles.py`).
+from its last undamaged snapshot, and every flow between pools is measured (`agents/measures/cycles.py`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -170,10 +170,10 @@ def _atoms(chemistry: Chemistry, molecules: list[int]) -> dict[str, int]:
 def measure_cycles(
     store: Store, ticks: int | None = None, seen: Callable[[int, int], None] = lambda tick, last: None
 ) -> CycleResult:
-    """Continues a run in memory from its last good snapshot for `ticks`, by default one day, and measures all flows.
+    """Continues a run in memory from its last undamaged snapshot, and measures all flows of matter.
 
-    Calls `seen(tick, last_tick)` after each tick, to report progress. Raises `RunError` if `ticks` is None and the
-    world has no days.
+    The number of ticks is `ticks`, by default one day. Calls `seen(tick, last_tick)` after each tick, to report
+    progress. Raises `RunError` if `ticks` is None and the world has no days.
     """
     world, region, skipped = restore_region(store)
     if "climate" not in region.constants and ticks is None:

@@ -73,10 +73,12 @@ class JournalDatabase:
                 raise
 
     def _is_empty(self) -> bool:
+        """Returns whether the file is new: without tables and format version."""
         version = self.connection.execute("PRAGMA user_version").fetchone()[0]
         return version == 0 and not self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
 
     def _check_format(self) -> None:
+        """Raises `RunError` if the file has another format version."""
         version = self.connection.execute("PRAGMA user_version").fetchone()[0]
         if version != JOURNAL_FORMAT:
             raise unreadable_format(self.path, "journal", version, JOURNAL_FORMAT)

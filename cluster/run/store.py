@@ -39,7 +39,7 @@ _UNFINISHED_NAME = re.compile(re.escape(snapshot.UNFINISHED) + r"(.+)-e([0-9]{1,
 
 
 class Entry(NamedTuple):
-    """Identifies a snapshot of a run, whole or damaged.
+    """Identifies a snapshot of a run by its tick and kind; the snapshot can be damaged.
 
     Entries are ordered by tick; at the same tick, a kept snapshot is greater than a passing mark.
     """
@@ -229,14 +229,14 @@ class Store:
             raise RunError(f"{self.folder / WORLD}: cannot be read: {error}: restore it from a copy") from None
 
     def entries(self, last_tick: int | None = None) -> list[Entry]:
-        """Returns all finished snapshots, whole or damaged, newest first; with `last_tick`, only up to that tick."""
+        """Returns all finished snapshots, also damaged ones, newest first; with `last_tick`, only up to that tick."""
         if not self.snapshots.is_dir():
             return []
         entries = (Entry.parse(path.name) for path in self.snapshots.iterdir())
         return sorted((e for e in entries if e and (last_tick is None or e.tick <= last_tick)), reverse=True)
 
     def ticks(self) -> list[int]:
-        """Returns the ticks of the kept snapshots, whole or damaged, in ascending order."""
+        """Returns the ticks of the kept snapshots, also of damaged ones, in ascending order."""
         return sorted(entry.tick for entry in self.entries() if entry.kept)
 
     def path(self, tick: int, kept: bool = True) -> Path:
@@ -261,8 +261,8 @@ class Store:
     def save(self, region: Region, world_text: str, name: str) -> None:
         """Saves a kept snapshot of `region`, which covers the torus, then deletes the snapshots that thinning drops.
 
-        No effect if there is a good snapshot of this tick with the same digest. Any other one of this tick is renamed,
-        not overwritten.
+        No effect if there is an undamaged snapshot of this tick with the same digest. Any other one of this tick is
+        renamed, not overwritten.
         """
         entry = Entry(region.tick, True)
         with report_disk_errors(self.folder):
@@ -315,10 +315,10 @@ class Store:
                     self._drop(self.snapshots / entry.name)
 
     def _has_snapshot(self, entry: Entry, digest: str) -> bool:
-        """Returns whether a good snapshot with this digest exists. Moves any other snapshot at its path out of the way.
+        """Returns whether an undamaged snapshot with this digest exists.
 
-        A mark is deleted, a kept snapshot is renamed. A different digest means that the snapshot is of a discarded
-        history, from before the run was resumed at an earlier tick.
+        Any other snapshot at its path is removed: a passing mark is deleted, a kept snapshot is renamed. A different
+        digest means that the snapshot is of a discarded history, from before the run was resumed at an earlier tick.
         """
         path = self.snapshots / entry.name
         if not path.exists():
@@ -350,7 +350,7 @@ class Store:
     # --- reading
 
     def newest(self, layout: snapshot.Layout, last_tick: int | None = None) -> tuple[snapshot.Snapshot, list[str]]:
-        """Returns the newest good snapshot, and one message for each snapshot that was skipped as unusable.
+        """Returns the newest undamaged snapshot, and one message for each snapshot that was skipped as unusable.
 
         With `last_tick`, only snapshots up to that tick are considered.
         """

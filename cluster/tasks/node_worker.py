@@ -141,12 +141,14 @@ class NodeWorker:
         return [TaskOutcome(ticket, b"", f'task "{task.call.name}"{where} {reason}', RunError.code, again)]
 
     def _start_process(self) -> None:
+        """Starts a process with a thread that serves it, and passes all open tasks to it."""
         process = self._process = _Process(Worker(NICE, int(MEMORY_SHARE * available_memory_bytes())), self._clock())
         for ticket, task in self._open.items():
             process.calls.put((ticket, task.call))
         threading.Thread(target=self._attend, args=(process,), name="umwelt-node-worker", daemon=True).start()
 
     def _close_process(self) -> None:
+        """Ends the process, if there is one."""
         if self._process is not None:
             self._process.calls.put(None)
             self._process.worker.end()

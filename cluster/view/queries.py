@@ -285,6 +285,7 @@ def _count(world: WorldFile, region: Region, question: Count) -> dict[str, dict[
 
 
 def _species_name(names: Sequence[str], index: int) -> str:
+    """Returns the name of a species, or "species INDEX" if it has none."""
     return names[index] if 0 <= index < len(names) else f"species {index}"
 
 

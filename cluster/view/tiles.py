@@ -354,7 +354,7 @@ def _decompress(frame: bytes, begin: int, size: int) -> np.ndarray:
 def join_beings(pieces: Iterable[Piece]) -> dict[str, dict[str, np.ndarray]]:
     """Joins the beings of pieces by table and column; `y` and `x` are places in the world, in cells (`float64`).
 
-    If pieces of different ticks hold the same being, it is taken from the latest.
+    If pieces of different ticks contain the same being, its values are those of the latest piece.
     """
     gathered: dict[str, dict[str, list[np.ndarray]]] = {}
     for piece in sorted(pieces, key=lambda piece: -piece.head.tick):
