@@ -1,8 +1,8 @@
 """A shard: the rectangle of the world that a node computes, with the halo around it.
 
 Neighbours exchange *halo contents*: the cells and beings of one rectangle that lie in the halo of another
-(`partition.overlaps`). Both nodes derive the same list of overlapping parts from the map, so that only the contents are
-sent, as raw frames of a `HaloMessage`:
+(`partition.overlaps`). Both nodes derive the same list of overlapping parts from the *map*, the list of all nodes with
+their rectangles, so that only the contents are sent, as raw frames of a `HaloMessage`:
 
     int32[part, table]      number of beings of each table in each part
     bytes                   for each part: the fields in their order, then the stored columns of each table
@@ -66,11 +66,11 @@ class ShardView(Protocol):
 class Shard:
     """A rectangle of the world, loaded from a snapshot and ready to run. Used only by the thread that steps it.
 
-    `assign` is the coordinator's message that assigns the rectangle: it contains the *map* (all nodes with their
-    rectangles), the index `which` of this rectangle in it, and the tick. `pieces` are the cells and beings of the
-    rectangle, `constants` the read-only arrays of the world, and `controls` the settings of the world that commands
-    have changed. With `checked`, the behaviours of species are checked in every tick (`check_species`). `digest` is the
-    digest of the owned cells at the last call of `record`, 0 before it.
+    `assign` is the coordinator's message that assigns the rectangle: it contains the map, the index `which` of this
+    rectangle in it, and the tick. `pieces` are the cells and beings of the rectangle, `constants` the read-only arrays
+    of the world, and `controls` the settings of the world that commands have changed. With `checked`, the behaviours of
+    species are checked in every tick (`check_species`). `digest` is the digest of the owned cells at the last call of
+    `record`, 0 before it.
     """
 
     def __init__(

@@ -70,7 +70,7 @@ class CoordinatorStorage(Protocol):
         """Returns rectangles (y, x, height, width) of about equal cost that cover the torus."""
 
     def journal_map(self, opened: JournalMap) -> None:
-        """Writes a map to the journal, durably."""
+        """Writes a map (which node has which rectangle) to the journal, durably."""
 
     def journal_commands(self, entered: JournalCommands) -> None:
         """Writes commands to the journal; they are durable after `commit`."""

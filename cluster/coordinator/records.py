@@ -32,7 +32,7 @@ class WorldRecords:
         self._base = totals
 
     def drop_incomplete(self) -> None:
-        """Drops incomplete records, because their map has ended."""
+        """Drops incomplete records, because the torus is divided again and the missing records will not arrive."""
         self.incomplete.clear()
 
     def totals(self, tick: int) -> tuple[int, int] | None:

@@ -2,8 +2,8 @@
 
 Each node is assigned a few tasks at a time, enough to keep it busy while messages travel, so that a faster node gets
 more tasks. Each viewer has a queue of waiting tasks, and the queues are served in turn. A task is sent again until its
-node answers; the node executes it once. If a node leaves the map, its tasks are assigned to other nodes, before the
-waiting ones.
+node answers; the node executes it once. If a node is no longer in the `NodeMap` (it has left or died), its tasks are
+assigned to other nodes, before the waiting ones.
 """
 
 import itertools

@@ -6,6 +6,8 @@ the halo along with its shard, but not the cells beyond it, so the exact part sh
 halo overlaps its shard), waits for the halo messages of all its *sources* (the neighbours that its own halo overlaps)
 of the same tick, and rebuilds its halo. Missing halo messages are requested again; the sender keeps the contents of
 recent halo messages for that purpose.
+
+The *map* lists the nodes with their rectangles of the torus. When it changes, the coordinator sends an `Assignment`.
 """
 
 from collections.abc import Sequence

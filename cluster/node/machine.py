@@ -217,7 +217,7 @@ class NodeMachine:
         return [*shard.exchange.send_cut(event.tick, event.contents, self._now_s), *self._advance(shard)]
 
     def _on_halo_pasted(self) -> list[NodeInstruction]:
-        """Marks the halo as exact, and measures the round-trip time to the neighbours."""
+        """Marks the halo as exact, sends pings if these are due, and starts the next tick."""
         shard = self._shard()
         shard.busy = False
         shard.exchange.mark_pasted(shard.tick)

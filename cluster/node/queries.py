@@ -2,6 +2,9 @@
 
 A query is answered at one tick: the present tick, or a given tick as soon as the shard reaches it. A task runs in a
 separate process, so that ticks continue; its result is kept for a while, in case the answer is lost.
+
+The *map* says which node has which rectangle of the torus; its *epoch* is its number, its *pass key* a secret that the
+gateway shares with the nodes.
 """
 
 import time

@@ -101,8 +101,8 @@ class TilePublisher:
     def turn(self, shard: ShardView | None, epoch: int = 0) -> int:
         """Sends subscribed tiles that are due, within the time budget; returns the number of tile frames sent.
 
-        `epoch` is the epoch of the map of `shard`. Call this method between two ticks, and every 50 ms while no ticks
-        are computed, so that new subscriptions are served.
+        `epoch` is the epoch of `shard`, which the tiles contain. Call this method between two ticks, and every 50 ms
+        while no ticks are computed, so that new subscriptions are served.
         """
         self._receive_subscriptions()
         now_s = self.clock()

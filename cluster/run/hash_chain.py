@@ -22,8 +22,8 @@ was lost.
 **Heads** hold the last link and the last item at the time when the head was entered. They are signed if the run has
 keys.
 
-Passing marks (snapshots for recovery after a crash) are in neither chain, since they are deleted after seconds. They
-are checked against the digest of their tick.
+Recovery snapshots are in neither chain, since they are deleted after seconds. They are checked against the digest of
+their tick.
 """
 
 import hashlib

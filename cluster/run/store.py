@@ -6,7 +6,8 @@
         journal.sqlite    the journal, see journal.py
         snapshots/        one folder for each snapshot, named by its tick
             tick-000000000120    a kept snapshot: compressed and durable; older ones are thinned
-            mark-000000000123    a passing mark: neither compressed nor durable, to recover from after a crash
+            mark-000000000123    a recovery snapshot (a *mark*, in messages "passing mark"): neither compressed nor
+                                 durable, used to continue after a crash
             .writing-...-e7      an unfinished snapshot, being written in epoch 7
 
 Kept snapshots are thinned as `choose_kept_ticks` says, and of the marks only the newest two remain. Other than these,
@@ -31,7 +32,7 @@ from umwelt.sandbox.region import Region
 RUNS = Path("runs")
 RUN_FILE, WORLD, JOURNAL, SNAPSHOTS = "run.json", "world.toml", "journal.sqlite", "snapshots"
 NEWEST_KEPT = NEWEST_MARKS = 2
-"""Number of the newest kept snapshots, and of the newest passing marks, that are not deleted."""
+"""Number of the newest kept snapshots, and of the newest marks, that are not deleted."""
 DROPPING, TOKEN = ".dropping-", ".token-"
 """Prefixes of the names of folders that are being deleted, and of token files (`snapshot_transfer.write_token`)."""
 _NAME = re.compile(r"(tick|mark)-([0-9]{12})")
@@ -41,7 +42,8 @@ _UNFINISHED_NAME = re.compile(re.escape(snapshot.UNFINISHED) + r"(.+)-e([0-9]{1,
 class Entry(NamedTuple):
     """Identifies a snapshot of a run by its tick and kind; the snapshot can be damaged.
 
-    Entries are ordered by tick; at the same tick, a kept snapshot is greater than a passing mark.
+    `kept` is false for a recovery snapshot (a mark). Entries are ordered by tick; at the same tick, a kept snapshot is
+    greater than a mark.
     """
 
     tick: int
@@ -308,7 +310,7 @@ class Store:
                 self._drop(folder)
 
     def discard_marks(self) -> None:
-        """Deletes all passing marks, as when the run continues from an earlier tick with other commands."""
+        """Deletes all marks: needed when the run continues from an earlier tick with other commands."""
         with report_disk_errors(self.folder):
             for entry in self.entries():
                 if not entry.kept:
@@ -317,8 +319,8 @@ class Store:
     def _has_snapshot(self, entry: Entry, digest: str) -> bool:
         """Returns whether an undamaged snapshot with this digest exists.
 
-        Any other snapshot at its path is removed: a passing mark is deleted, a kept snapshot is renamed. A different
-        digest means that the snapshot is of a discarded history, from before the run was resumed at an earlier tick.
+        Any other snapshot at its path is removed: a mark is deleted, a kept snapshot is renamed. A different digest
+        means that the snapshot is of a discarded history, from before the run was resumed at an earlier tick.
         """
         path = self.snapshots / entry.name
         if not path.exists():

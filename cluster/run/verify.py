@@ -111,8 +111,8 @@ def _read_rows(store: Store) -> Rows:
 def _snapshot_fault(store: Store, entry: Entry, contents: set[str], digest: str | None) -> str:
     """Returns a message about the first fault of a snapshot; empty if it has none, or was deleted in the meantime.
 
-    `contents` are the contents of the snapshot's items in the hash chain. A snapshot without items, such as a passing
-    mark, is checked against `digest`, the journalled digest of its tick.
+    `contents` are the contents of the snapshot's items in the hash chain. A snapshot without items, such as a recovery
+    snapshot, is checked against `digest`, the journalled digest of its tick.
     """
     path = store.path(*entry)
     if not path.is_dir():
