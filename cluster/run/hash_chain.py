@@ -311,7 +311,7 @@ def _is_signed(head: Head) -> bool:
 
 
 def find_signer_fault(rows: Rows, public: bytes) -> Fault | None:
-    """Returns a fault unless the chain has signed heads, and all of them are signed by the key `public`.
+    """Returns a fault if no head is signed, or one is signed by another key than `public`; None otherwise.
 
     `rows` must have no other fault (`find_fault`).
     """

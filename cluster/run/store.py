@@ -10,8 +10,9 @@
                                  durable, used to continue after a crash
             .writing-...-e7      an unfinished snapshot, being written in epoch 7
 
-Kept snapshots are thinned as `choose_kept_ticks` says, and of the marks only the newest two remain. Other than these,
-only unfinished snapshots are deleted. Damaged snapshots are reported, skipped, and left in place.
+An epoch is the number of a division of the torus among nodes. Kept snapshots are thinned: those that
+`choose_kept_ticks` does not return are deleted. Of the marks only the newest two remain. Other than these, only
+unfinished snapshots are deleted. Damaged snapshots are reported, skipped, and left in place.
 """
 
 import errno
@@ -371,7 +372,10 @@ class Store:
         return RunError(f"{self.folder}: no snapshot can be used: {reasons}: {fix}")
 
     def load(self, entry: Entry, layout: snapshot.Layout | None = None) -> snapshot.Snapshot:
-        """Loads and checks a complete snapshot. Raises `SnapshotError` if it is damaged or does not match its name."""
+        """Loads and checks a complete snapshot. Raises `SnapshotError` if it is damaged or does not match its name.
+
+        With a `layout` (fields and schemas of the world), also checks that the snapshot fits it.
+        """
         self.manifest(entry)
         return snapshot.load(self.snapshots / entry.name, layout)
 
