@@ -91,8 +91,7 @@ def ray_worker_pool(
     """Context manager for a pool that executes `tasks` tasks on Ray's hosts, up to `processes` of them concurrently.
 
     If `processes` is 0, there is one for each core. `on_tick(ticket, tick)`, if given, is called with the progress of a
-    task. If no Ray cluster is running, one is started on this machine with
-    as many cores, and shut down at the exit.
+    task. If no Ray cluster is running, one is started on this machine with as many cores, and shut down at the exit.
     """
     ray = import_ray()
     must_shut_down = connect_ray(ray, processes or len(os.sched_getaffinity(0)))
