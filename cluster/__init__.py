@@ -1,4 +1,4 @@
-"""Runs worlds on several processes: coordinator, nodes and gateway, and the runs that they write to disk.
+"""Runs a world in several processes (coordinator, nodes, gateway) and stores its history on disk, as a *run*.
 
 This module is the public interface of the package: the client imports only these names from it (an import contract in
 `pyproject.toml`). The module of a name is imported when the name is first used, so that `umwelt --help` imports neither
@@ -210,6 +210,7 @@ _HOMES = {
 """Location of each public name, as "MODULE:NAME" relative to this package."""
 
 _MODULES = ("journal_queries", "queries", "viewer_protocol")
+"""The public names that are modules."""
 
 __all__ = [
     "BEINGS",
@@ -315,7 +316,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _HOMES[name].partition(":")
     home = importlib.import_module(f"{__name__}.{module}")
-    # a module can be a public name, too; it becomes an attribute of its package once it is imported
+    # a module is an attribute of its package only after it was imported
     value = (
         importlib.import_module(f"{home.__name__}.{attribute}") if attribute in _MODULES else getattr(home, attribute)
     )

@@ -2,6 +2,9 @@
 
 The state machines do no I/O: they take events and return instructions (`instructions.py`). A driver, or a simulation,
 carries out the instructions and passes their results back as events. Messages can be lost, repeated and delayed.
+
+The *map* lists the nodes with their rectangles of the torus; a node's *shard* is its rectangle with the beings in it,
+its *halo* the cells around the shard. Every new map gets a higher number, its *epoch*.
 """
 
 from collections.abc import Sequence
@@ -11,7 +14,7 @@ from typing import Any
 from umwelt.cluster.wire.messages import Message
 from umwelt.cluster.wire.protocol import ReportContent
 
-# --- of both machines
+# --- for both state machines
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class MessageReceived:
     on_own_connection: bool = False
 
 
-# --- of a node
+# --- for the state machine of a node
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class WorldPrepared:
 
 @dataclass(frozen=True)
 class ShardLoaded:
-    """Answer to `LoadShard`: the shard assigned in `epoch` is loaded and holds `entities` living beings."""
+    """Answer to `LoadShard`: the shard that the map of `epoch` assigns is loaded. It has `entities` living beings."""
 
     epoch: int
     entities: int
@@ -75,7 +78,7 @@ class HaloCut:
 
 @dataclass(frozen=True)
 class HaloPasted:
-    """Answer to `PasteHalo`: the shard's halo is rebuilt, and every cell of it is exact."""
+    """Answer to `PasteHalo`: the shard's halo is rebuilt, and equals the cells of the nodes that own them."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class HaloMalformed:
 
 @dataclass(frozen=True)
 class TickFinished:
-    """Answer to `RunTick`: the shard has reached `tick` and holds `entities` beings, ghosts included.
+    """Answer to `RunTick`: the shard has reached `tick` and has `entities` beings, including those in the halo.
 
     `step_s` is the time that the computation took; `resident_bytes` is the resident memory of the process.
     """
@@ -123,7 +126,7 @@ NodeEvent = (
     | ReportReady
 )
 
-# --- of the coordinator
+# --- for the state machine of the coordinator
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,10 @@ class TorusDivided:
 
 @dataclass(frozen=True)
 class PartFetched:
-    """Answer to `FetchPart`: all files of the snapshot part that node `key` wrote have arrived from its host."""
+    """Answer to `FetchPart`: all files of a snapshot part have arrived from the host of the node that wrote it.
+
+    `key` is the key of that node. `kept` says whether the snapshot is a permanent one.
+    """
 
     epoch: int
     tick: int
@@ -148,7 +154,8 @@ class PartFetched:
 class SnapshotCompleted:
     """Answer to `CompleteSnapshot`: the snapshot is complete, or has failed for the reason in `line`.
 
-    After a failure the previous complete snapshot stays the newest one. `line` is empty on success.
+    After a failure the previous complete snapshot stays the newest one. `line` is empty on success. `kept` says
+    whether the snapshot is a permanent one.
     """
 
     epoch: int

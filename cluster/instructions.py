@@ -1,7 +1,7 @@
 """Instructions: the output of the two state machines (`node/machine.py`, `coordinator/machine.py`).
 
 The drivers (`node/driver.py`, `coordinator/driver.py`) carry them out. Instructions that have a result are answered
-with an event (`events.py`).
+with an event (`events.py`, which also defines the terms *map*, *epoch*, *shard* and *halo*).
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Any
 from umwelt.cluster.wire.messages import Message
 from umwelt.cluster.wire.protocol import Assignment, Member, ScheduledCommand, Welcome
 
-# --- of both machines
+# --- of both state machines
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class SendMessage:
     raw: Sequence[Any] = ()
 
 
-# --- of a node
+# --- of the state machine of a node
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class LoadShard:
 class CutHalo:
     """Copy the cells and beings of the shard that lie in the halos of the neighbours `takers`.
 
-    `takers` are indices in the map. Answered with `HaloCut`.
+    `takers` are indices in the map. With `compressed`, the copies are compressed. Answered with `HaloCut`.
     """
 
     tick: int
@@ -57,9 +57,10 @@ class CutHalo:
 
 @dataclass(frozen=True)
 class PasteHalo:
-    """Rebuild the shard's halo from the halo contents of its neighbours, by their index in the map.
+    """Rebuild the shard's halo from the halo contents that its neighbours have sent.
 
-    Answered with `HaloPasted` or `HaloMalformed`.
+    `contents` maps a neighbour's index in the map to raw frames, as in `HaloCut`. Answered with `HaloPasted` or
+    `HaloMalformed`.
     """
 
     tick: int
@@ -100,7 +101,7 @@ class DropShard:
 
 @dataclass(frozen=True)
 class EndNode:
-    """End the process and print `line`. With `refused`, the process ends with an error status."""
+    """End the process and print `line`. With `refused`, the process ends with exit status 2."""
 
     line: str
     refused: bool = False
@@ -112,14 +113,15 @@ NodeAction = (
 """Instructions that are queued and carried out one after another; messages are not queued."""
 NodeInstruction = SendMessage | NodeAction
 
-# --- of the coordinator
+# --- of the state machine of the coordinator
 
 
 @dataclass(frozen=True)
 class DivideTorus:
-    """Cut the torus into `parts` rectangles of about equal cost, computed from the beings in `snapshot`.
+    """Cut the torus into `parts` rectangles of about equal cost.
 
-    `halo_cells` is the width of the halo that each rectangle will have. Answered with `TorusDivided`.
+    The cost is computed from the beings in the snapshot with the name `snapshot`. `halo_cells` is the width of the
+    halo that each rectangle will have. Answered with `TorusDivided`.
     """
 
     epoch: int
@@ -140,7 +142,10 @@ class JournalMap:
 
 @dataclass(frozen=True)
 class JournalCommands:
-    """Write commands to the journal. Messages that follow are held back until the commands are durable."""
+    """Write commands to the journal. Messages that follow are held back until the commands are durable.
+
+    `ticket` identifies the request that submitted the commands.
+    """
 
     ticket: str
     commands: tuple[ScheduledCommand, ...]
@@ -155,7 +160,11 @@ class JournalBirths:
 
 @dataclass(frozen=True)
 class JournalTick:
-    """Write digest and metrics of the full world at a tick to the journal."""
+    """Write digest and metrics of the full world at a tick to the journal.
+
+    `births` and `deaths` are counted since the start of the run. `populations` are numbers of beings by table and
+    species, `substances` numbers of molecules by name.
+    """
 
     tick: int
     digest: int
@@ -178,8 +187,8 @@ class BeginSnapshot:
 class FetchPart:
     """Fetch the files of a snapshot part from a node that cannot write to the run's folder.
 
-    `key` and `sender` identify the node, `rectangle` (y, x, height, width) its part, and `files` are names and sizes in
-    bytes. Answered with `PartFetched`.
+    `key` and `sender` identify the node, `rectangle` (y, x, height, width) is the rectangle of its part, and `files`
+    are pairs of name and size in bytes. Answered with `PartFetched`.
     """
 
     epoch: int
@@ -195,8 +204,9 @@ class FetchPart:
 class CompleteSnapshot:
     """Make the journal durable, then write the snapshot's manifest, in the background.
 
-    `parts` are the manifest's entries for the parts; `births` and `deaths` are counted since the start of the run.
-    Answered with `SnapshotCompleted`.
+    `parts` are the manifest's entries for the parts. `controls` are the settings of the world that commands have
+    changed, as a JSON object (`sandbox.controls.Controls`). `births` and `deaths` are counted since the start of the
+    run. Answered with `SnapshotCompleted`.
     """
 
     epoch: int

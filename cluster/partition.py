@@ -95,6 +95,7 @@ class _Line(NamedTuple):
     """Cost per part of the costlier side."""
     low: Rectangle
     low_parts: int
+    """Number of parts into which `low` is cut further; `high` gets the others."""
     high: Rectangle
 
 

@@ -25,10 +25,10 @@ S = TypeVar("S")
 
 
 class StopSignal:
-    """State that tells a process to end: SIGTERM or SIGINT was received, or its parent process has ended.
+    """Records the reasons for a process to end: SIGTERM or SIGINT was received, or its parent process has ended.
 
-    Installs the signal handlers; must be constructed by the main thread, once in a process. The parent process is
-    watched only with `follow_parent`.
+    Installs the signal handlers; must be constructed by the main thread, once in a process. Without `follow_parent`,
+    the end of the parent process is ignored.
     """
 
     def __init__(self, follow_parent: bool = True):

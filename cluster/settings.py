@@ -13,9 +13,12 @@ COORDINATOR_LOCK = ".coordinator.lock"
 """Name of the file in the run's folder that the running coordinator locks."""
 
 COORDINATOR_ORPHAN_S = 20.0
-"""Time limit for a coordinator whose launcher has ended to save the world, before it ends."""
+"""Time in seconds that a coordinator has to save the world after its launcher has ended; then it ends in any case."""
 NODE_ORPHAN_S = 25.0
-"""Time for which a node whose launcher has ended waits for `Stop`: longer than the coordinator takes to save."""
+"""Time in seconds for which a node waits for the coordinator's `Stop` message after its launcher has ended.
+
+It is longer than `COORDINATOR_ORPHAN_S`, because the coordinator saves the world first.
+"""
 FILE_REQUEST_RETRY_S = 1.0
 """Time after which a missing chunk of a snapshot's file is requested again."""
 STATUS_SUBSCRIPTION_S = 2.0
@@ -26,8 +29,9 @@ class NodeSettings(msgspec.Struct):
     """Settings of a node's process.
 
     `coordinator` is the coordinator's address. `bind` is where the node's sockets listen: `tcp://HOST:*` for any free
-    port, `ipc://FOLDER/*` for unused names in a folder. `keys` is a folder of keys, or empty. With `follow_parent` the
-    node ends after its parent process has ended.
+    port, `ipc://FOLDER/*` for unused names in a folder. `name` is the requested name of the node; if it is empty, the
+    coordinator chooses one. `keys` is a folder of keys; if it is empty, connections are not authenticated. With
+    `follow_parent` the node ends after its parent process has ended.
     """
 
     coordinator: str
@@ -42,9 +46,10 @@ class NodeSettings(msgspec.Struct):
 class CoordinatorSettings(msgspec.Struct):
     """Settings of a coordinator's process.
 
-    `run` is the run's folder, `bind` the address where the coordinator listens, `keys` a folder of keys, or empty.
-    With `checked`, nodes check the behaviours of species (`shard.check_species`). The other fields are described in
-    `coordinator.state.RunOptions`; there 0 stands for the default.
+    `run` is the run's folder, `bind` the address where the coordinator listens, `keys` a folder of keys; if it is
+    empty, connections are not authenticated. With `checked`, nodes check the behaviours of species
+    (`shard.check_species`). The other fields have the meaning of the same fields of `coordinator.state.RunOptions`;
+    a time of 0 selects the default given there.
     """
 
     run: str

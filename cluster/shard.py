@@ -1,8 +1,8 @@
 """A shard: the rectangle of the world that a node computes, with the halo around it.
 
 Neighbours exchange *halo contents*: the cells and beings of one rectangle that lie in the halo of another
-(`partition.overlaps`). Both nodes derive the same list of overlapping parts from the map, so that only the contents are
-sent, as raw frames of a `HaloMessage`:
+(`partition.overlaps`). Both nodes derive the same list of overlapping parts from the *map*, the list of all nodes with
+their rectangles, so that only the contents are sent, as raw frames of a `HaloMessage`:
 
     int32[part, table]      number of beings of each table in each part
     bytes                   for each part: the fields in their order, then the stored columns of each table
@@ -32,6 +32,7 @@ from umwelt.sandbox.units import SUBCELL
 ZSTD = b"zstd"
 ZSTD_LEVEL = 1
 MAX_CONTENT_BYTES = 1 << 30
+"""Maximum size of compressed halo contents after decompression."""
 
 
 class MalformedHalo(ValueError):
@@ -65,9 +66,11 @@ class ShardView(Protocol):
 class Shard:
     """A rectangle of the world, loaded from a snapshot and ready to run. Used only by the thread that steps it.
 
-    `assign` gives the map and the tick, `pieces` are the contents of the rectangle, and `constants` the read-only
-    arrays of the world. With `checked`, the behaviours of species are checked in every tick (`check_species`).
-    `digest` is the digest of the owned cells at the last call of `record`.
+    `assign` is the coordinator's message that assigns the rectangle: it contains the map, the index `which` of this
+    rectangle in it, and the tick. `pieces` are the cells and beings of the rectangle, `constants` the read-only arrays
+    of the world, and `controls` the settings of the world that commands have changed. With `checked`, the behaviours of
+    species are checked in every tick (`check_species`). `digest` is the digest of the owned cells at the last call of
+    `record`, 0 before it.
     """
 
     def __init__(
@@ -99,7 +102,10 @@ class Shard:
     # --- halo
 
     def cut(self, takers: Sequence[int], compressed: bool = False) -> dict[int, list[Any]]:
-        """Returns the halo contents for the neighbours `takers`, as raw frames by the neighbour's index in the map."""
+        """Returns the halo contents for some neighbours, as raw frames by the neighbour's index in the map.
+
+        `takers` are the indices of these neighbours.
+        """
         return {taker: pack_halo(self.region, self._parts(taker, self.which), compressed) for taker in takers}
 
     def paste(self, contents: Mapping[int, Sequence[Any]]) -> None:
@@ -157,7 +163,7 @@ class Shard:
 
     @property
     def held_count(self) -> int:
-        """The number of beings including ghosts; cheaper to compute than `living_count`."""
+        """The number of beings including those in the halo; cheaper to compute than `living_count`."""
         return sum(table.count for table in self.region.tables.values())
 
 

@@ -1,4 +1,7 @@
-"""Decides whether another map would be faster: by the number of ticks per exchange, and the balance of load. No I/O."""
+"""Decides whether the world would run faster with another number of ticks per exchange, or another division. No I/O.
+
+A *map* is a division of the torus into one rectangle for each node.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -56,7 +59,10 @@ class LoadBalance:
     def improve(
         self, nodes: Sequence[NodeRecord], members: Sequence[Member], ticks_per_exchange: int, now_s: float
     ) -> Improvement | None:
-        """Returns a better map for the nodes of the present map; None if there is none, or measurements are missing."""
+        """Returns how the map should be changed; None if no change is worthwhile, or measurements are missing.
+
+        `nodes` are the nodes of the present map, `members` their entries in it.
+        """
         heartbeats = [node.heartbeat for node in nodes if node.heartbeat is not None and node.heartbeat.tick_s > 0]
         if len(heartbeats) < len(members):
             return None

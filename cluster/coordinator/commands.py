@@ -13,7 +13,8 @@ MAX_AHEAD_TICKS = 1_000_000
 
 
 class PendingCommands:
-    """Journalled commands that no complete snapshot contains, and recent tickets. Owned by `CoordinatorMachine`.
+    """Journalled commands whose effects no complete snapshot contains, and recent tickets. Owned by
+    `CoordinatorMachine`.
 
     The constructor takes the journal's commands since the newest complete snapshot, its tickets as (ticket, tick,
     number of the first command), and the journal number of the next command.

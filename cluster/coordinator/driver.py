@@ -50,9 +50,11 @@ from umwelt.cluster.wire.transport import Incoming, Transport
 from umwelt.sandbox.errors import CommandError, UmweltError
 
 MAX_MESSAGES_A_TURN, MAX_TURN_S = 1024, 0.05
+"""Limits of the messages that one call of `turn` handles: their number, and the time in seconds."""
 MAX_COMMANDS, MAX_COMMAND_BYTES = 1000, 1 << 20
 """Maximum number and total size of the commands of one ticket."""
 NODE_ROLES, KEEPER_ROLES = frozenset({"node", "world", "keeper"}), frozenset({"world", "keeper"})
+"""Roles of keys whose owners may send the messages of nodes, and roles that may submit commands and orders."""
 
 
 class CoordinatorStorage(Protocol):
@@ -68,7 +70,7 @@ class CoordinatorStorage(Protocol):
         """Returns rectangles (y, x, height, width) of about equal cost that cover the torus."""
 
     def journal_map(self, opened: JournalMap) -> None:
-        """Writes a map to the journal, durably."""
+        """Writes a map (which node has which rectangle) to the journal, durably."""
 
     def journal_commands(self, entered: JournalCommands) -> None:
         """Writes commands to the journal; they are durable after `commit`."""
@@ -136,12 +138,13 @@ class CoordinatorDriver:
         self._held_back: list[SendMessage] | None = None
         """Messages held back until journalled commands are durable; None while all commands are durable."""
 
-    # --- turns
+    # --- messages
 
     def turn(self, wait_s: float) -> None:
-        """Handles received messages, makes their commands durable in one commit, then passes in the present time.
+        """Handles received messages and makes their commands durable in one commit.
 
-        Waits up to `wait_s` seconds for the first message.
+        Then passes the present time to the state machine, and lets the storage do its periodic work. Waits up to
+        `wait_s` seconds for the first message.
         """
         end_s = self.clock() + wait_s + MAX_TURN_S
         for _ in range(MAX_MESSAGES_A_TURN):
@@ -160,7 +163,10 @@ class CoordinatorDriver:
         self.storage.turn(now_s)
 
     def take(self, incoming: Incoming) -> None:
-        """Decodes and handles one message; counts it in `malformed` if the sender's role may not send it."""
+        """Decodes and handles one message.
+
+        Counts it in `malformed` if it cannot be decoded, or if the sender's role may not send it.
+        """
         try:
             message, raw = decode(incoming.frames)
         except ValueError:
@@ -191,7 +197,7 @@ class CoordinatorDriver:
         self._handle(MessageReceived(message, raw, incoming.sender))
 
     def order(self, order: Order) -> None:
-        """Passes in an order that this process gives itself, such as to stop on a signal."""
+        """Passes an order of this process to the state machine, such as to stop after a signal."""
         self._handle(MessageReceived(order))
 
     def _check(self, submit: SubmitCommands) -> UmweltError | None:
@@ -210,6 +216,7 @@ class CoordinatorDriver:
     # --- instructions
 
     def _handle(self, event: CoordinatorEvent) -> None:
+        """Passes an event to the state machine and carries out the instructions that follow."""
         self._carry_out(self.machine.handle(event))
 
     def _carry_out(self, instructions: Sequence[CoordinatorInstruction]) -> None:

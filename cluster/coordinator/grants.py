@@ -1,4 +1,4 @@
-"""Granting of time: computes until which tick the nodes may run. No I/O.
+"""Computes until which tick the nodes may run: this tick is *granted* to them. No I/O.
 
 Time is granted a little ahead of the slowest node: far enough that nodes need not wait for grants, and not so far that
 commands, which take effect after the last granted tick, are delayed noticeably. Speed, pause and step only affect which
@@ -23,7 +23,7 @@ RATE_WINDOW_S = 1.0
 
 @dataclass
 class WorldClock:
-    """Limits granted ticks by the user's orders: as fast as possible, at a speed, paused, or by steps."""
+    """Limits granted ticks by the user's orders: run as fast as possible, run at a speed, pause, or run some ticks."""
 
     last_tick: int | None = None
     """Tick at which the run ends; None if it has no end."""

@@ -89,18 +89,19 @@ Instructions = list[CoordinatorInstruction]
 
 
 class CoordinatorMachine:
-    """The state machine of a coordinator. Owned by a `CoordinatorDriver`, which passes in events and carries out the
+    """The state machine of a coordinator. Owned by a `CoordinatorDriver`, which calls `handle` and carries out the
     instructions.
 
-    `state` is the run's state on disk, `welcome` the message that nodes get, and `seals` are the hashes of everything
-    that must be equal on all nodes (`fingerprint.seals_of`). `dropped` counts messages that a coordinator does not
-    handle.
+    `state` is the run's state on disk, `welcome` the message that answers a node's `Hello`, and `seals` are the hashes
+    of everything that must be equal on all nodes (`fingerprint.seals_of`). `dropped` counts received messages of
+    classes that a coordinator does not handle.
     """
 
     def __init__(self, state: RunState, options: RunOptions, welcome: Welcome, seals: dict[str, str]):
         self.phase = Phase.GATHERING
         self.epoch = state.epoch
         self.pass_key = b""
+        """Random key of the present map, with which nodes and gateways authenticate their messages to nodes."""
         self.ticks_per_exchange = options.ticks_per_exchange or 1
         self.reason = "the world begins" if not state.epoch else "the world goes on"
         """Reason for the present or most recent change of the map, as text for the user."""
@@ -140,6 +141,7 @@ class CoordinatorMachine:
                 assert_never(event)
 
     def _on_timer(self, event: Timer) -> Instructions:
+        """Removes dead nodes, does what is due in the present phase, and reports the status."""
         self._now_s = event.now_s
         if self._gathering_since_s is None:
             self._gathering_since_s = self._now_s
@@ -164,6 +166,7 @@ class CoordinatorMachine:
         return instructions
 
     def _on_message(self, event: MessageReceived) -> Instructions:
+        """Handles a message; counts it in `dropped` if its class is not handled here."""
         match event.message:
             case Hello() as hello:
                 return [self._answer_hello(hello, event.sender)]
@@ -200,15 +203,17 @@ class CoordinatorMachine:
         """Returns the instructions that end the run because of an error; snapshots and journal are not changed."""
         return [self._announce(line), *self._end(line)]
 
-    # --- nodes come and go
+    # --- nodes join and leave
 
     def _answer_hello(self, hello: Hello, sender: Any) -> SendMessage:
+        """Answers with the welcome, or with a refusal if the node has another protocol version."""
         if hello.protocol_version != PROTOCOL_VERSION:
             line = version_mismatch("this node", hello.protocol_version, "the coordinator", PROTOCOL_VERSION)
             return SendMessage(sender, Refused(line))
         return SendMessage(sender, self._welcome)
 
     def _on_join(self, join: Join, sender: Any) -> Instructions:
+        """Adds a new node, or refuses it if one of its seals differs; repeated messages have no effect."""
         if join.key in self.membership.nodes:
             self.membership.find(join.key, sender, self._now_s)
             return []
@@ -223,7 +228,7 @@ class CoordinatorMachine:
         predecessors = [node for node in self.membership.nodes.values() if node.join.address == address]
         instructions = [instruction for node in predecessors for instruction in self._remove(node, "started again")]
         node = self.membership.add(join, sender, self._now_s)
-        # the journal may have lost its last entries, but the node knows the latest tick that it has computed
+        # the journal may have lost its last entries; then the ticks that nodes have computed show what was granted
         furthest = max(self._state.horizon, self.grants.granted) + MAX_AHEAD_TICKS
         self.grants.horizon = max(self.grants.horizon, min(join.reached, furthest))
         if self.epoch > self._state.epoch:
@@ -239,7 +244,7 @@ class CoordinatorMachine:
         return [refusal, self._announce(f"{host}: refused: its {name} differ")] if quiet else [refusal]
 
     def _include_nodes(self, reason: str) -> Instructions:
-        """Starts a change of the map if nodes wait for a rectangle or want to leave.
+        """Starts a change of the map if nodes wait for a rectangle, or have requested to leave.
 
         Does nothing until all ticks that were granted before the last reload from a snapshot are granted again.
         """
@@ -248,6 +253,7 @@ class CoordinatorMachine:
         return self._settle(reason)
 
     def _on_leave_request(self, request: LeaveRequest, sender: Any) -> Instructions:
+        """Lets a node leave that has requested it."""
         node = self.membership.nodes.get(request.key)
         if node is None:
             return [self.membership.reject(sender, request.key)]
@@ -311,6 +317,7 @@ class CoordinatorMachine:
         return [DivideTorus(self.epoch, self.snapshots.last.name, parts, halo_cells)]
 
     def _on_torus_divided(self, event: TorusDivided) -> Instructions:
+        """Assigns the rectangles of the new map to the nodes, and journals the map."""
         if event.epoch != self.epoch or self.phase != Phase.DIVIDING:
             return []
         if len(self.membership.staying) < len(event.rectangles):
@@ -364,6 +371,7 @@ class CoordinatorMachine:
     # --- reports of nodes
 
     def _on_heartbeat(self, heartbeat: Heartbeat, sender: Any) -> Instructions:
+        """Stores a heartbeat, and grants more time if the node has reached the last granted tick."""
         node = self.membership.find(heartbeat.key, sender, self._now_s)
         if node is None:
             return [self.membership.reject(sender, heartbeat.key)]
@@ -373,6 +381,7 @@ class CoordinatorMachine:
         return self._grant() if self.phase == Phase.RUNNING and heartbeat.tick >= self.grants.granted else []
 
     def _on_report(self, report: NumberedReport, event: MessageReceived) -> Instructions:
+        """Handles a report if it is the next one of its node in sequence; the node resends the others."""
         node = self.membership.find(report.key, event.sender, self._now_s)
         if node is None:
             return [self.membership.reject(event.sender, report.key)]
@@ -393,6 +402,7 @@ class CoordinatorMachine:
                 assert_never(report.content)
 
     def _on_ready(self, node: NodeRecord) -> Instructions:
+        """Marks a node as ready; starts to grant time when all members are ready."""
         node.ready = True
         if self.phase != Phase.ASSIGNING or not self.membership.all_ready():
             return []
@@ -404,6 +414,7 @@ class CoordinatorMachine:
         return [self._announce(f"{self.reason}: {count} node{'s' if count > 1 else ''}"), *self._grant()]
 
     def _on_record(self, node: NodeRecord, record: TickRecord, raw: Sequence[Any]) -> Instructions:
+        """Journals births, and the tick if the records of all members are present."""
         instructions: Instructions = [JournalBirths(raw)] if raw and len(raw[0]) else []
         if not self.snapshots.last.tick <= record.tick <= self.grants.granted:
             return instructions
@@ -436,6 +447,7 @@ class CoordinatorMachine:
         return [BeginSnapshot(self.epoch, tick, kept), *self._grant(force=True)]
 
     def _on_snapshot_part(self, node: NodeRecord, part: SnapshotPart) -> Instructions:
+        """Adds a part to the snapshot that is being taken, after fetching its files if needed."""
         current = self.snapshots.round
         if current is None or not self.snapshots.is_present(part.tick, part.kept):
             return []
@@ -453,6 +465,7 @@ class CoordinatorMachine:
         return self._complete_snapshot()
 
     def _on_part_fetched(self, event: PartFetched) -> Instructions:
+        """Adds a part whose files have been fetched to the snapshot that is being taken."""
         current = self.snapshots.round
         if current is None or event.epoch != self.epoch or not self.snapshots.is_present(event.tick, event.kept):
             return []
@@ -466,6 +479,7 @@ class CoordinatorMachine:
         return [*self.snapshots.complete(self.epoch, keys, self.records.totals(self.snapshots.round.tick))]
 
     def _on_snapshot_completed(self, event: SnapshotCompleted) -> Instructions:
+        """Ends a snapshot; if it is complete, starts the change of the map that waits for it."""
         if event.epoch != self.epoch or not self.snapshots.is_present(event.tick, event.kept):
             return []
         finished = self.snapshots.finish(self._now_s, failed=bool(event.line))
@@ -488,7 +502,10 @@ class CoordinatorMachine:
         return self._take_snapshot(self.snapshots.last.tick, True, reason)
 
     def _end(self, line: str = "") -> Instructions:
-        """Ends the run: tells all nodes to stop. `line` is empty, or the error because of which the run ends."""
+        """Returns the instructions that end the run, with a `Stop` message to each node.
+
+        `line` is empty, or the error because of which the run ends.
+        """
         self.phase = Phase.RESTING
         stops = [SendMessage(node.sender, Stop(line)) for node in self.membership.nodes.values()]
         return [*stops, *self._report_status(), EndRun(line)]
@@ -527,6 +544,7 @@ class CoordinatorMachine:
     # --- gateways and launchers
 
     def _on_submit(self, submit: SubmitCommands, sender: Any) -> Instructions:
+        """Schedules and journals commands; answers a repeated ticket with its earlier result."""
         result = self.commands.result(submit.ticket)
         if result is not None:
             return [SendMessage(sender, result)]
@@ -541,6 +559,7 @@ class CoordinatorMachine:
         return [JournalCommands(submit.ticket, commands), SendMessage(sender, result)]
 
     def _on_order(self, order: Order, sender: Any) -> Instructions:
+        """Carries out an order and answers it."""
         line = code = ""
         instructions: Instructions = []
         try:

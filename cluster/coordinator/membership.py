@@ -1,4 +1,4 @@
-"""The nodes of a run and the present map. No I/O.
+"""The nodes of a run and the present map, which assigns rectangles of the torus to nodes. No I/O.
 
 A node is a *member* while the map assigns it a rectangle. A node that has joined becomes a member with the next map. A
 node that leaves stays a member until the next map. A dead node is removed immediately.
@@ -58,12 +58,13 @@ class Membership:
         self.nodes: dict[str, NodeRecord] = {}
         """All nodes by key, in the order in which they joined."""
         self.map: list[Member] = []
+        """The members with their addresses and rectangles; empty while there is no map."""
         self._max_parts, self._dead_after_s = max_parts, dead_after_s
         self._retired: dict[str, bool] = {}
         """For the key of each recently removed node, whether the node had asked to leave."""
         self._name_count = 0
 
-    # --- questions
+    # --- state
 
     @property
     def members(self) -> list[NodeRecord]:
@@ -133,7 +134,7 @@ class Membership:
     def find(self, key: str, sender: Any, now_s: float) -> NodeRecord | None:
         """Returns the node that sent a message, and records that it is alive.
 
-        Returns None if no node has this key, or if `sender` is not the node's.
+        Returns None if no node has this key, or if that node joined from another `sender`.
         """
         node = self.nodes.get(key)
         if node is None or node.sender != sender:

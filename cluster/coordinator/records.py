@@ -12,8 +12,9 @@ TOTALS_KEPT_TICKS = 4096
 class WorldRecords:
     """Digest and metrics of the full world by tick. Owned by `CoordinatorMachine`.
 
-    `births` and `deaths` are the numbers from the start of the run until the present epoch, and are replaced by
-    `begin_epoch`: nodes count from the start of the epoch only.
+    `births` and `deaths` are the numbers from the start of the run to the snapshot from which the present epoch
+    started. The records of nodes count from that snapshot only, and these numbers are added. `begin_epoch` replaces
+    them.
     """
 
     def __init__(self, births: int, deaths: int):
@@ -23,6 +24,7 @@ class WorldRecords:
         """Records of nodes, by tick and the node's key, of ticks for which records of members are missing."""
         self._base = births, deaths
         self._totals: dict[int, tuple[int, int]] = {}
+        """Births and deaths from the start of the run, by tick, for the last `TOTALS_KEPT_TICKS` ticks."""
 
     def begin_epoch(self, totals: tuple[int, int]) -> None:
         """Starts a new epoch. `totals` are births and deaths from the start of the run to the epoch's snapshot."""
@@ -30,7 +32,7 @@ class WorldRecords:
         self._base = totals
 
     def drop_incomplete(self) -> None:
-        """Drops incomplete records, because their map has ended."""
+        """Drops incomplete records, because the torus is divided again and the missing records will not arrive."""
         self.incomplete.clear()
 
     def totals(self, tick: int) -> tuple[int, int] | None:
@@ -60,7 +62,8 @@ class WorldRecords:
 def merge_records(parts: Sequence[TickRecord]) -> TickRecord:
     """Returns the sum of the records of all nodes at one tick.
 
-    The digest of the controls is equal on all nodes and is added once.
+    The digest of the controls (the settings of the world that commands have changed) is equal on all nodes and is added
+    once.
     """
     populations: dict[str, dict[str, int]] = {}
     substances: dict[str, int] = {}

@@ -20,7 +20,11 @@ COST_AFTER_FAILURE_S = 1.0
 
 @dataclass
 class SnapshotRound:
-    """A snapshot that is being taken. `reason` is the reason for the change of the map that waits for it, or empty."""
+    """A snapshot that is being taken.
+
+    If `reason` is not empty, the torus is divided among the nodes again (the *map* changes) as soon as the snapshot is
+    complete, for this reason.
+    """
 
     tick: int
     kept: bool
@@ -75,7 +79,7 @@ class Snapshots:
     def join_round(self, tick: int, kept: bool, reason: str) -> bool:
         """Returns whether the snapshot that is being taken is of `tick`, and is a kept one if `kept` is true.
 
-        If so, a `reason` that is not empty becomes the reason for the change of the map that waits for the snapshot.
+        If so, a `reason` that is not empty replaces the round's `reason` (see `SnapshotRound`).
         """
         if self.round is None or self.round.tick != tick or (kept and not self.round.kept):
             return False
@@ -97,7 +101,7 @@ class Snapshots:
         """Returns the instruction to complete the snapshot, if all parts and the tick's totals are present.
 
         `keys` are the members' keys in the order of the map. `totals` are births and deaths from the start of the run
-        to the snapshot's tick, or None if they are not known yet.
+        to the snapshot's tick; None while the record of that tick is incomplete.
         """
         current = self.round
         assert current is not None

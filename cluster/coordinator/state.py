@@ -1,4 +1,7 @@
-"""The initial state of a coordinator (read from the run's folder), the options of a run, and its phases."""
+"""The initial state of a coordinator (read from the run's folder), the options of a run, and its phases.
+
+A *map* says which node has which rectangle of the torus; its *epoch* is its number.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -84,6 +84,7 @@ class RunStorage:
         self._folder: Path | None = None
         """Folder of the snapshot that is being written, or None."""
         self._fetches: dict[str, _Fetch] = {}
+        """Parts that are being fetched, by their name in requests."""
         self._committed_s = self._now_s = 0.0
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="umwelt-store")
 
@@ -101,7 +102,10 @@ class RunStorage:
         return [(y, x, height, width) for y, x, height, width in cut(torus, weights, divide.parts, divide.halo_cells)]
 
     def journal_map(self, opened: JournalMap) -> None:
-        """Writes a map to the journal, and discards a snapshot that is being written for an older map."""
+        """Writes a new division of the torus to the journal.
+
+        Discards a snapshot that is being written for an older division.
+        """
         self._abandon_snapshot()
         self.journal.enter_map(opened.epoch, opened.tick, opened.reason, opened.members)
 
@@ -175,6 +179,7 @@ class RunStorage:
             self._folder = None
 
     def _manifest(self, complete: CompleteSnapshot) -> snapshot.Manifest:
+        """Returns the manifest of the snapshot that `complete` describes."""
         common = self.world.common
         return snapshot.make_manifest(
             self.world.name,

@@ -73,6 +73,11 @@ class CommandSubmitter:
     def _submit(
         self, session: ViewerSession, ticket: str, request: commands.Request, being: dict[str, Any] | None
     ) -> None:
+        """Composes the commands of a request and sends them to the coordinator, whose result answers the ticket.
+
+        `being` is the row of the being that the request is about; None for other requests. Raises UmweltError if the
+        request is not valid.
+        """
         contents = [commands.encode(command) for command in commands.compose(self._world, request, being)]
         if not contents:
             raise CommandError("commands: none are given: give at least one")
@@ -100,6 +105,11 @@ class CommandSubmitter:
         now_s: float,
         end_s: float,
     ) -> None:
+        """Sends an order to the coordinator, again and again until `end_s` while the coordinator is busy.
+
+        Then calls `on_settled` with the result or the error.
+        """
+
         def on_outcome(outcome: TicketResult | UmweltError) -> None:
             retry_s = self._clock() + BUSY_RETRY_S
             if isinstance(outcome, BusyError) and retry_s < end_s:

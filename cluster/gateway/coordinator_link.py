@@ -17,19 +17,21 @@ RECONNECT_AFTER_S = 6.0
 
 
 class CoordinatorLink:
-    """Requests status reports and holds the last one. One instance for each gateway.
+    """Requests status reports from the coordinator at `address`, and stores the last one. One instance per gateway.
 
-    `on_map` is called with each new node map.
+    `lines` is the transport that connects to the coordinator. `on_map` is called with each new node map.
     """
 
     def __init__(self, lines: Transport, address: str, on_map: Callable[[NodeMap], None]):
         self._lines, self.address, self._on_map = lines, address, on_map
         self.status: dict[str, Any] = {}
+        """The status in the last report, with the fields of `coordinator.status.RunStatus`; empty before the first."""
         self.status_json = b"{}"
         """The status as the JSON that is sent to viewers."""
         self.node_map: NodeMap | None = None
         """The present nodes; None while no node has joined, or while the torus is being divided."""
         self.reported_s = self._attended_s = -1e9
+        """Time at which the last report arrived; negative if none has arrived since the connection was opened."""
 
     @property
     def is_resting(self) -> bool:

@@ -12,19 +12,21 @@ RESEND_AFTER_S = 0.25
 ENDS_AFTER_S = 20.0
 BATCH_EVERY_S = 0.05
 MAX_SENT = 512
-"""Maximum number of requests that were sent and not answered.
+"""Number of unanswered requests at which no more waiting commands are sent.
 
-Further commands wait and are then sent in batches, since the coordinator makes all commands of a batch durable in one
-commit.
+While requests are unanswered, new commands wait and are sent in batches, since the coordinator makes all commands of a
+batch durable in one commit.
 """
 NOT_REPEATABLE = ("step", "save")
-"""Orders that are sent only once, since executing them twice has another effect."""
+"""Orders that are not resent, since executing them twice has another effect than executing them once."""
 
 OnSettled = Callable[[TicketResult | UmweltError], None]
 
 
 @dataclass
 class _Request:
+    """A command message or order that is not answered yet. At the time `end_s` it fails with an error."""
+
     message: SubmitCommands | Order
     on_settled: OnSettled
     end_s: float
@@ -56,6 +58,7 @@ class CoordinatorRequests:
             self._begin(request, now_s)
 
     def _begin(self, request: _Request, now_s: float) -> None:
+        """Sends a request for the first time, and registers it to be resent until it is answered."""
         message = request.message
         self._sent[message.ticket] = request
         self._resender.begin(
@@ -76,6 +79,7 @@ class CoordinatorRequests:
             request.on_settled(error_for(result.code, result.line) if result.line else result)
 
     def _time_out(self, request: _Request) -> None:
+        """Ends a request with an error, because the coordinator has not answered in time."""
         line = "the coordinator does not answer: see whether the world still runs: umwelt status"
         request.on_settled(RunError(line))
 

@@ -46,6 +46,7 @@ class HistoryRouter:
                 raise CommandError(f"history: {what[:40]}: unknown request: use {known}")
 
     def _list(self, session: ViewerSession, message: History) -> None:
+        """Answers with the run's snapshots, the tick that the run has reached, and the ticks that replays show."""
         snapshots = [{"tick": one.tick, "kept": one.kept} for one in reversed(Store.open(self._run).entries())]
         content = {"snapshots": snapshots, "reached": self._reached(), "shown": self._replays.shown()}
         session.answer(message.ticket, self._reached(), msgspec.json.encode(content))
@@ -66,6 +67,7 @@ class HistoryRouter:
         self._replays.begin(message.what, message.tick, now_s, on_ready)
 
     def _play(self, session: ViewerSession, message: History, now_s: float) -> None:
+        """Sets the speed at which a replay continues."""
         if not 0 <= message.value <= MAX_TICKS_PER_S:  # excludes nan
             raise RunError(f"play {message.value}: give 0 (rest) to {MAX_TICKS_PER_S} ticks a second")
         session.take_query_tokens(now_s)
@@ -79,6 +81,7 @@ class HistoryRouter:
         self._replays.play(message.tick, message.value, now_s, on_settled)
 
     def _query_journal(self, session: ViewerSession, message: History, now_s: float) -> None:
+        """Starts a query of the journal, whose result answers the viewer's ticket."""
         session.require_query(now_s)
 
         def on_answer(outcome: JournalAnswer | UmweltError) -> None:

@@ -107,7 +107,11 @@ class JournalQueries:
             on_answer(outcome)
 
     def _kinds_of(self, table: str) -> set[int] | None:
-        """Returns the kinds that ids of beings of `table` contain; None if births of all kinds are wanted."""
+        """Returns the number by which ids of beings name `table` (their kind), as a set; None if all births match.
+
+        All births match if `table` is empty or the world's only table. Raises RunError for an unknown table, and if the
+        ids of this world do not contain a kind.
+        """
         if not table:
             return None
         try:
@@ -121,6 +125,7 @@ class JournalQueries:
         return {self._kinds[table]}
 
     def _read_births(self, journal: Journal, message: History, limit: int, kinds: set[int] | None) -> JournalAnswer:
+        """Returns up to `limit` births as columns in the raw frame; the content says where the next page starts."""
         births = journal.lineage.births_from(message.tick, message.being or -1, limit, kinds, self._marker_genes)
         by_column: list[Any] = list(zip(*births.rows, strict=True)) or [()] * 7
         by_column[5] = [self._species.get(name, -1) for name in by_column[5]]

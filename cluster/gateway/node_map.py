@@ -1,4 +1,4 @@
-"""The nodes that hold the live world, or a replayed tick, with their addresses."""
+"""The nodes that compute the live world, or the process that shows a replayed tick, with their addresses."""
 
 from typing import NamedTuple
 

@@ -43,6 +43,12 @@ class NodeTask(NamedTuple):
 
 @dataclass
 class _OpenQuery:
+    """An unanswered query of a viewer, and the answers (`parts`) of nodes that have arrived so far, by their index.
+
+    `shown` is `LIVE` or a replayed tick. `task` is the task that the nodes execute on their answers, or None. At the
+    time `end_s` the query fails with an error.
+    """
+
     questions: Sequence[Question]
     shown: int
     on_answer: OnAnswer
@@ -55,6 +61,7 @@ class _OpenQuery:
     reached: int = -1
     """The latest tick that a node had reached when `tick` was chosen."""
     rounds: int = 0
+    """Number of times that the query was repeated for a later tick."""
     deaths: int = 0
     """Number of worker processes that died while executing `task`."""
     begun_s: float = -1e9
@@ -101,9 +108,10 @@ class NodeQueries:
     ) -> None:
         """Sends a query; `on_answer` is called once, with the merged answer or an error.
 
-        With `task`, the raw frame of the answer is a packed list of the results of the task at each node. If the world
-        is advancing (`resting` is false), such a query is first sent for tick 0, which has passed: the nodes only
-        report their present ticks, and do not execute a task in vain.
+        `asked` is one question or several, `shown` is `LIVE` or a replayed tick. With `task`, the raw frame of the
+        answer is a packed list of the results of the task at each node. If the world is advancing (`resting` is false),
+        such a query is first sent for tick 0: since tick 0 is in the past, the nodes answer with their present ticks
+        and do not execute the task. The task is then executed at one later tick.
         """
         questions = asked if isinstance(asked, Sequence) else [asked]
         ends_after_s = ENDS_AFTER_S if task is None else STARTS_WITHIN_S + task.within_s
@@ -215,10 +223,12 @@ class NodeQueries:
         self._ask(query, now_s, reached + 1 + 2 * moved)
 
     def _time_out(self, query: _OpenQuery) -> None:
+        """Ends a query with an error, because nodes have not answered in time."""
         self._cancel_tasks(query)
         self._finish(query, RunError("the nodes do not answer: the node map may be changing: ask again"))
 
     def _finish(self, query: _OpenQuery, outcome: Part | UmweltError) -> None:
+        """Removes a query and calls its callback."""
         self._remove(query)
         query.on_answer(outcome)
 

@@ -21,12 +21,17 @@ from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 TURN_S = 0.004
 NICE = 5
 DOOR_LIMITS = Limits(message_bytes=4 << 20, queued=128, held_bytes=8 << 20)
+"""Limits of the transport to which viewers connect."""
 ADMITTED = frozenset({KEEPER, NODE, SPECTATOR, WORLD})
 """Roles that can connect. Nodes connect to ask for the coordinator's address."""
 
 
 class GatewaySettings(msgspec.Struct):
-    """Settings of the process. `bind` is the address for viewers, `run` the run's folder."""
+    """Settings of the process.
+
+    `bind` is the address where the gateway listens for viewers, `coordinator` the coordinator's address, and `run` the
+    run's folder. `keys` is a folder of keys; if it is empty, connections are not authenticated.
+    """
 
     bind: str
     coordinator: str

@@ -1,4 +1,4 @@
-"""Routes the queries of viewers to the nodes that hold the live world or a replayed tick."""
+"""Routes the queries of viewers to the nodes of the live world, or to the process that shows a replayed tick."""
 
 from collections.abc import Callable
 

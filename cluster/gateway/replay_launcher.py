@@ -45,7 +45,11 @@ class PendingOrder:
 
 @dataclass
 class ReplayProcess:
-    """A process that shows a tick or forks a run, with the callbacks to call when it is ready."""
+    """A process that replays a run to a tick and shows it, or forks the run there, with the callbacks to call then.
+
+    `what` is "show" or "fork". `map` has this process as its only node; it is None until the tick is shown. `used_s` is
+    the time of the last use.
+    """
 
     what: str
     tick: int
@@ -89,6 +93,7 @@ class ReplayProcesses:
         self._polled_s = 0.0
 
     def _find(self, tick: int) -> ReplayProcess | None:
+        """Returns the process that shows a tick, or is started for it; None if there is none."""
         return next((one for one in self.processes if (one.what, one.tick) == ("show", tick)), None)
 
     def map_of(self, tick: int) -> NodeMap | None:
@@ -132,6 +137,7 @@ class ReplayProcesses:
         return bool(ready)
 
     def _start(self, what: str, tick: int) -> ReplayProcess:
+        """Starts a replay process with its own temporary folder."""
         folder = tempfile.TemporaryDirectory(prefix="umwelt-replay-")
         pass_key = secrets.token_bytes(16)
         settings = ReplaySettings(str(self.run), what, tick, folder.name, self.keys, pass_key.hex())
@@ -153,6 +159,7 @@ class ReplayProcesses:
         self._order(process, "play", ticks_per_s, on_settled)
 
     def _order(self, process: ReplayProcess, what: str, value: float, on_settled: OnSettled) -> None:
+        """Queues an order to a replay. Raises BusyError if it has `MAX_ORDERS` unanswered orders."""
         if len(process.orders) >= MAX_ORDERS:
             raise BusyError(f"tick {process.tick}: has too many open orders: wait for its answers")
         process.was_played = what == "play" and (process.was_played or value > 0)
@@ -199,6 +206,7 @@ class ReplayProcesses:
                 self._end(process, line)
 
     def _make_ready(self, process: ReplayProcess, announcement: dict[str, Any], now_s: float) -> None:
+        """Creates the node map of a process that has announced that it shows its tick, and calls its callbacks."""
         process.used_s = now_s
         if process.what == "show":
             addresses, tiles = (announcement["address"],), (announcement["tiles_address"],)
@@ -209,6 +217,7 @@ class ReplayProcesses:
             on_ready(announcement)
 
     def _end(self, process: ReplayProcess, line: str = "") -> None:
+        """Ends a process, and answers its open orders and callbacks with an error; `line` is the error message."""
         error = RunError(line or f"tick {process.tick} is no longer shown: ask for it again")
         self.processes.remove(process)
         with suppress(OSError):

@@ -113,7 +113,7 @@ class ReplayPlayer:
     def _has_next_tick(self, now_s: float) -> bool:
         """Returns whether the next tick is journalled.
 
-        Reads new commands from the journal when its known end is reached.
+        When the last tick that was read from the journal is reached, reads new ticks and commands from it.
         """
         from umwelt.cluster.run.replay import read_progress
 

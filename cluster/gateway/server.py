@@ -42,8 +42,10 @@ _Request: TypeAlias = (
 class Gateway:
     """Creates the components of a gateway and dispatches messages to them. Used by one thread, which calls `turn`.
 
-    `door` accepts viewers; `lines` connects to the coordinator and the nodes. Both are closed by the caller. `run` is
-    the run's folder; without it, the gateway cannot serve requests about the past.
+    `door` is the transport to which viewers connect; `lines` is the transport that connects to the coordinator and the
+    nodes. Both are closed by the caller. `run` is the run's folder; without it, the gateway cannot serve requests about
+    the past. `keys_folder` is the folder of `keys`, for replay processes. `processor_s` returns the processor time that
+    the process has used, in seconds.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Gateway:
         return self.replays.map_of(shown) if self.replays is not None else None
 
     def _take_map(self, node_map: NodeMap) -> None:
+        """Subscribes to the tiles of the nodes in a new map."""
         self.relay.connect_to(LIVE, node_map)
 
     def turn(self, wait_s: float) -> None:
@@ -131,6 +134,7 @@ class Gateway:
                     self.node_queries.take(message, raw, self._clock())
 
     def _take_from_viewer(self, incoming: Incoming) -> None:
+        """Handles a message of a viewer that has a session; counts messages of other classes as malformed."""
         now_s = self._clock()
         accepted = self.sessions.accept(incoming, now_s)
         if accepted is None:
@@ -182,6 +186,7 @@ class Gateway:
             session.fail(message.ticket, error)
 
     def _watch(self, session: ViewerSession, message: viewer_protocol.Watch) -> None:
+        """Sets the tiles that a viewer watches; answers with an error under the ticket "watch" if this is not valid."""
         try:
             self.relay.watch(session.tiles, message.shown, message.topics, message.credit)
         except ValueError as error:

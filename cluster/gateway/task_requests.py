@@ -1,4 +1,8 @@
-"""Starts tasks for viewers: checks permissions and limits, and sends the results."""
+"""Starts tasks for viewers: checks permissions and limits, and sends the results.
+
+A task *over data* contains queries; every node that owns queried cells runs it with the node's answers as input. Any
+other task runs once, on one node.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -26,7 +30,7 @@ from umwelt.sandbox.text import one_line
 MAX_TASKS, MAX_TASKS_OF_ONE = 4096, 256
 """Maximum number of open tasks: of all viewers together, and of each viewer."""
 MAX_OVER_DATA = 200
-"""Maximum number of open tasks over data and queries, of all viewers together."""
+"""Maximum number of open queries of all viewers together, at which no further task over data is started."""
 MAX_NAME = 80
 MAX_QUESTIONS = 8
 MAX_ARGUMENTS_HELD_BYTES = 128 << 20
@@ -37,7 +41,7 @@ MAX_COORDINATE = 1 << 30
 
 
 class TaskRequests:
-    """Checks tasks and starts them, either on idle nodes or over the data of all nodes.
+    """Checks tasks and starts them: tasks over data by `NodeQueries`, all others by a `TaskScheduler`.
 
     One instance for each gateway.
     """
@@ -75,6 +79,7 @@ class TaskRequests:
         return malformed
 
     def _begin(self, session: ViewerSession, task: Task, now_s: float) -> None:
+        """Starts a task. Raises UmweltError if it is not valid, not permitted to this viewer, or exceeds a limit."""
         name = one_line(f'task "{task.name[:MAX_NAME]}"')
         within_s = task.within_s or WITHIN_S
         self._check(session, task, name, within_s)
@@ -100,6 +105,7 @@ class TaskRequests:
             raise RunError(f"{name}: its arguments are too long: give {MAX_ARGUMENT_BYTES >> 10} KiB at most")
 
     def _begin_anywhere(self, session: ViewerSession, task: Task) -> None:
+        """Starts a task without data, on one node."""
         if len(task.near) not in (0, 2) or any(abs(coordinate) > MAX_COORDINATE for coordinate in task.near):
             raise RunError(f'task "{task.name}": near {list(task.near)[:8]}: give y and x')
 
@@ -114,6 +120,7 @@ class TaskRequests:
         self.scheduler.begin(session, task, on_result)
 
     def _begin_over_data(self, session: ViewerSession, task: Task, node_task: NodeTask, now_s: float) -> None:
+        """Starts a task over data, on all nodes that own queried cells. `node_task` is the task as nodes get it."""
         name = f'task "{node_task.name}"'
         if session.open_queries >= MAX_OPEN_QUERIES or len(self._node_queries) >= MAX_OVER_DATA:
             raise BusyError(f"{name}: too many questions at once: wait for some of their results")

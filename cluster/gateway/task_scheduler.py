@@ -2,8 +2,8 @@
 
 Each node is assigned a few tasks at a time, enough to keep it busy while messages travel, so that a faster node gets
 more tasks. Each viewer has a queue of waiting tasks, and the queues are served in turn. A task is sent again until its
-node answers; the node executes it once. If a node leaves the map, its tasks are assigned to other nodes, before the
-waiting ones.
+node answers; the node executes it once. If a node is no longer in the `NodeMap` (it has left or died), its tasks are
+assigned to other nodes, before the waiting ones.
 """
 
 import itertools
@@ -35,6 +35,8 @@ OnResult = Callable[[bytes | UmweltError], None]
 
 @dataclass(eq=False)
 class _ScheduledTask:
+    """An open task of the viewer `owner`. `ticket` identifies it at the nodes; `task.ticket` is the viewer's ticket."""
+
     owner: Hashable
     task: Task
     on_result: OnResult
@@ -42,11 +44,16 @@ class _ScheduledTask:
     address: str = ""
     """Address of the node to which the task is assigned; empty while it waits."""
     deaths: int = 0
+    """Number of nodes or worker processes that died while executing the task."""
 
 
 @dataclass
 class _NodeLoad:
-    """The tasks assigned to a node, and `task_s`, the recent average duration of a task there in seconds."""
+    """The tasks assigned to a node, and `task_s`, the recent average duration of a task there in seconds.
+
+    `task_s` is 0 until a task was measured. `is_filling` is false from the time at which the node has its maximum
+    number of tasks until it has completed half of them.
+    """
 
     tasks: OrderedDict[str, _ScheduledTask] = field(default_factory=OrderedDict)
     task_s: float = 0.0
@@ -130,6 +137,7 @@ class TaskScheduler:
         return True
 
     def _remove(self, scheduled: _ScheduledTask) -> None:
+        """Removes a task from the open ones; its node is not informed."""
         del self._open[scheduled.ticket]
         self._resender.end(scheduled.ticket)
         self.argument_bytes -= len(scheduled.task.arguments)
@@ -159,6 +167,7 @@ class TaskScheduler:
             self._resender.turn(now_s)
 
     def _take_map(self, node_map: NodeMap | None) -> None:
+        """Sets the present node map; queues the tasks of nodes that are no longer in it again."""
         self._map = node_map
         if node_map is None:
             return
@@ -202,6 +211,7 @@ class TaskScheduler:
         return min(free, key=lambda one: (len(self._loads[one].tasks), self._loads[one].task_s), default=None)
 
     def _begin_sending(self, scheduled: _ScheduledTask, now_s: float) -> None:
+        """Sends a task to its node, and registers it to be resent until the node answers."""
         task = scheduled.task
 
         def send() -> bool:

@@ -97,6 +97,7 @@ class TileRelay:
         self._enqueue(subscriber)
 
     def _unwatch(self, subscriber: TileSubscriber, source: TileSource, topics: list[bytes]) -> None:
+        """Ends a viewer's subscriptions to tiles, and those of `source` to tiles that no viewer watches any more."""
         for topic in topics:
             tile = source.tiles.get(topic)
             if tile is not None:
@@ -120,6 +121,7 @@ class TileRelay:
         self._ready.pop(subscriber, None)
 
     def _enqueue(self, subscriber: TileSubscriber) -> None:
+        """Adds a viewer to the queue of those to be served, if it has credit and there are tiles for it."""
         if subscriber.waiting and subscriber.credit > 0:
             self._ready.setdefault(subscriber, None)
 
@@ -146,6 +148,7 @@ class TileRelay:
             self._serve_next(now_s)
 
     def _charge_processor_time(self) -> None:
+        """Subtracts the processor time that the process has used since the last call from the budget."""
         used_s = self._processor_s()
         self._processor.spend(used_s - self._charged_s)
         self._charged_s = used_s

@@ -16,11 +16,15 @@ from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import Rectangle
 
 VIEWER_BYTES_A_S, VIEWER_BYTES_AT_ONCE = 8e6, 16e6
+"""Maximum size of the tiles that one viewer is sent, in bytes: per second, and in one burst."""
 
 
 @dataclass(eq=False)
 class CachedTile:
-    """The newest pieces of a tile, one from each node that owns a piece of it, and the tile's subscribers."""
+    """The newest pieces of a tile, by their rectangles, and the tile's subscribers.
+
+    Each node that owns cells of the tile sends one piece. `shown` is `LIVE` or a replayed tick.
+    """
 
     topic: bytes
     shown: int
@@ -98,6 +102,7 @@ class TileSource:
             self._connect(address)
 
     def _connect(self, address: str) -> None:
+        """Connects to a publisher; no effect if the address is not valid, or its key is not that of a node or world."""
         parts = ADDRESS_WITH_KEY.fullmatch(address)
         endpoint, key = (parts[1], key_from_hex(parts[2])) if parts else (address, b"")
         if self._keys is not None:

@@ -22,6 +22,7 @@ MAX_VIEWERS = 5000
 IDLE_AFTER_S = 10.0
 SWEEP_EVERY_S = 1.0
 MAX_TICKET = 64
+"""Maximum length of a ticket in characters."""
 MAX_OPEN_QUERIES = 8
 """Maximum number of open queries of one viewer."""
 ANSWERS_KEPT, MAX_KEPT_ANSWER_BYTES = 64, 1 << 16
@@ -37,7 +38,10 @@ Send = Callable[[bytes, list[Any]], bool]
 
 @dataclass(eq=False)
 class ViewerSession:
-    """One connected viewer. Created by its `Hello`, owned by `ViewerSessions`, dropped on `Goodbye` or by a timeout."""
+    """One connected viewer. Created by its `Hello`, owned by `ViewerSessions`, dropped on `Goodbye` or by a timeout.
+
+    The four `TokenBucket`s are its budgets: received messages, their size in bytes, commands and orders, and queries.
+    """
 
     identity: bytes
     role: str
@@ -96,6 +100,7 @@ class ViewerSession:
         self._close_ticket(Answer(ticket, -1, str(error), code=error.code), b"")
 
     def _close_ticket(self, answer: Answer, raw: bytes) -> None:
+        """Sends an answer, and keeps it for repeated requests if it is not too large."""
         frames = viewer_protocol.encode(answer, [raw] if raw else [])
         self.open_tickets.discard(answer.ticket)
         if len(raw) + len(answer.content) < MAX_KEPT_ANSWER_BYTES:
@@ -147,12 +152,14 @@ class ViewerSessions:
         return session, message
 
     def _is_within_budget(self, session: ViewerSession | None, incoming: Incoming, now_s: float) -> bool:
+        """Charges a message to the budgets of its sender, and returns whether it may be handled."""
         if session is None:
             return self._unknown.try_take(now_s)
         size_bytes = sum(map(len, incoming.frames))
         return session.messages.try_take(now_s) and session.received_bytes.try_take(now_s, size_bytes)
 
     def _admit(self, incoming: Incoming, hello: Hello, now_s: float) -> None:
+        """Answers a `Hello`: creates a session and sends the welcome, or sends the reason for a refusal."""
         session = self.by_identity.get(incoming.sender)
         if hello.protocol_version != viewer_protocol.PROTOCOL_VERSION:
             theirs, ours = hello.protocol_version, viewer_protocol.PROTOCOL_VERSION

@@ -1,4 +1,7 @@
-"""The engine's connection to the coordinator of its run, which receives status reports and sends orders."""
+"""Connection of the process that launched a run (`launch/local.py`) to the run's coordinator.
+
+It receives status reports and sends orders such as stop (`protocol.Order` lists them).
+"""
 
 import os
 import time
@@ -15,6 +18,7 @@ from umwelt.cluster.wire.transport import ZmqTransport
 SUBSCRIBE_AGAIN_S = 0.1
 """Interval in seconds at which the subscription to reports is resent until the first report arrives."""
 RESEND_S = 0.2
+"""Interval in seconds at which unanswered orders are resent."""
 
 
 class CoordinatorClient:
@@ -25,9 +29,9 @@ class CoordinatorClient:
         self.report: StatusReport | None = None
         """The last report; None before the first."""
         self.status: dict[str, Any] = {}
-        """The status in the last report."""
+        """The status in the last report, with the fields of `coordinator.status.RunStatus`; empty before the first."""
         self.settled: dict[str, TicketResult] = {}
-        """Results of orders by ticket."""
+        """Results of the answered orders, by ticket."""
         self._transport = ZmqTransport(b"", keys=keys, role=WORLD)
         self._subscribed_s = -1e9
         self._orders: dict[str, Order] = {}
@@ -35,7 +39,10 @@ class CoordinatorClient:
         self._tickets = 0
 
     def poll(self, wait_s: float) -> bool:
-        """Sends what is due, and receives for up to `wait_s` seconds. Returns whether a report arrived."""
+        """Sends the messages that are due, and waits up to `wait_s` seconds for one. Returns whether a report arrived.
+
+        Stores the received reports and results in `report`, `status` and `settled`.
+        """
         now_s = time.monotonic()
         if now_s - self._subscribed_s > (STATUS_SUBSCRIPTION_S if self.report is not None else SUBSCRIBE_AGAIN_S):
             self._subscribed_s = now_s
@@ -57,7 +64,10 @@ class CoordinatorClient:
         return has_report
 
     def order(self, what: str, value: float = 0.0, name: str = "") -> str:
-        """Sends an order, repeatedly until it is answered. Returns its ticket."""
+        """Sends an order, repeatedly until it is answered. Returns its ticket, under which `settled` gets the result.
+
+        The arguments are the fields of `protocol.Order`.
+        """
         self._tickets += 1
         ticket = f"engine-{os.getpid()}-{self._tickets}"
         self._orders[ticket] = Order(ticket, what, value, name)

@@ -2,9 +2,9 @@
 
     engine (in umwelt launch)  ->  coordinator, gateway, nodes
 
-Processes are started with the standard library's `subprocess.Popen`. The engine itself decides what to restart, when
-and how often, because restarts depend on the coordinator, which must be told of a lost node before the node is
-replaced.
+The *engine* is the part of `umwelt launch` that manages the other processes (class `Engine`). They are started with the
+standard library's `subprocess.Popen`. The engine itself decides what to restart, when and how often, because restarts
+depend on the coordinator: a message must report a lost node to it before the node is replaced.
 """
 
 import os
@@ -46,6 +46,7 @@ from umwelt.sandbox.kernel import crew
 LOGS = "logs"
 COORDINATOR_NAME, GATEWAY_NAME, NODE_PREFIX = "coordinator", "gateway", "node-"
 START_S, CLOSE_S = 60.0, 5.0
+"""Time in seconds that a process has to start, and to end after SIGTERM before it is killed."""
 GATHER_S = 30.0
 """Time in seconds that the coordinator waits for the nodes to load and compile."""
 REPLACE_AFTER_S = 3.0
@@ -54,6 +55,10 @@ REPLACE_AFTER_S = 3.0
 A starting node uses a core for seconds, which the others need first.
 """
 MAX_RESTARTS, RESTARTS_WITHIN_S, SHORT_LIFE_S = 5, 30.0, 4.0
+"""The engine gives up if more than `MAX_RESTARTS` processes end within `RESTARTS_WITHIN_S` seconds.
+
+Only processes that ran for less than `SHORT_LIFE_S` seconds are counted.
+"""
 USAGE_EXIT_CODE = 2
 """Exit code of a process after an error that a restart would repeat; the last line of its log is the error message."""
 
@@ -61,7 +66,9 @@ USAGE_EXIT_CODE = 2
 def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = False, url: str = "") -> Store:
     """Creates a run at tick 0: generates the world, saves its snapshot, and enters the first row of the journal.
 
-    The run's folder is created after the world has been generated, and removed if a later step fails.
+    `folder` is the run's folder; None stands for the next free one under `runs/`. With `checked`, the species are
+    checked first (`shard.check_species`). If `url` is not empty, snapshots are stored at that URL. The folder is
+    created after the world has been generated, and removed if a later step fails.
     """
     region = generate_world(world)
     if checked:
@@ -111,25 +118,31 @@ def strip_process_name(line: str) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """The options with which a run is launched."""
+    """The options with which a run is launched.
+
+    Fields without a description are those of `settings.CoordinatorSettings`.
+    """
 
     nodes: int = 0
     """Number of nodes; 0: one for each core."""
     bind: str = ""
     """The address at which other machines can reach the world; empty: only this user on this machine can."""
     keys: str = ""
+    """Folder of keys; empty: connections are not authenticated."""
     ticks_per_exchange: int = 0
     last_tick: int | None = None
     checked: bool = False
     gateway: bool = True
+    """Whether to start a gateway, which viewers need."""
     mark_s: float = 0.0
     dead_after_s: float = 0.0
 
 
 def nodes_for(world: WorldFile, plan: Plan) -> int:
-    """Returns the number of nodes: as planned, or else one for each core, up to the maximum for the size of the world.
+    """Returns the number of nodes for a plan: `plan.nodes`, or one for each core if that is 0.
 
-    Raises `RunError` if the plan is not possible because of its keys, its address, or its number of nodes.
+    One for each core is limited to the maximum for the size of the world. Raises `RunError` if the keys or the address
+    of the plan cannot be used, or if `plan.nodes` is more than that maximum.
     """
     keys = Keys.load(Path(plan.keys), WORLD) if plan.keys else None
     if plan.bind:
@@ -147,7 +160,7 @@ def nodes_for(world: WorldFile, plan: Plan) -> int:
 def check_not_running(store: Store) -> None:
     """Raises `RunError` if the run is in progress.
 
-    First waits for a coordinator whose engine has died, which saves the world and exits.
+    If the engine has died and the coordinator is still saving the world, first waits until the coordinator has ended.
     """
     announcement = read_announcement(store.folder / CLUSTER_FILE) or {}
     pid = announcement.get("pid")
@@ -167,6 +180,7 @@ class Engine:
         self.store, self.plan = store, plan
         self.nodes_count = nodes_count
         self.children: dict[str, ManagedProcess] = {}
+        """The running processes by name."""
         self.messages: list[str] = []
         """Messages about processes that died or were restarted, to be displayed."""
         self.keys = Keys.load(Path(plan.keys), WORLD) if plan.keys else None
@@ -175,6 +189,7 @@ class Engine:
         self._private = tempfile.TemporaryDirectory(prefix="umwelt-")
         self._node_number = 0
         self._restarts_s: list[float] = []
+        """Times at which processes that had run for less than `SHORT_LIFE_S` were found dead."""
         self._replacements_s: list[float] = []
         """Times at which nodes are to be started to replace dead ones."""
         self._stopping = False
@@ -244,6 +259,10 @@ class Engine:
         return name
 
     def _start(self, name: str, module: str, settings: Any) -> None:
+        """Starts `python -m module` with `settings` as a JSON argument, and adds the process to `children`.
+
+        The output is appended to the log file of `name`.
+        """
         log = self.store.folder / LOGS / f"{name}.log"
         command = [sys.executable, "-m", module, msgspec.json.encode(settings).decode()]
         with log.open("ab") as output:
@@ -259,7 +278,7 @@ class Engine:
         self.children[name] = ManagedProcess(name, process, log, command)
 
     def _wait_for(self, file: str, name: str) -> dict[str, Any]:
-        """Returns the announcement that the process `name` writes to `file`.
+        """Waits until the process `name` has announced itself in `file`; returns the announcement.
 
         Raises `RunError`, with the last line of the process's log, if the process ends first.
         """
@@ -298,6 +317,11 @@ class Engine:
         return COORDINATOR_NAME not in self.children
 
     def _handle_exit(self, child: ManagedProcess, code: int) -> None:
+        """Removes a process that has ended with exit code `code`, and starts it again unless it was to end.
+
+        A node is not started again under its name: the coordinator is informed, and a new node replaces it later.
+        Raises `RunError` if the world cannot continue.
+        """
         del self.children[child.name]
         line = child.last_line()
         if child.name == COORDINATOR_NAME:
@@ -328,12 +352,12 @@ class Engine:
         return self.coordinator is not None and self.coordinator.status.get("phase") not in (None, "gathering")
 
     def _note_restart(self, child: ManagedProcess) -> None:
-        """Records a restart.
+        """Adds a message about the restart of `child`.
 
-        Raises `RunError` after too many restarts of processes that died soon after their start.
+        Raises `RunError` if too many processes have died soon after their start (see `MAX_RESTARTS`).
         """
         now_s = time.monotonic()
-        if now_s - child.started_s < SHORT_LIFE_S:  # a longer-lived process was killed, and can restart
+        if now_s - child.started_s < SHORT_LIFE_S:  # a process that has run longer is always restarted
             recent_s = [time_s for time_s in self._restarts_s if now_s - time_s < RESTARTS_WITHIN_S]
             self._restarts_s = [*recent_s, now_s]
         if len(self._restarts_s) > MAX_RESTARTS:

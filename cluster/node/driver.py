@@ -59,6 +59,7 @@ from umwelt.sandbox.region import Piece
 from umwelt.sandbox.step import Law
 
 MAX_MESSAGES_A_TURN = 256
+"""Maximum number of messages that one call of `listen` receives, and that are deferred at a time."""
 MAX_DEFERRED_BYTES = 256 << 20
 LISTEN_S = 0.01
 """Interval at which messages are received during a tick, or while the node waits for messages of one class."""
@@ -81,11 +82,14 @@ class Received(NamedTuple):
 
 
 class ShardContents(NamedTuple):
-    """Contents of a snapshot: the pieces that cover one rectangle, the world's read-only arrays, and its controls."""
+    """The data from which a node creates its `Shard`, read from a snapshot."""
 
     pieces: list[Piece]
+    """Cells and beings; together the pieces cover the node's rectangle."""
     constants: dict[str, np.ndarray]
+    """The world's read-only arrays by name."""
     controls: Controls
+    """The settings of the world that commands have changed: rates of reactions, and overrides of beings' drives."""
 
 
 class NodeStorage(Protocol):
@@ -100,8 +104,9 @@ class NodeStorage(Protocol):
     def write_part(self, epoch: int, tick: int, kept: bool, shard: Shard, done: Callable[[SnapshotPart], None]) -> None:
         """Writes the shard's part of the snapshot of `tick`, in the background.
 
-        The state at the time of the call is written; `shard.digest` is the digest of that state. `done` is called with
-        the result, possibly after this method has returned and from another thread.
+        The state at the time of the call is written; `shard.digest` is the digest of that state. `kept` says whether
+        the snapshot is a permanent one. `done` is called with the result, possibly after this method has returned and
+        from another thread.
         """
 
 
@@ -109,8 +114,8 @@ class NodeDriver:
     """Carries out the instructions of a `NodeMachine`. One thread owns the driver and calls `turn` in a loop.
 
     `prepare` reads the world and compiles its laws. Every message is first passed to `handle_other`, which returns
-    whether it has handled the message (queries, file requests); the state machine gets all other messages. `ended` is
-    None until the process is to end.
+    whether it has handled the message (queries, file requests); the state machine gets all other messages. `world` and
+    `shard` are None until they are loaded, `ended` is None until the process is to end.
     """
 
     def __init__(
@@ -142,10 +147,10 @@ class NodeDriver:
         """Whether actions are queued, so that the next `turn` should not wait for messages."""
         return bool(self._actions)
 
-    # --- turns
+    # --- messages
 
     def turn(self, wait_s: float = 0.0) -> None:
-        """Handles the received messages, then carries out queued actions, up to the end of one tick.
+        """Handles the received messages, then carries out queued actions until one tick is computed or none is left.
 
         If no actions are queued, waits up to `wait_s` seconds for a message.
         """
@@ -182,9 +187,10 @@ class NodeDriver:
         self._schedule(self.machine.leave())
 
     def wait_for(self, kind: type[M], take: Callable[[M, list[Any]], None], max_count: int, within_s: float) -> None:
-        """Passes up to `max_count` messages of class `kind`, received within `within_s` seconds, to `take`.
+        """Receives messages for up to `within_s` seconds; passes those of class `kind` to `take`.
 
-        Other messages are deferred until the next `listen`.
+        Returns earlier after `max_count` messages of class `kind`. `take` gets the message and its raw frames. Other
+        messages are deferred until the next `listen`.
         """
         end_s = self.clock() + within_s
         while max_count > 0 and (left_s := end_s - self.clock()) > 0:
@@ -207,6 +213,7 @@ class NodeDriver:
             return None
 
     def _take(self, received: Received) -> None:
+        """Passes a message to `handle_other` and, if that has not handled it, to the state machine."""
         self._handle(Timer(self.clock()))
         if not self._handle_other(*received):
             self._handle(received.event)
@@ -222,6 +229,7 @@ class NodeDriver:
             self._deferred.append(received)
 
     def _handle(self, event: NodeEvent) -> None:
+        """Passes an event to the state machine and schedules the instructions that follow."""
         self._schedule(self.machine.handle(event))
 
     def _heartbeat(self) -> None:
@@ -242,6 +250,7 @@ class NodeDriver:
             self._actions.append(instruction)
 
     def _carry_out(self, action: NodeAction) -> None:
+        """Executes an action and passes its event to the state machine; reports an error to the coordinator."""
         try:
             event = self._execute(action)
         except (UmweltError, MemoryError, OSError, ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -303,6 +312,7 @@ class NodeDriver:
         return ShardLoaded(assignment.epoch, self.shard.living_count)
 
     def _paste(self, paste: PasteHalo) -> HaloPasted | HaloMalformed:
+        """Rebuilds the shard's halo; the event says whether the contents were well-formed."""
         try:
             self._shard().paste(paste.contents)
         except MalformedHalo as error:
@@ -310,11 +320,13 @@ class NodeDriver:
         return HaloPasted()
 
     def _run_tick(self, run: RunTick) -> TickFinished:
+        """Computes one tick; the event contains the time that this took."""
         shard, start_s = self._shard(), self.clock()
         shard.step(run.commands, self._between_laws)
         return TickFinished(shard.tick, shard.held_count, self.clock() - start_s, self._resident_bytes())
 
     def _record(self, record: RecordTick) -> ReportReady:
+        """Returns the report of the shard's digest and metrics, with the births since the last record as raw frame."""
         content, births = self._shard().record()
         assert content.tick == record.tick
         return ReportReady(self.machine.epoch, content, [pack_births(births) if births else b""])
@@ -326,6 +338,7 @@ class NodeDriver:
         )
 
     def _shard(self) -> Shard:
+        """Returns the loaded shard, for actions that need one."""
         assert self.shard is not None, "the action belongs to a shard, and there is none"
         return self.shard
 

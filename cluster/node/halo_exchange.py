@@ -1,9 +1,13 @@
 """The exchange of halos between a node and its neighbours, without I/O.
 
-The exact part of a halo shrinks with every tick, until after `ticks_per_exchange` ticks none of it is exact. Then the
-node sends a halo message to each *taker* (a neighbour whose halo overlaps its shard), waits for the halo messages of
-all its *sources* (the neighbours that its own halo overlaps) of the same tick, and rebuilds its halo. Missing halo
-messages are requested again; the sender keeps the contents of recent halo messages for that purpose.
+When a halo is rebuilt, all its cells are *exact*: they equal the cells of the nodes that own them. The node computes
+the halo along with its shard, but not the cells beyond it, so the exact part shrinks with every tick, until after
+`ticks_per_exchange` ticks none of it is exact. Then the node sends a halo message to each *taker* (a neighbour whose
+halo overlaps its shard), waits for the halo messages of all its *sources* (the neighbours that its own halo overlaps)
+of the same tick, and rebuilds its halo. Missing halo messages are requested again; the sender keeps the contents of
+recent halo messages for that purpose.
+
+The *map* lists the nodes with their rectangles of the torus. When it changes, the coordinator sends an `Assignment`.
 """
 
 from collections.abc import Sequence
@@ -32,7 +36,9 @@ it saves."""
 MIN_BYTES_PER_S = 4 << 20
 """Assumed minimum bandwidth: a halo message is not resent until it could have arrived at this rate."""
 PING_S, FIRST_PINGS_S = 1.0, 0.2
+"""Minimum interval of pings in seconds, and the interval until `PINGS_KEPT` pings were answered."""
 PINGS_KEPT, PINGS_NEEDED = 8, 4
+"""Number of recent measurements whose minimum is the round-trip time, and the number needed for a first result."""
 WAIT_WINDOW_S = 2.0
 
 
@@ -76,7 +82,8 @@ class RoundTripMeter:
     def begin(self, now_s: float, interval_s: float) -> bool:
         """Returns whether pings are to be sent now: the previous ones were sent at least `interval_s` ago.
 
-        The interval is `FIRST_PINGS_S` until enough pings were answered.
+        The interval is `FIRST_PINGS_S` until enough pings were answered. If the result is true, the caller must send
+        the pings.
         """
         if now_s - self._pinged_s < (interval_s if len(self._samples_s) >= PINGS_KEPT else FIRST_PINGS_S):
             return False
@@ -177,9 +184,10 @@ class HaloExchange:
         self._received.get(tick, {}).pop(source, None)
 
     def receive(self, message: HaloMessage, raw: Sequence[Any], tick: int) -> bool:
-        """Stores a neighbour's halo message, where the shard is at `tick`; returns whether it was accepted.
+        """Stores a neighbour's halo message and returns True, or returns False if it is not accepted.
 
-        Messages for other nodes, of past exchanges or too far in the future are not accepted.
+        `tick` is the present tick of the shard. Messages for other nodes, of past exchanges or too far in the future
+        are not accepted.
         """
         if message.source not in self.sources or message.taker != self.assignment.which:
             return False

@@ -77,6 +77,7 @@ from umwelt.sandbox.region import Torus
 
 HEARTBEAT_S = 0.1
 HEARTBEAT_AFTER_TICK_S = 0.02
+"""Interval of heartbeats in seconds: at any time, and the minimum interval of those that are sent after a tick."""
 
 
 @dataclass
@@ -86,6 +87,7 @@ class AssignedShard:
     assignment: Assignment
     exchange: HaloExchange
     tick: int
+    """The tick that the shard has reached."""
     granted: int
     """The tick until which the shard may be computed."""
     loaded: bool = False
@@ -96,7 +98,9 @@ class AssignedShard:
     snapshots: dict[int, bool] = field(default_factory=dict)
     """Requested snapshots: for each tick whether the snapshot is a kept (permanent) one."""
     snapshots_taken: dict[int, bool] = field(default_factory=dict)
+    """The same for snapshots of which this node has started to write its part."""
     recorded_tick: int = -1
+    """Tick at which digest and metrics were last recorded; -1 if they were not."""
 
     def add_grant(self, grant: Grant) -> None:
         """Adds the commands and snapshots of a grant, and raises `granted`.
@@ -125,11 +129,11 @@ class AssignedShard:
 
 
 class NodeMachine:
-    """The state machine of a node. Owned by a `NodeDriver`, which passes in events and carries out the instructions.
+    """The state machine of a node. Owned by a `NodeDriver`, which calls `handle` and carries out the instructions.
 
-    `coordinator` is the coordinator's address, `new_key` returns a new random key that identifies the node, and `name`
-    is the requested name. `torus_and_reach` returns the size of the prepared world and its light speed in cells per
-    tick. `assigned` is None while the node has no shard.
+    `coordinator` is the coordinator's address, `profile` describes the node and its host, `new_key` returns a new
+    random key that identifies the node, and `name` is the requested name. `torus_and_reach` returns the size of the
+    prepared world and its light speed in cells per tick. `assigned` is None while the node has no shard.
     """
 
     def __init__(
@@ -178,6 +182,7 @@ class NodeMachine:
                 assert_never(event)
 
     def _on_timer(self, event: Timer) -> list[NodeInstruction]:
+        """Returns the messages that are due: to join if the node has no shard, else heartbeats, resends and pings."""
         self._now_s = event.now_s
         shard = self.assigned
         if shard is None:
@@ -191,6 +196,7 @@ class NodeMachine:
         return [*instructions, *shard.exchange.ping(self._now_s, 2 * PING_S)]
 
     def _on_shard_loaded(self, event: ShardLoaded) -> list[NodeInstruction]:
+        """Reports that the shard is loaded, and handles the halo messages that arrived too early."""
         shard = self.assigned
         if shard is None or event.epoch != shard.assignment.epoch:
             return []
@@ -205,17 +211,20 @@ class NodeMachine:
         return [*instructions, *self._advance(shard)]
 
     def _on_halo_cut(self, event: HaloCut) -> list[NodeInstruction]:
+        """Sends the halo messages to the takers."""
         shard = self._shard()
         shard.busy = False
         return [*shard.exchange.send_cut(event.tick, event.contents, self._now_s), *self._advance(shard)]
 
     def _on_halo_pasted(self) -> list[NodeInstruction]:
+        """Marks the halo as exact, sends pings if these are due, and starts the next tick."""
         shard = self._shard()
         shard.busy = False
         shard.exchange.mark_pasted(shard.tick)
         return [*shard.exchange.ping(self._now_s), *self._advance(shard)]
 
     def _on_halo_malformed(self, event: HaloMalformed) -> list[NodeInstruction]:
+        """Drops a malformed halo message, so that it is requested again."""
         shard = self._shard()
         shard.busy = False
         self.dropped += 1
@@ -223,6 +232,7 @@ class NodeMachine:
         return [*shard.exchange.request_missing(shard.tick, self._now_s), *self._advance(shard)]
 
     def _on_tick_finished(self, event: TickFinished) -> list[NodeInstruction]:
+        """Records the tick and writes a snapshot if these are due, and starts the next tick."""
         shard = self._shard()
         shard.finish_tick(event.tick)
         self.membership.reached = max(self.membership.reached, event.tick)
@@ -237,6 +247,7 @@ class NodeMachine:
         return [*instructions, *self._advance(shard)]
 
     def _on_report_ready(self, event: ReportReady) -> list[NodeInstruction]:
+        """Sends a report; drops a report of an older map."""
         if self.assigned is None or event.epoch != self.assigned.assignment.epoch:
             return []
         return [self._reporting.report(event.content, self._now_s, event.raw)]
@@ -267,6 +278,7 @@ class NodeMachine:
         return 0 <= message.source < len(present.members)
 
     def _on_message(self, event: MessageReceived) -> list[NodeInstruction]:
+        """Handles a message; counts it in `dropped` if it is not accepted."""
         if not self.accepts(event):
             self.dropped += 1
             return []
@@ -297,6 +309,7 @@ class NodeMachine:
                 return []
 
     def _on_assignment(self, assignment: Assignment) -> list[NodeInstruction]:
+        """Loads the shard that a new map assigns to this node; ignores maps that are not newer than the present one."""
         if assignment.epoch <= self.epoch or not self.membership.is_assigned(assignment):
             return []
         torus, reach = self._torus_and_reach()
@@ -308,6 +321,7 @@ class NodeMachine:
         return [LoadShard(assignment)]
 
     def _on_grant(self, grant: Grant) -> list[NodeInstruction]:
+        """Adds a grant, and continues if the shard is idle."""
         shard = self.assigned
         if shard is None or grant.epoch != shard.assignment.epoch:
             self.dropped += 1
@@ -322,6 +336,7 @@ class NodeMachine:
         return [*self._write_snapshot(shard), *self._advance(shard)]
 
     def _on_fenced(self, fenced: Fenced) -> list[NodeInstruction]:
+        """Drops the shard and joins again with a new key, or ends if the node is leaving."""
         if fenced.key != self.membership.key:
             return []
         if self.membership.leaving:
@@ -333,6 +348,7 @@ class NodeMachine:
         return [DropShard(), *self.membership.join_again(self._now_s)]
 
     def _on_halo_message(self, halo: HaloMessage, event: MessageReceived) -> list[NodeInstruction]:
+        """Stores a halo message; one of a map that is not loaded yet is stored in `early`."""
         shard = self.assigned
         if halo.epoch > self.epoch or (shard is not None and halo.epoch == self.epoch and not shard.loaded):
             self.early.add(event)
@@ -389,9 +405,11 @@ class NodeMachine:
         return [*self._record(shard), WriteSnapshotPart(shard.tick, kept)]
 
     def _heartbeat(self, shard: AssignedShard) -> SendMessage:
+        """Returns a heartbeat with the present tick and measurements."""
         exchange = shard.exchange
         return self._reporting.heartbeat(shard.tick, exchange.wait.share, exchange.round_trip.round_trip_s, self._now_s)
 
     def _shard(self) -> AssignedShard:
+        """Returns the assigned shard, for events that refer to one."""
         assert self.assigned is not None, "the event belongs to a shard, and there is none"
         return self.assigned

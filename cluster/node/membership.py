@@ -30,8 +30,9 @@ class NodeProfile:
 class NodeMembership:
     """A node's membership of a world. Owned by `NodeMachine` for the lifetime of the node.
 
-    `key` identifies the node until it is fenced; `new_key` returns a new key. `reached` is the latest tick that the
-    node has ever computed. A coordinator that has lost the end of its journal learns from it which ticks were granted.
+    `key` identifies the node until the coordinator excludes it (`Fenced`); `new_key` returns a new key. `welcome` is
+    None until the coordinator has answered. `reached` is the latest tick that the node has ever computed: it shows a
+    coordinator that has lost the end of its journal which ticks were granted.
     """
 
     def __init__(self, coordinator: str, profile: NodeProfile, new_key: Callable[[], str], name: str):
@@ -90,7 +91,7 @@ class NodeMembership:
         return 0 <= which < len(members) and members[which].key == self.key
 
     def join_again(self, now_s: float) -> list[SendMessage]:
-        """Replaces the node's key, after it was fenced, and returns the `Join` message with the new key."""
+        """Replaces the key of a node that the coordinator has excluded; returns the `Join` message with the new key."""
         self.key = self._new_key()
         self._asked_s = float("-inf")
         return self.ask(now_s)

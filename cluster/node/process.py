@@ -138,6 +138,7 @@ class NodeProcess:
             self.queries.turn(None, -1)
 
     def _torus_and_reach(self) -> tuple[Torus, int]:
+        """Returns the size of the prepared world and the light speed of its laws in cells per tick."""
         assert self._world is not None, "a shard is assigned after the world is prepared"
         return torus_of(self._world), self._world.laws.light_speed
 
@@ -193,9 +194,9 @@ class NodeProcess:
 
 
 def unique_endpoint(bind: str, name: str) -> str:
-    """Returns an endpoint for one of a node's sockets: `bind` itself, or for `ipc://` with its `*` replaced.
+    """Returns the address that one of a node's sockets binds.
 
-    The `*` is replaced by `name` and a random suffix.
+    In an `ipc://` address, the `*` is replaced by `name` and a random suffix; other addresses are returned unchanged.
     """
     return bind.replace("*", f"{name}-{secrets.token_hex(4)}") if bind.startswith("ipc://") else bind
 

@@ -2,6 +2,9 @@
 
 A query is answered at one tick: the present tick, or a given tick as soon as the shard reaches it. A task runs in a
 separate process, so that ticks continue; its result is kept for a while, in case the answer is lost.
+
+The *map* says which node has which rectangle of the torus; its *epoch* is its number, its *pass key* a secret that the
+gateway shares with the nodes.
 """
 
 import time
@@ -90,8 +93,8 @@ class QueryServer:
     def take(self, sender: bytes, message: QueryRequest | CancelTasks, shard: ShardView | None) -> None:
         """Handles a message without checking epoch and pass key.
 
-        `shard` is None while it is being loaded. Until then only tasks without questions are started, and other queries
-        are dropped.
+        `shard` is None while it is being loaded. In this case only tasks that need no data of the shard are started;
+        other queries are dropped.
         """
         if isinstance(message, CancelTasks):
             self._cancel(sender, message)
@@ -131,6 +134,7 @@ class QueryServer:
         self.worker.close()
 
     def _cancel(self, sender: bytes, message: CancelTasks) -> None:
+        """Ends the tasks and drops the waiting queries of `sender` that the message names."""
         for ticket in message.tickets:
             self._forget((sender, ticket))
             self.worker.cancel((sender, ticket))
@@ -172,6 +176,7 @@ class QueryServer:
         self._send(sender, encode(message, raw))
 
     def _begin_task(self, sender: bytes, query: QueryRequest, source: int, tick: int, parts: list[Part] | None) -> None:
+        """Starts the task of a query. `parts` are the answers that it works on; None for a task without data."""
         self._tasks[sender, query.ticket] = _Task(sender, query, source, tick)
         self.worker.begin((sender, query.ticket), TaskCall(query.task, query.arguments, parts), query.within_s)
 
@@ -185,6 +190,7 @@ class QueryServer:
             self._forget(next(iter(self._result_bytes)))
 
     def _forget(self, key: TaskKey) -> None:
+        """Drops a task and its kept result, if there are any."""
         self._tasks.pop(key, None)
         self._kept_bytes -= self._result_bytes.pop(key, 0)
 

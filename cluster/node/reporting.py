@@ -19,7 +19,8 @@ LONGEST_DECAY = 0.98
 class Reporting:
     """Heartbeats and numbered reports of one node. Owned by `NodeMachine` for the lifetime of the node.
 
-    A report is resent until a grant acknowledges its number. Numbers start at 1 with every map (`begin`).
+    A report is resent until a grant acknowledges its number. Numbers start at 1 with every map, that is whenever the
+    torus is divided among the nodes (`begin`).
     """
 
     def __init__(self, coordinator: str):

@@ -113,9 +113,10 @@ class SnapshotFolder:
     def _receive(
         self, carried: snapshot_transfer.MessageTransfer, name: str, rectangle: Rectangle, heartbeat: Callable[[], None]
     ) -> None:
-        """Receives files of snapshot `name` from the coordinator: all that are needed to load `rectangle`.
+        """Receives the files of snapshot `name` that are needed to load `rectangle` from the coordinator.
 
-        Requests the list of files first, then the manifest, then the parts that overlap the rectangle.
+        The files are stored in the receive folder of `carried`. Requests the list of files first, then the manifest,
+        then the parts that overlap the rectangle.
         """
         sizes: dict[str, int] = {}
 

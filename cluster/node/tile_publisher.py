@@ -32,6 +32,7 @@ TILE_INTERVAL_S = 0.05
 TIME_SHARE = 0.05
 """Maximum share of the time that publishing takes."""
 MAX_TURN_S = 0.01
+"""Maximum processor time in seconds that can be saved up; about the longest duration of one call of `turn`."""
 MAX_TOPICS = 20_000
 MAX_TILES_AT_ONCE = 32
 MAX_EMPTY_AT_ONCE = 1000
@@ -78,6 +79,7 @@ class TilePublisher:
             raise
 
     def _listen(self, bind: str, keys: Keys | None) -> None:
+        """Sets the options of the socket and binds it; sets `address`."""
         for option, value in (
             (zmq.LINGER, 0),
             (zmq.SNDHWM, MAX_QUEUED),
@@ -99,8 +101,8 @@ class TilePublisher:
     def turn(self, shard: ShardView | None, epoch: int = 0) -> int:
         """Sends subscribed tiles that are due, within the time budget; returns the number of tile frames sent.
 
-        `epoch` is the epoch of the map of `shard`. Call this method between two ticks, and every 50 ms while no ticks
-        are computed, so that new subscriptions are served.
+        `epoch` is the epoch of `shard`, which the tiles contain. Call this method between two ticks, and every 50 ms
+        while no ticks are computed, so that new subscriptions are served.
         """
         self._receive_subscriptions()
         now_s = self.clock()
@@ -155,6 +157,7 @@ class TilePublisher:
         return topics
 
     def _mark_sent(self, topic: Topic, tick: int, now_s: float) -> None:
+        """Records the sending of a tile, and moves it to the end of the order."""
         self._subscribed[topic] = (self._shard_number, tick, now_s)
         self._subscribed.move_to_end(topic)
 

@@ -116,16 +116,17 @@ class RayProcess:
     def __init__(self, ray: Any, actor: Any, settings: str, log: Path):
         self._ray, self.actor = ray, actor
         self.pid, self.host = 0, ""
-        """Process id and host name, known once Ray has placed the actor; 0 and "" before."""
+        """Process id and host name; 0 and "" until Ray has placed the actor on a host."""
         self.last_line = ""
-        """The last error line, known once the process has ended."""
+        """The last line of the error output; empty until the process has ended."""
         self.is_lost = False
-        """Whether the actor has ended for good, so that Ray does not restart it."""
+        """Whether the actor has ended permanently: Ray does not restart it."""
         self._arguments = settings, str(log)
         self._code: int | None = None
         self._call()
 
     def _call(self) -> None:
+        """Starts the actor's methods `location` and `run`, whose results `poll` reads."""
         self._called_s = time.monotonic()
         self._location = self.actor.location.remote()
         self._result = self.actor.run.remote(*self._arguments)
@@ -173,7 +174,7 @@ class RayProcess:
         return code
 
     def kill(self) -> None:
-        """Ends the actor for good; Ray does not restart it."""
+        """Ends the actor permanently: Ray does not restart it."""
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(self.actor)
         self._code = DIED if self._code is None else self._code
@@ -217,6 +218,7 @@ class RayEngine(Engine):
         super().start()
 
     def _connect(self) -> None:
+        """Connects to Ray. Raises `RunError` if the cluster has several hosts, but the plan has no keys."""
         self._must_shut_down = connect_ray(self._ray, self.nodes_count)
         self._ray_node_id = self._ray.get_runtime_context().get_node_id()
         hosts = live_hosts(self._ray)
@@ -253,6 +255,7 @@ class RayEngine(Engine):
         self.children[name] = RayManagedProcess(name, cast(subprocess.Popen, process), log, command)
 
     def _create_actor(self, name: str, module: str) -> Any:
+        """Creates the actor for the process `name`: a node on any host, all others on this host."""
         strategies = self._ray.util.scheduling_strategies
         is_node = module == NODE_MODULE
         # coordinator and gateway must be placed on this host even if none of its cores is free
@@ -271,6 +274,10 @@ class RayEngine(Engine):
     # --- monitoring
 
     def _handle_exit(self, child: ManagedProcess, code: int) -> None:
+        """Handles the end of a process like `Engine._handle_exit`, but starts a node that died again under its name.
+
+        If its actor is lost, a new actor is created; otherwise Ray restarts the actor.
+        """
         assert isinstance(child, RayManagedProcess)
         process = child.in_actor
         if code != DIED or process.is_lost:

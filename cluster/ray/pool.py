@@ -57,7 +57,7 @@ class RayWorker:
         self._result: Any = None
 
     def begin(self, call: TaskCall) -> None:
-        """Sends a task."""
+        """Sends a task to the actor."""
         self._result = self._actor.execute.remote(call.name, call.arguments)
 
     def receive(self) -> WorkerReport:
@@ -90,8 +90,8 @@ def ray_worker_pool(
 ) -> Iterator[WorkerPool]:
     """Context manager for a pool that executes `tasks` tasks on Ray's hosts, up to `processes` of them concurrently.
 
-    If `processes` is 0, there is one for each core. If no Ray cluster is running, one is started on this machine with
-    as many cores, and shut down at the exit.
+    If `processes` is 0, there is one for each core. `on_tick(ticket, tick)`, if given, is called with the progress of a
+    task. If no Ray cluster is running, one is started on this machine with as many cores, and shut down at the exit.
     """
     ray = import_ray()
     must_shut_down = connect_ray(ray, processes or len(os.sched_getaffinity(0)))

@@ -1,8 +1,9 @@
-"""Audits a run: checks that its world is closed, and measures how fast matter cycles in it. Does not change the run.
+"""Audits a run: checks that its world is closed (neither gains nor loses matter, except by commands), and measures how
+fast matter cycles in it. Does not change the run.
 
 To check closure, the atoms of each element are counted in every kept snapshot and at every journalled tick, and
 compared with the first count plus what journalled commands added. To measure cycles, the run is continued in memory
-from its last good snapshot, and every flow between pools is measured (`agents/measures/cycles.py`).
+from its last undamaged snapshot, and every flow between pools is measured (`agents/measures/cycles.py`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -48,7 +49,9 @@ class ClosureResult:
     open_tick: int | None = None
     """The first tick at which a command added or removed an amount that the journal does not record, or None."""
     differs_tick: int | None = None
+    """The first tick at which a count differs from the expected one; None if all counts match."""
     differs_element: str = ""
+    """The element whose count differs at that tick; empty if all counts match."""
     line: str = ""
     """A message that describes the first difference; empty if there is none."""
 
@@ -118,6 +121,7 @@ def _enter_commands(budget: MatterBudget, due: Sequence[ScheduledCommand], enter
 def _difference_line(
     budget: MatterBudget, result: ClosureResult, tick: int, snapshot_name: str, element: str, count: int
 ) -> str:
+    """Returns the message for an element of which `count` atoms were found instead of the number in `budget`."""
     low, high = budget.min_atoms[element], budget.max_atoms[element]
     expected = f"{high:,}" if low == high else f"{low:,} to {high:,}"
     amount = f"a charge of {count:,}" if element == CHARGE else f"{count:,} atoms of {element}"
@@ -158,6 +162,7 @@ def _count_journal(journal: Journal, chemistry: Chemistry) -> Iterator[Moment]:
 
 
 def _atoms(chemistry: Chemistry, molecules: list[int]) -> dict[str, int]:
+    """Returns the atoms by element in `molecules`, which are numbers of molecules in the order of the substances."""
     amounts = np.array(molecules, object) @ chemistry.composition().T.astype(object)
     return dict(zip(chemistry.conserved, amounts.tolist(), strict=True))
 
@@ -165,9 +170,10 @@ def _atoms(chemistry: Chemistry, molecules: list[int]) -> dict[str, int]:
 def measure_cycles(
     store: Store, ticks: int | None = None, seen: Callable[[int, int], None] = lambda tick, last: None
 ) -> CycleResult:
-    """Continues a run in memory from its last good snapshot for `ticks`, by default one day, and measures all flows.
+    """Continues a run in memory from its last undamaged snapshot, and measures all flows of matter.
 
-    Calls `seen(tick, last_tick)` after each tick. Raises `RunError` if `ticks` is None and the world has no days.
+    The number of ticks is `ticks`, by default one day. Calls `seen(tick, last_tick)` after each tick, to report
+    progress. Raises `RunError` if `ticks` is None and the world has no days.
     """
     world, region, skipped = restore_region(store)
     if "climate" not in region.constants and ticks is None:

@@ -19,10 +19,11 @@ with the same history have different items, so a comparison of runs ignores them
 the chain, the hash of the world file, and the tick at which the chain began: 0, unless the run is a fork or its journal
 was lost.
 
-**Heads** hold the last link and the last item at one moment. They are signed if the run has keys.
+**Heads** hold the last link and the last item at the time when the head was entered. They are signed if the run has
+keys.
 
-Passing marks are in neither chain, since they are deleted after seconds. They are checked against the digest of their
-tick.
+Recovery snapshots are in neither chain, since they are deleted after seconds. They are checked against the digest of
+their tick.
 """
 
 import hashlib
@@ -74,9 +75,9 @@ class Item(NamedTuple):
 
 
 class Head(NamedTuple):
-    """The tick and hash of the last link, and the number and hash of the last item, at one moment.
+    """The tick and hash of the last link, and the number and hash of the last item, when the head was entered.
 
-    `public` (key) and `signature` are hexadecimal, or empty if the run has no keys.
+    `public` (the public key) and `signature` are hexadecimal, or empty if the run has no keys.
     """
 
     tick: int
@@ -205,6 +206,10 @@ def find_fault(rows: Rows, world: bytes) -> Fault | None:
 
 
 def _faults_of_items(rows: Rows, world: bytes) -> Iterator[Fault]:
+    """Yields the faults of the items, and of the commands and digests that must have an item or a link.
+
+    `world` is the content of the world file.
+    """
     if not rows.items:
         yield Fault(0, f"{_JOURNAL}: all items of the hash chain are missing: {_FIX}")
     previous = None
@@ -238,6 +243,7 @@ def _faults_of_items(rows: Rows, world: bytes) -> Iterator[Fault]:
 
 
 def _faults_of_command(item: Item, number: int, command: CommandRow | None) -> Iterator[Fault]:
+    """Yields a fault unless `command`, the journal's command with that number, matches its item."""
     if command is None:
         yield Fault(item.tick, f"{_JOURNAL}: command {number} (tick {item.tick}) is missing: {_FIX}")
     elif command_content(command) != item.content or command.tick != item.tick:
@@ -245,6 +251,7 @@ def _faults_of_command(item: Item, number: int, command: CommandRow | None) -> I
 
 
 def _faults_of_digest(tick: int, chained: str, digests: Mapping[int, str]) -> Iterator[Fault]:
+    """Yields a fault unless the journal's digest of `tick` equals `chained`, the one in the hash chain."""
     stored = digests.get(tick)
     if stored != chained:
         shown = "missing" if stored is None else f"{stored!r}"
@@ -254,6 +261,7 @@ def _faults_of_digest(tick: int, chained: str, digests: Mapping[int, str]) -> It
 
 
 def _faults_of_links(rows: Rows, world: bytes) -> Iterator[Fault]:
+    """Yields the faults of the links, and of the commands, digests and world file that they cover."""
     previous: Link | None = None
     commands = sorted(rows.commands, key=lambda command: (command.tick, command.number))
     next_command = 0
@@ -279,6 +287,7 @@ def _faults_of_links(rows: Rows, world: bytes) -> Iterator[Fault]:
 
 
 def _faults_of_heads(rows: Rows) -> Iterator[Fault]:
+    """Yields the faults of the heads: a link or item that is missing, or a wrong signature."""
     links = {link.tick: link.hash for link in rows.links}
     for number, head in enumerate(rows.heads, 1):
         place = f"{_JOURNAL}: head {number} of the hash chain (tick {head.tick})"
@@ -292,6 +301,7 @@ def _faults_of_heads(rows: Rows) -> Iterator[Fault]:
 
 
 def _is_signed(head: Head) -> bool:
+    """Returns whether the signature of a head is valid for the public key that the head contains."""
     try:
         public, signature = bytes.fromhex(head.public), bytes.fromhex(head.signature)
     except ValueError:
@@ -301,7 +311,7 @@ def _is_signed(head: Head) -> bool:
 
 
 def find_signer_fault(rows: Rows, public: bytes) -> Fault | None:
-    """Returns a fault unless the chain has signed heads, and all of them are signed by the key `public`.
+    """Returns a fault if no head is signed, or one is signed by another key than `public`; None otherwise.
 
     `rows` must have no other fault (`find_fault`).
     """
@@ -334,6 +344,7 @@ class Comparison:
     parted_tick: int | None = None
     """Tick of the first differing command, or of the first differing digest if earlier; None if nothing differs."""
     by_command: bool = False
+    """Whether the first difference is one of commands, not of digests."""
 
 
 def compare_rows(first: Rows, second: Rows) -> Comparison:

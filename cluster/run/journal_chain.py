@@ -120,6 +120,10 @@ class JournalChain:
                 self._database.commit()
 
     def _raw_rows(self, table: str, columns: Sequence[str], order: str = "") -> list[tuple]:
+        """Returns all rows of a table, sorted by the column `order`, or by the first of `columns` if that is empty.
+
+        Values are converted to int or str whatever the table holds, so that a damaged row can be read.
+        """
         is_number = [name in _NUMBER_COLUMNS for name in columns]
         casts = (
             f"CAST({name} AS {'INTEGER' if number else 'BLOB'})"
@@ -135,6 +139,7 @@ class JournalChain:
         ]
 
     def _command_rows(self, condition: str, values: Sequence[int] = ()) -> list[hash_chain.CommandRow]:
+        """Returns rows of the table of commands; `condition` is the end of the SQL query, `values` its parameters."""
         columns = "number, CAST(tick AS INTEGER), CAST(ticket AS BLOB), CAST(content AS BLOB)"
         rows = self._database.rows(f"SELECT {columns} FROM commands {condition}", values)
         return [hash_chain.CommandRow(row[0], row[1] or 0, row[2] or b"", row[3] or b"") for row in rows]

@@ -73,10 +73,12 @@ class JournalDatabase:
                 raise
 
     def _is_empty(self) -> bool:
+        """Returns whether the file is new: without tables and format version."""
         version = self.connection.execute("PRAGMA user_version").fetchone()[0]
         return version == 0 and not self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
 
     def _check_format(self) -> None:
+        """Raises `RunError` if the file has another format version."""
         version = self.connection.execute("PRAGMA user_version").fetchone()[0]
         if version != JOURNAL_FORMAT:
             raise unreadable_format(self.path, "journal", version, JOURNAL_FORMAT)
@@ -146,6 +148,7 @@ def translate_sqlite_errors(path: Path) -> Iterator[None]:
 
 
 def _error_for(path: Path, error: sqlite3.Error) -> RunError:
+    """Returns the error, with its solution, for an SQLite exception."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
         return RunError(f"{path}: the disk is full: make room, then try again")

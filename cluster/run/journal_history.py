@@ -78,6 +78,7 @@ class History:
 
 
 def _metrics_from_row(tick: int, births: int, deaths: int, populations: str, substances: str) -> Metrics:
+    """Decodes a row of the table of metrics. Raises ValueError if a count is not an integer."""
     by_table, molecules = json.loads(populations), json.loads(substances)
     counts = [births, deaths, *molecules.values(), *(n for species in by_table.values() for n in species.values())]
     if not all(type(count) is int for count in counts):

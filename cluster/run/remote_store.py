@@ -101,13 +101,15 @@ class RemoteStore(Store):
         return self.snapshots / entry.name
 
     def discard_marks(self) -> None:
-        """Deletes all passing marks, both at the URL and in the local folder."""
+        """Deletes all recovery snapshots (marks), both at the URL and in the local folder."""
         self._remove(entry for entry in self.entries() if not entry.kept)
 
     def _prune(self, newest_tick: int) -> None:
+        """Deletes superseded snapshots (`snapshots_to_drop`) of ticks up to `newest_tick`."""
         self._remove(snapshots_to_drop(self.entries(newest_tick)))
 
     def _remove(self, entries: Iterable[Entry]) -> None:
+        """Deletes snapshots at the URL and their local copies."""
         for entry in entries:
             self.remote.remove(entry.name)
             shutil.rmtree(self.snapshots / entry.name, ignore_errors=True)

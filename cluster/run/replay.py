@@ -110,7 +110,7 @@ def replay(
 ) -> None:
     """Advances `region`, which covers the torus, to `tick`, and applies each command of `due` at its tick.
 
-    Calls `seen(region)` after each tick.
+    Calls `seen(region)` after each tick, unless `seen` is None.
     """
     replayed = Replay(world, region, due)
     while region.tick < tick:

@@ -165,6 +165,7 @@ def check_name(name: str) -> str:
 
 
 def _offsets(size: int) -> range:
+    """Returns the offsets of the chunks of a file of `size` bytes; an empty file has one chunk."""
     return range(0, max(size, 1), CHUNK_BYTES)
 
 
@@ -226,6 +227,7 @@ class Receiver:
         return self.complete
 
     def _write(self, chunk: Chunk) -> None:
+        """Writes a chunk to its file. Raises ValueError if a symbolic link leads out of the folder."""
         path = os.path.join(self._root, chunk.name)
         if os.path.exists(os.path.dirname(path)) and os.path.realpath(path) != path:
             raise ValueError(f"{chunk.name}: a link leads out of the folder")
@@ -387,6 +389,7 @@ def parse_unfinished(name: str) -> tuple[Entry, int]:
 
 
 def _parse_finished(name: str) -> Entry:
+    """Returns the snapshot that the name of a finished snapshot denotes; else raises ValueError."""
     entry = Entry.parse(name)
     if entry is None:
         raise ValueError(f"{name[:99]!r} is not the name of a snapshot")
@@ -394,6 +397,7 @@ def _parse_finished(name: str) -> Entry:
 
 
 def _check_either(name: str) -> str:
+    """Returns `name` if it is the name of a snapshot, finished or not; else raises ValueError."""
     if Entry.parse(name) is None:
         parse_unfinished(name)
     return name

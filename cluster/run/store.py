@@ -6,11 +6,13 @@
         journal.sqlite    the journal, see journal.py
         snapshots/        one folder for each snapshot, named by its tick
             tick-000000000120    a kept snapshot: compressed and durable; older ones are thinned
-            mark-000000000123    a passing mark: a snapshot that is neither, to resume from after a crash
+            mark-000000000123    a recovery snapshot (a *mark*, in messages "passing mark"): neither compressed nor
+                                 durable, used to continue after a crash
             .writing-...-e7      an unfinished snapshot, being written in epoch 7
 
-Kept snapshots are thinned as `choose_kept_ticks` says, and of the marks only the newest two remain. Other than these,
-only unfinished snapshots are deleted. Damaged snapshots are reported, skipped, and left in place.
+An epoch is the number of a division of the torus among nodes. Kept snapshots are thinned: those that
+`choose_kept_ticks` does not return are deleted. Of the marks only the newest two remain. Other than these, only
+unfinished snapshots are deleted. Damaged snapshots are reported, skipped, and left in place.
 """
 
 import errno
@@ -31,15 +33,18 @@ from umwelt.sandbox.region import Region
 RUNS = Path("runs")
 RUN_FILE, WORLD, JOURNAL, SNAPSHOTS = "run.json", "world.toml", "journal.sqlite", "snapshots"
 NEWEST_KEPT = NEWEST_MARKS = 2
+"""Number of the newest kept snapshots, and of the newest marks, that are not deleted."""
 DROPPING, TOKEN = ".dropping-", ".token-"
+"""Prefixes of the names of folders that are being deleted, and of token files (`snapshot_transfer.write_token`)."""
 _NAME = re.compile(r"(tick|mark)-([0-9]{12})")
 _UNFINISHED_NAME = re.compile(re.escape(snapshot.UNFINISHED) + r"(.+)-e([0-9]{1,18})")
 
 
 class Entry(NamedTuple):
-    """Identifies a snapshot of a run, whole or damaged.
+    """Identifies a snapshot of a run by its tick and kind; the snapshot can be damaged.
 
-    Entries are ordered by tick; at the same tick, a kept snapshot is greater than a passing mark.
+    `kept` is false for a recovery snapshot (a mark). Entries are ordered by tick; at the same tick, a kept snapshot is
+    greater than a mark.
     """
 
     tick: int
@@ -56,13 +61,16 @@ class Entry(NamedTuple):
 
     @classmethod
     def parse(cls, name: str) -> "Entry | None":
-        """Returns the snapshot whose folder is called `name`, or None."""
+        """Returns the snapshot whose folder is called `name`; None if `name` is not the name of a snapshot."""
         match = _NAME.fullmatch(name)
         return cls(int(match[2]), match[1] == "tick") if match else None
 
     @classmethod
     def parse_unfinished(cls, name: str) -> "tuple[Entry, int] | None":
-        """Returns the snapshot, and its epoch, that is written in the folder called `name`; or None."""
+        """Returns the snapshot that is written in the folder called `name`, and its epoch.
+
+        Returns None if `name` is not the name of an unfinished snapshot.
+        """
         match = _UNFINISHED_NAME.fullmatch(name)
         entry = cls.parse(match[1]) if match else None
         return (entry, int(match[2])) if match and entry else None
@@ -224,14 +232,14 @@ class Store:
             raise RunError(f"{self.folder / WORLD}: cannot be read: {error}: restore it from a copy") from None
 
     def entries(self, last_tick: int | None = None) -> list[Entry]:
-        """Returns all finished snapshots, whole or damaged, newest first; with `last_tick`, only up to that tick."""
+        """Returns all finished snapshots, also damaged ones, newest first; with `last_tick`, only up to that tick."""
         if not self.snapshots.is_dir():
             return []
         entries = (Entry.parse(path.name) for path in self.snapshots.iterdir())
         return sorted((e for e in entries if e and (last_tick is None or e.tick <= last_tick)), reverse=True)
 
     def ticks(self) -> list[int]:
-        """Returns the ticks of the kept snapshots, whole or damaged, in ascending order."""
+        """Returns the ticks of the kept snapshots, also of damaged ones, in ascending order."""
         return sorted(entry.tick for entry in self.entries() if entry.kept)
 
     def path(self, tick: int, kept: bool = True) -> Path:
@@ -256,8 +264,8 @@ class Store:
     def save(self, region: Region, world_text: str, name: str) -> None:
         """Saves a kept snapshot of `region`, which covers the torus, then deletes the snapshots that thinning drops.
 
-        No effect if there is a good snapshot of this tick with the same digest. Any other one of this tick is renamed,
-        not overwritten.
+        No effect if there is an undamaged snapshot of this tick with the same digest. Any other one of this tick is
+        renamed, not overwritten.
         """
         entry = Entry(region.tick, True)
         with report_disk_errors(self.folder):
@@ -303,17 +311,17 @@ class Store:
                 self._drop(folder)
 
     def discard_marks(self) -> None:
-        """Deletes all passing marks, as when the run continues from an earlier tick with other commands."""
+        """Deletes all marks: needed when the run continues from an earlier tick with other commands."""
         with report_disk_errors(self.folder):
             for entry in self.entries():
                 if not entry.kept:
                     self._drop(self.snapshots / entry.name)
 
     def _has_snapshot(self, entry: Entry, digest: str) -> bool:
-        """Returns whether a good snapshot with this digest exists. Moves any other snapshot at its path out of the way.
+        """Returns whether an undamaged snapshot with this digest exists.
 
-        A mark is deleted, a kept snapshot is renamed. A different digest means that the snapshot is of a discarded
-        history, from before the run was resumed at an earlier tick.
+        Any other snapshot at its path is removed: a mark is deleted, a kept snapshot is renamed. A different digest
+        means that the snapshot is of a discarded history, from before the run was resumed at an earlier tick.
         """
         path = self.snapshots / entry.name
         if not path.exists():
@@ -331,10 +339,12 @@ class Store:
         return False
 
     def _prune(self, newest_tick: int) -> None:
+        """Deletes superseded snapshots (`snapshots_to_drop`) of ticks up to `newest_tick`."""
         for entry in snapshots_to_drop(self.entries(newest_tick)):
             self._drop(self.snapshots / entry.name)
 
     def _drop(self, path: Path) -> None:
+        """Deletes the folder of a snapshot."""
         # renamed first, so that an interrupted deletion never leaves an incomplete snapshot under its name
         dropping = _free(self.snapshots / f"{DROPPING}{path.name}")
         os.rename(path, dropping)
@@ -343,7 +353,7 @@ class Store:
     # --- reading
 
     def newest(self, layout: snapshot.Layout, last_tick: int | None = None) -> tuple[snapshot.Snapshot, list[str]]:
-        """Returns the newest good snapshot, and one message for each snapshot that was skipped as unusable.
+        """Returns the newest undamaged snapshot, and one message for each snapshot that was skipped as unusable.
 
         With `last_tick`, only snapshots up to that tick are considered.
         """
@@ -362,7 +372,10 @@ class Store:
         return RunError(f"{self.folder}: no snapshot can be used: {reasons}: {fix}")
 
     def load(self, entry: Entry, layout: snapshot.Layout | None = None) -> snapshot.Snapshot:
-        """Loads and checks a complete snapshot. Raises `SnapshotError` if it is damaged or does not match its name."""
+        """Loads and checks a complete snapshot. Raises `SnapshotError` if it is damaged or does not match its name.
+
+        With a `layout` (fields and schemas of the world), also checks that the snapshot fits it.
+        """
         self.manifest(entry)
         return snapshot.load(self.snapshots / entry.name, layout)
 

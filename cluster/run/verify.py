@@ -100,6 +100,7 @@ def check_chain(store: Store, public: bytes | None = None) -> ChainCheck:
 
 
 def _read_rows(store: Store) -> Rows:
+    """Returns all rows of the run's hash chain, with the digests and commands that it covers."""
     journal = Journal.reading(store.journal)
     try:
         return journal.chain.rows()
@@ -110,8 +111,8 @@ def _read_rows(store: Store) -> Rows:
 def _snapshot_fault(store: Store, entry: Entry, contents: set[str], digest: str | None) -> str:
     """Returns a message about the first fault of a snapshot; empty if it has none, or was deleted in the meantime.
 
-    `contents` are the contents of the snapshot's items in the hash chain. A snapshot without items, such as a passing
-    mark, is checked against `digest`, the journalled digest of its tick.
+    `contents` are the contents of the snapshot's items in the hash chain. A snapshot without items, such as a recovery
+    snapshot, is checked against `digest`, the journalled digest of its tick.
     """
     path = store.path(*entry)
     if not path.is_dir():
@@ -206,6 +207,7 @@ def compare(folder: Path, other: Path, public: bytes | None = None) -> tuple[Com
 
 
 def _comparison_line(comparison: Comparison, folder: Path, other: Path, both_rows: list[Rows]) -> str:
+    """Returns the message that describes how two runs relate; `both_rows` are the rows of `folder` and `other`."""
     both, shared, parted = f"{folder} and {other}", f"{comparison.shared_tick:,}", f"{comparison.parted_tick or 0:,}"
     first_links = [rows.links[0] for rows in both_rows]
     reason = f"one world file gave different results at tick {first_links[0].tick:,}, as another Umwelt would"

@@ -106,10 +106,11 @@ def _add(
 
 @task("nearest")
 def nearest(parts: list[Part], y: float, x: float, torus: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """Returns the being nearest to a place on the torus, as (squared distance, id, y_fixed, x_fixed), or None.
+    """Returns the being nearest to a place on the torus, as (squared distance, id, y_fixed, x_fixed).
 
-    `y`, `x` and `torus` are in cells, the squared distance is in squared subcells. Of equally near beings, the one with
-    the smallest id is returned.
+    Returns None if the answers contain no being. `y`, `x` and `torus` (height, width) are in cells, the squared
+    distance is in squared subcells, `y_fixed` and `x_fixed` in subcells. Of equally near beings, the one with the
+    smallest id is returned.
     """
     best: tuple[int, int, int, int] | None = None
     for part in parts:

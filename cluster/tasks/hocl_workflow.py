@@ -1,6 +1,8 @@
 """Workflows as HOCL programs.
 
-A program states tasks and their dependencies; reactions determine the order of execution.
+HOCL (Higher-Order Chemical Language) programs consist of data and rules in a multiset, the *solution*. Rules *react*:
+they replace elements of the solution by others, until no rule applies; the solution is then *inert*. Here a program
+states tasks and their dependencies, and reactions determine the order of execution.
 
     <"TASK":"far":<"SRC":<>, "DST":<"both">, "SRV":"own.look", "IN":<3>>,
      "TASK":"near":<"SRC":<>, "DST":<"both">, "SRV":"own.look", "IN":<1>>,
@@ -10,8 +12,8 @@ The vocabulary is GinFlow's (Rojas Balderrama, Simonin and Tedeschi, "GinFlow: a
 execution manager", IPDPS 2016): `SRC` lists the tasks whose results a task needs; `DST` lists the tasks that need its
 result; `SRV` is the name of the function that it runs (registry.py); `IN` holds its arguments; `PAR` holds the same
 once all of them are present; `RES` holds its result: `"OK":<value>`, or `"FAILED"` and the error message. No rule calls
-a function: when the solution is inert and contains a `CALL`, the task is sent to a node, and its result is added to the
-solution on arrival.
+a function: when the solution is inert, `run_program` sends the tasks whose call the rules have requested to nodes, and
+adds each result to the solution when it arrives.
 
 `"SPARE"` in place of `"TASK"` marks a replacement, and `"ADAPT":"one":"other"` names the task that it replaces: if task
 `one` fails, the rule that passes its result on is moved to `other`, together with its arguments.
@@ -50,6 +52,19 @@ let adapt = replace "ADAPT":t::string:other::string,
 let instead = replace "INSTEAD":t::string:other::string, to::string:<"SRC":<t::string, ?s>, ?v>
     by "INSTEAD":t:other, to:<"SRC":<other, s>, v> in
 <dress, spare, place, answer, carry, adapt, instead>
+"""
+"""The rules that are added to every program.
+
+    setup       when no `SRC` is left, a task is ready and its arguments are complete
+    call        a ready task requests the call of its function
+    pass        a task that has a result sends it to every task in its `DST`
+    dress       gives each `TASK` the three rules above
+    spare       gives each `SPARE` the rules `setup` and `call`, but not `pass`
+    place       takes a call out of its task, as `PLACED`: `run_program` then executes it
+    answer      puts the outcome of a call, which `run_program` adds as `DONE`, into its task
+    carry       delivers a sent result to the receiving task, and removes its sender from the receiver's `SRC`
+    adapt       gives the arguments, the `DST` and the rule `pass` of a failed task to its replacement
+    instead     replaces the failed task by its replacement in the `SRC` of other tasks
 """
 LIMITS = Limits(reactions=100_000, tries=2_000_000)
 """Limits on the reactions of a workflow in total, which stop a program that reacts forever."""

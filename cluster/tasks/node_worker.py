@@ -22,6 +22,7 @@ NICE = 10
 MEMORY_SHARE = 0.5
 """Share of the machine's available memory, when the process starts, that a task can use."""
 STARTS_WITHIN_S, CANCELS_WITHIN_S = 60.0, 0.5
+"""Time in seconds that the process has to start, and that a cancelled task has to complete before it is killed."""
 
 
 class TaskOutcome(NamedTuple):
@@ -40,13 +41,15 @@ class TaskOutcome(NamedTuple):
 
 @dataclass
 class _OpenTask:
+    """A waiting or running task, and its time limit in seconds."""
+
     call: TaskCall
     within_s: float
 
 
 @dataclass
 class _Process:
-    """A worker process, with the data shared by the node's thread and the thread that attends to the process."""
+    """A worker process, with the data that the node's thread and the thread of `_attend` share."""
 
     worker: Worker
     begun_s: float
@@ -56,7 +59,7 @@ class _Process:
     is_ready: bool = False
     is_working: bool = False
     calls: "queue.SimpleQueue[tuple[Hashable, TaskCall] | None]" = field(default_factory=queue.SimpleQueue)
-    """Tasks to execute; None ends the attending thread."""
+    """Tasks to execute; None ends the thread that runs `_attend`."""
     reports: "queue.SimpleQueue[tuple[Hashable, WorkerReport | None]]" = field(default_factory=queue.SimpleQueue)
     """Messages of the process with the tickets of their tasks; (None, None) means that the process has ended."""
 
@@ -138,12 +141,14 @@ class NodeWorker:
         return [TaskOutcome(ticket, b"", f'task "{task.call.name}"{where} {reason}', RunError.code, again)]
 
     def _start_process(self) -> None:
+        """Starts a process with a thread that serves it, and passes all open tasks to it."""
         process = self._process = _Process(Worker(NICE, int(MEMORY_SHARE * available_memory_bytes())), self._clock())
         for ticket, task in self._open.items():
             process.calls.put((ticket, task.call))
         threading.Thread(target=self._attend, args=(process,), name="umwelt-node-worker", daemon=True).start()
 
     def _close_process(self) -> None:
+        """Ends the process, if there is one."""
         if self._process is not None:
             self._process.calls.put(None)
             self._process.worker.end()
@@ -180,6 +185,7 @@ class NodeWorker:
 
 
 def _outcome_of(ticket: Hashable, call: TaskCall, report: WorkerReport) -> TaskOutcome:
+    """Returns the outcome that a worker has reported, or an error if the result is too large."""
     if len(report.result) > MAX_RESULT_BYTES:
         size, limit = len(report.result) >> 10, MAX_RESULT_BYTES >> 10
         line = f'task "{call.name}": its result has {size} KiB: return {limit} KiB at most'

@@ -121,6 +121,7 @@ class WorkerPool:
             return PoolResult(0, report.result)
 
     def _take_worker(self, ticket: str) -> PoolWorker:
+        """Returns an idle worker, or a new one, and registers it as the worker of the task `ticket`."""
         with self._lock:
             if self._is_closed:
                 raise RunError("the pool of workers is closed")
@@ -150,11 +151,10 @@ class WorkerPool:
 
 
 class _LocalFlow(Flow):
-    max_argument_bytes = 1 << 31
-    """Maximum size of arguments.
+    """A flow whose tasks are executed by a `WorkerPool`, so that arguments are not sent through a gateway."""
 
-    It is large since a world with all founders' genomes can be an argument, sent locally.
-    """
+    max_argument_bytes = 1 << 31
+    """Maximum size of arguments: large, because a world with the genomes of all founders can be an argument."""
 
 
 def choose_process_count(worlds: Sequence[WorldFile], asked: int = 0) -> int:

@@ -87,11 +87,14 @@ class Task:
 
     @property
     def is_over_data(self) -> bool:
-        """Whether the task takes the answers of a node."""
+        """Whether the task takes the answers of a node (it has a parameter `parts`)."""
         return "parts" in self._parameters
 
     def bind(self, given: Sequence[Any], named: dict[str, Any]) -> inspect.BoundArguments:
-        """Converts arguments to the annotated types of the parameters. Raises RunError if they do not fit."""
+        """Converts arguments to the annotated types of the parameters. Raises RunError if they do not fit.
+
+        `given` are the positional arguments, `named` the keyword arguments.
+        """
         own = [parameter for name, parameter in self._parameters.items() if name not in NOT_ARGUMENTS]
         try:
             bound = inspect.Signature(own).bind(*given, **named)
@@ -208,6 +211,7 @@ def pack_list(parts: Sequence[bytes]) -> bytes:
 
 
 def _encode_numpy(value: Any) -> Any:
+    """Converts a numpy array or scalar for msgspec's encoder. Raises NotImplementedError for other types."""
     if isinstance(value, np.ndarray):
         dtype = value.dtype.newbyteorder("<").str
         if not _DTYPE.fullmatch(dtype):
@@ -220,6 +224,7 @@ def _encode_numpy(value: Any) -> Any:
 
 
 def _decode_array(code: int, content: memoryview) -> Any:
+    """Returns the array that `_encode_numpy` encoded as an extension type. Raises ValueError if it is malformed."""
     dtype, shape, values = _arrays.decode(content)
     if code != _ARRAY or not _DTYPE.fullmatch(dtype):
         raise ValueError("a malformed array")

@@ -50,8 +50,8 @@ class Parts(NamedTuple):
 class Flow:
     """Executes the tasks of a workflow. Created for one run of a workflow, and closed at its end.
 
-    `post(task)` executes a task; `halt(tickets)` cancels tasks. `shown` is the world that tasks over data read: `LIVE`
-    or a replayed tick.
+    `post(task)` executes a task; `halt(tickets)` cancels tasks. A task *over data* gets the answers of a node to
+    queries; `shown` is the world that they are about: `LIVE` or a replayed tick.
     """
 
     max_argument_bytes = MAX_ARGUMENT_BYTES
@@ -128,6 +128,7 @@ class Flow:
         return self.tasks > self._max_tasks
 
     async def _execute(self, task: Task) -> TaskReply:
+        """Posts a task, again and again while the gateway is busy, and returns its reply."""
         self.tasks += 1
         if self.is_exhausted:
             raise RunError(f"this workflow asks for more than {self._max_tasks:,} tasks: let it end, or allow more")

@@ -40,12 +40,13 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 PLACES = ("y", "x", "y_fixed", "x_fixed")
 """Columns for the place of a being in the world: `y` and `x` in cells, `y_fixed` and `x_fixed` in subcells.
 
-The columns of the same names in tables hold places in the region's window.
+In tables, the columns of these names are relative to the corner of the region's window; answers hold world coordinates.
 """
 LAST = ("stimuli", "drives")
 """Derived columns that can be queried: they hold the values of the last tick."""
 
 Four = tuple[int, int, int, int]
+"""A rectangle: y, x, height, width in cells."""
 
 
 class Select(msgspec.Struct, tag_field="ask", tag="select", frozen=True, forbid_unknown_fields=True):
@@ -63,7 +64,10 @@ class Select(msgspec.Struct, tag_field="ask", tag="select", frozen=True, forbid_
 
 
 class Fetch(msgspec.Struct, tag_field="ask", tag="fetch", frozen=True, forbid_unknown_fields=True):
-    """Query for one being: its row in the form that commands use, its columns, stimuli and drives."""
+    """Query for one being by its id: its row in the form that commands use, its columns, stimuli and drives.
+
+    In the answer, `held` are the drives after replacement by overrides (`sandbox.controls`); None without override.
+    """
 
     id: int
 
@@ -75,7 +79,10 @@ class Count(msgspec.Struct, tag_field="ask", tag="count", frozen=True, forbid_un
 
 
 class Patch(msgspec.Struct, tag_field="ask", tag="patch", frozen=True, forbid_unknown_fields=True):
-    """Query for a layer (a field, a component of one, light, temperature or rain) over a rectangle, cell by cell."""
+    """Query for the values of the layer `name` in each cell of a rectangle.
+
+    A layer is a field, a component of a field, light, temperature or rain. The merged answer is `int32[height, width]`.
+    """
 
     name: str
     rectangle: Four
@@ -104,6 +111,7 @@ def read_many(content: bytes) -> list[Question]:
 
 
 def _decode(decoder: Any, content: bytes) -> Any:
+    """Decodes JSON. Raises CommandError if it is malformed."""
     try:
         return decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -114,7 +122,7 @@ def check(world: WorldFile, question: Question, for_task: bool = False) -> Quest
     """Checks that `world` can answer a query, and returns the query with names of species replaced by numbers.
 
     Raises CommandError, with a one-line message, if the query is not valid. With `for_task` the limits are larger,
-    since the answers to a task's queries stay on the node.
+    since the answers are not sent, but passed to a task on the same node.
     """
     max_rows = MAX_TASK_ROWS if for_task else MAX_ROWS
     max_cells = (MAX_TASK_BYTES if for_task else MAX_BYTES) // 4
@@ -134,6 +142,7 @@ def check(world: WorldFile, question: Question, for_task: bool = False) -> Quest
 
 
 def _check_select(world: WorldFile, question: Select, max_rows: int) -> Select:
+    """Checks a `Select` (see `check`); returns it with species as numbers and without repeated columns."""
     schemas = {schema.name: schema for schema in world.laws.layout(world)[1]}
     schema = schemas[one_of(one_line(question.table[:80]), schemas, "query: table")]
     if question.rectangle:
@@ -176,6 +185,7 @@ def _columns_of(schema: Schema) -> dict[str, int]:
 
 
 def _check_rectangle(world: WorldFile, rectangle: Four) -> None:
+    """Raises CommandError if a rectangle is empty, larger than the world, or more than 2^30 cells from its corner."""
     y, x, height, width = rectangle
     sizes = world.common.height, world.common.width
     if not (1 <= height <= sizes[0] and 1 <= width <= sizes[1] and abs(y) <= 1 << 30 and abs(x) <= 1 << 30):
@@ -188,7 +198,10 @@ def _check_rectangle(world: WorldFile, rectangle: Four) -> None:
 
 
 def answer(encoder: TileEncoder, question: Question, max_bytes: int = MAX_BYTES) -> Part:
-    """Answers a checked query for the rectangle that the encoder's region owns."""
+    """Answers a checked query for the rectangle that the encoder's region owns.
+
+    The answer to a `Select` has fewer rows if its columns would exceed `max_bytes`.
+    """
     region = encoder.region
     match question:
         case Select():
@@ -202,6 +215,7 @@ def answer(encoder: TileEncoder, question: Question, max_bytes: int = MAX_BYTES)
 
 
 def _inside(region: Region, table: Table, rectangle: Four | None, rows: np.ndarray) -> np.ndarray:
+    """Returns those of `rows` whose beings lie in `rectangle`; all of them for None."""
     if rectangle is None:
         return rows
     y, x, height, width = rectangle
@@ -211,6 +225,7 @@ def _inside(region: Region, table: Table, rectangle: Four | None, rows: np.ndarr
 
 
 def _column(region: Region, table: Table, name: str, rows: np.ndarray) -> np.ndarray:
+    """Returns a column at `rows`; the columns `PLACES` in world coordinates."""
     if name in PLACES:
         values = read_column(region, table, f"{name[0]}_fixed", rows)
         return (values if name.endswith("_fixed") else values >> SUBCELL_BITS).astype(np.int32)
@@ -218,6 +233,7 @@ def _column(region: Region, table: Table, name: str, rows: np.ndarray) -> np.nda
 
 
 def _select(region: Region, question: Select, max_bytes: int) -> tuple[dict[str, Any], bytes]:
+    """Returns content and raw frame of the answer to a `Select`."""
     table = region.tables[question.table]
     rows = np.flatnonzero(region.owned_rows(question.table))
     rows = _inside(region, table, question.rectangle, rows)
@@ -255,6 +271,7 @@ def read_columns(content: dict[str, Any], raw: bytes) -> dict[str, np.ndarray]:
 
 
 def _count(world: WorldFile, region: Region, question: Count) -> dict[str, dict[str, int]]:
+    """Returns the number of owned beings by table and species; of a table without species, by the table's name."""
     names = list(world.laws.species(world)) if world.laws.species else []
     counts: dict[str, dict[str, int]] = {}
     for name, table in region.tables.items():
@@ -268,10 +285,12 @@ def _count(world: WorldFile, region: Region, question: Count) -> dict[str, dict[
 
 
 def _species_name(names: Sequence[str], index: int) -> str:
+    """Returns the name of a species, or "species INDEX" if it has none."""
     return names[index] if 0 <= index < len(names) else f"species {index}"
 
 
 def _patch(encoder: TileEncoder, question: Patch) -> tuple[dict[str, Any], bytes]:
+    """Returns the owned rectangles within a patch (world coordinates), and their values as the raw frame (int32)."""
     region = encoder.region
     owned = dict.fromkeys(part for part, _, _ in images(region.owned, Rectangle(*question.rectangle), region.torus))
     parts, raw = [], []
@@ -283,6 +302,7 @@ def _patch(encoder: TileEncoder, question: Patch) -> tuple[dict[str, Any], bytes
 
 
 def _fetch(world: WorldFile, region: Region, being: int) -> dict[str, Any] | None:
+    """Returns the being with id `being` as plain data (see `Fetch`); None if the region does not own it."""
     fetched = commands.fetch(region, being)
     if fetched is None:
         return None
@@ -330,6 +350,7 @@ def merge(question: Question, parts: Sequence[Part], torus: Torus) -> Part:
 
 
 def _merge_select(question: Select, parts: Sequence[Part]) -> tuple[dict[str, Any], bytes]:
+    """Merges rows in the order of ids; a being in several answers is taken from the latest one."""
     ordered = sorted(parts, key=lambda part: -part.tick)
     tables = [read_columns(part.answer, part.raw) for part in ordered]
     columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
@@ -343,17 +364,19 @@ def _merge_select(question: Select, parts: Sequence[Part]) -> tuple[dict[str, An
 
 
 def _is_cut(part: Part, question: Select) -> bool:
-    """Returns whether an answer has fewer rows than the node has and the query permits, because of its size."""
+    """Returns whether an answer lacks rows that match the query, because they would have made it too large."""
     count = part.answer["count"]
     return 0 < count < min(part.answer["total"], question.most)
 
 
 def _merge_fetch(parts: Sequence[Part]) -> dict[str, Any]:
+    """Returns the being of the latest answer that has it."""
     beings = [(part.tick, part.answer["being"]) for part in parts if part.answer["being"] is not None]
     return {"being": max(beings, key=lambda being: being[0])[1] if beings else None}
 
 
 def _merge_counts(parts: Sequence[Part]) -> dict[str, Any]:
+    """Returns the sums of the counts by table and species."""
     totals: dict[str, dict[str, int]] = {}
     for part in parts:
         for table, counts in part.answer["counts"].items():
@@ -364,6 +387,7 @@ def _merge_counts(parts: Sequence[Part]) -> dict[str, Any]:
 
 
 def _merge_patch(question: Patch, parts: Sequence[Part], torus: Torus) -> tuple[dict[str, Any], bytes]:
+    """Assembles the values of all owned rectangles into one raw frame, `int32[height, width]`."""
     view = Rectangle(*question.rectangle)
     whole = np.zeros((view.height, view.width), np.int32)
     for part in parts:

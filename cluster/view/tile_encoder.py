@@ -1,4 +1,4 @@
-"""Encodes tiles of the rectangle that a region owns. Only reads the region."""
+"""Encodes tiles of the rectangle that a region owns; `tiles.py` describes the format. Only reads the region."""
 
 from collections.abc import Iterable, Sequence
 
@@ -36,12 +36,14 @@ _DOT_PLACE = (Look("y", "uint8"), Look("x", "uint8"))
 CENTI = 100
 """Units per degree: temperatures are in hundredths of a degree Celsius."""
 MAX_RAIN = 8 * ONE
+"""Maximum value of the layer of rain; larger values are clipped to it."""
 
 
 class TileEncoder:
     """Encodes tiles of one region. Data that several tiles of a tick share are computed once.
 
-    Created for each region by a node's publisher, a replay or a recording, which advances the region.
+    Created for each region by the owner of the region: a node's publisher, a replay or a recording. The region can be
+    advanced between two calls.
     """
 
     def __init__(self, world: WorldFile, region: Region):
@@ -54,7 +56,7 @@ class TileEncoder:
         self._x_global = (cells.x + np.arange(cells.width)) % region.torus.width
 
     def parts(self, topic: Topic) -> list[Rectangle]:
-        """Returns the rectangles of a tile that the region owns, mostly one, in world coordinates."""
+        """Returns the rectangles of a tile's cells that the region owns (usually one), in world coordinates."""
         cells = topic.cells(self.region.torus)
         if cells is None or topic.layer >= len(self.layers):
             return []
@@ -145,11 +147,11 @@ class TileEncoder:
         ]
 
     def _rows(self, table: Table, parts: Sequence[Rectangle]) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]:
-        """Returns the rows of the beings in some rectangles of the owned rectangle, sorted by rectangle.
+        """Returns the rows of the beings that lie in the rectangles `parts`, sorted by rectangle.
 
-        Returns the rows, their `y` and `x` in the world (in subcells), and the index among the rows at which each
-        rectangle starts. `parts` must come from tiles of one level, which do not overlap, so that the rectangle of a
-        being can be looked up by its row and column of tiles.
+        Returns (rows, y, x, starts): `y` and `x` are the places of the beings in the world, in subcells. The beings of
+        `parts[n]` are those from index `starts[n]` to `starts[n + 1]`. `parts` must come from tiles of one level, which
+        do not overlap, so that the rectangle of a being can be looked up by its row and column of tiles.
         """
         region, rim = self.region, self.region.halo_cells
         y_cell = (table["y_fixed"] >> SUBCELL_BITS) - rim
@@ -177,9 +179,9 @@ class TileEncoder:
 
     @staticmethod
     def _bands(cells: np.ndarray, spans: Sequence[tuple[int, int]]) -> tuple[np.ndarray, dict[tuple[int, int], int]]:
-        """Returns the index of the span (first, count) that contains each owned row or column, and the index by span.
+        """Numbers the distinct `spans`; returns the number for each cell coordinate in `cells`, and the number by span.
 
-        The index of a row or column in no span is the number of spans.
+        A span is (first coordinate, count). Coordinates in no span get the number of spans.
         """
         bands = {span: number for number, span in enumerate(dict.fromkeys(spans))}
         band_of = np.full(len(cells), len(bands), np.int32)
@@ -190,6 +192,7 @@ class TileEncoder:
     # --- densities
 
     def _densities(self, topics: Sequence[Topic], epoch: int) -> list[tuple[Topic, bytes]]:
+        """Returns pieces with the number of beings of each species in each bin."""
         tick = self.region.tick
         return [
             (topic, encode(topic, part, epoch, tick, counts=self._counts(part)))
@@ -198,9 +201,10 @@ class TileEncoder:
         ]
 
     def _counts(self, part: Rectangle) -> tuple[list[tuple[str, int]], np.ndarray]:
-        """Returns the number of beings of each species in each bin of `part`, as planes (table, species) and counts.
+        """Returns the number of beings of each species in each bin that `part` touches.
 
-        Species without beings there are omitted.
+        Returns the planes, each a (table, species), and the counts, `int[plane, bin, bin]`. Species without beings in
+        `part` are omitted; in a table without species, the species is -1.
         """
         bin_rows, bin_columns = bins(part)
         shape = (bin_rows.stop - bin_rows.start, bin_columns.stop - bin_columns.start)
@@ -218,6 +222,7 @@ class TileEncoder:
 
 
 def _values(table: Table, look: Look, rows: np.ndarray) -> np.ndarray:
+    """Returns the values of a visible property (see `Look`) of the beings at `rows`."""
     return table[look.column][rows, look.entry] if look.column else table[look.name][rows]
 
 

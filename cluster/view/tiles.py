@@ -35,12 +35,14 @@ BODIES, DOTS, DENSITIES = range(3)
 BEINGS = 0
 """The number of the layer of beings; fields have higher numbers."""
 TILE_CELLS = (64, 64, 512)
+"""Side of a tile's square in cells, by level."""
 BIN_CELLS = 8
+"""Side of a bin of densities in cells."""
 PLACE_STEPS = (256, 4)
 """Steps per cell in which the places of bodies and of dots are given, from the corner of the square."""
 SKY_UNITS = {"light": "1/1024", "temperature": "1/100 degree Celsius", "rain": "1/1024 of what the air holds"}
 SKY = tuple(SKY_UNITS)
-"""Layers, beyond the fields, of worlds with a climate. Rain is the vapour beyond what the air can hold."""
+"""Additional layers of worlds with a climate. Rain is the vapour beyond what the air can hold."""
 
 MAX_HEAD_BYTES = 1 << 16
 MAX_BYTES = 16 << 20
@@ -69,6 +71,7 @@ class Topic(NamedTuple):
 
     @property
     def side_cells(self) -> int:
+        """The side of the square in cells."""
         return TILE_CELLS[self.level]
 
     def packed(self) -> bytes:
@@ -95,9 +98,9 @@ class Topic(NamedTuple):
 
 
 def appearances_of(world: WorldFile) -> dict[str, Appearance]:
-    """Returns the appearance of the beings of each table, limited to looks of supported dtypes.
+    """Returns the visible properties (`Look`s) of the beings of each table, limited to supported dtypes.
 
-    Tiles of bodies have these looks besides `id`, `y` and `x`.
+    Tiles of bodies have these columns besides `id`, `y` and `x`.
     """
     return {
         name: Appearance([look for look in appearance.looks if look.dtype in _DTYPES], appearance.size)
@@ -106,7 +109,10 @@ def appearances_of(world: WorldFile) -> dict[str, Appearance]:
 
 
 def layers_of(world: WorldFile) -> list[str]:
-    """Returns the names of a world's layers by number: beings, then fields or their components, then the sky."""
+    """Returns the names of a world's layers by number: beings, then fields or their components, then `SKY`.
+
+    The layers of `SKY` exist only in a world with a climate.
+    """
     fields = world.laws.layout(world)[0]
     names = [part for field in fields for part in field.parts or (field.name,)]
     has_sky = bool(world.laws.climate(world))
@@ -137,7 +143,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=T
 class Piece(NamedTuple):
     """A decoded piece: either beings by table and column, or counts, or a field.
 
-    Columns of beings are still shifted as the head says; `whole` undoes this.
+    Columns of beings hold `value >> shift`, with the shift in the head; the function `whole` returns the values.
     """
 
     head: Head
@@ -151,7 +157,10 @@ class Piece(NamedTuple):
 
 
 class ShownTable(NamedTuple):
-    """The beings of a table in a piece: the looks and their columns, `narrow`ed, with `y` and `x` among them."""
+    """The beings of a table in a piece: `looks` describe the columns, `columns` are their values by name.
+
+    The columns have the dtypes of the looks (see `narrow`); `y` and `x` are among them.
+    """
 
     name: str
     looks: Sequence[Look]
@@ -283,6 +292,7 @@ def decode(frame: bytes, torus: Torus) -> Piece:
 
 
 def _decode_counts(head: Head, shape: tuple[int, int], frame: bytes, begin: int) -> np.ndarray:
+    """Decodes the counts that begin at byte `begin` of a frame: `uint16[plane, bin, bin]`."""
     if len(head.planes) > MAX_PLANES:
         raise ValueError("too many planes")
     raw = _decompress(frame, begin, len(head.planes) * shape[0] * shape[1] * 2)
@@ -290,6 +300,7 @@ def _decode_counts(head: Head, shape: tuple[int, int], frame: bytes, begin: int)
 
 
 def _decode_field(head: Head, shape: tuple[int, int], frame: bytes, begin: int) -> np.ndarray:
+    """Decodes the field that begins at byte `begin` of a frame; the inverse of `_encode_field`."""
     if not 0 <= head.shift <= MAX_SHIFT:
         raise ValueError("the shift is out of range")
     raw = _decompress(frame, begin, shape[0] * shape[1] * 2).reshape(2, -1)
@@ -299,6 +310,7 @@ def _decode_field(head: Head, shape: tuple[int, int], frame: bytes, begin: int) 
 
 
 def _decode_beings(head: Head, topic: Topic, frame: bytes, begin: int) -> dict[str, dict[str, np.ndarray]]:
+    """Decodes the beings that begin at byte `begin` of a frame; returns the columns by table and name."""
     if len(head.tables) > MAX_TABLES:
         raise ValueError("too many tables")
     size = 0
@@ -342,7 +354,7 @@ def _decompress(frame: bytes, begin: int, size: int) -> np.ndarray:
 def join_beings(pieces: Iterable[Piece]) -> dict[str, dict[str, np.ndarray]]:
     """Joins the beings of pieces by table and column; `y` and `x` are places in the world, in cells (`float64`).
 
-    If pieces of different ticks hold the same being, it is taken from the latest.
+    If pieces of different ticks contain the same being, its values are those of the latest piece.
     """
     gathered: dict[str, dict[str, list[np.ndarray]]] = {}
     for piece in sorted(pieces, key=lambda piece: -piece.head.tick):
@@ -380,7 +392,10 @@ def overlaps(view: Rectangle, part: Rectangle, torus: Torus) -> list[tuple[slice
 
 
 def join_field(pieces: Iterable[Piece], view: Rectangle, torus: Torus) -> np.ndarray:
-    """Joins the field in pieces over `view`: `int32[height, width]`; with densities, each cell has its bin's mean."""
+    """Joins the pieces of a field into one array of the size of `view`: `int32[height, width]`.
+
+    With pieces of densities, each cell has the mean of its bin. Cells without a piece are 0.
+    """
     joined = np.zeros((view.height, view.width), np.int32)
     for piece in sorted(pieces, key=lambda piece: piece.head.tick):
         if piece.field is None:
@@ -394,6 +409,7 @@ def join_field(pieces: Iterable[Piece], view: Rectangle, torus: Torus) -> np.nda
 
 
 def _by_cell(values: np.ndarray, rectangle: Rectangle) -> np.ndarray:
+    """Expands values of the bins that `rectangle` touches to its cells: returns an array of the rectangle's size."""
     rows, columns = bins(rectangle)
     y = np.arange(rectangle.y, rectangle.y + rectangle.height) // BIN_CELLS - rows.start
     x = np.arange(rectangle.x, rectangle.x + rectangle.width) // BIN_CELLS - columns.start
@@ -401,9 +417,10 @@ def _by_cell(values: np.ndarray, rectangle: Rectangle) -> np.ndarray:
 
 
 def join_counts(pieces: Iterable[Piece], view: Rectangle, torus: Torus) -> dict[str, dict[int, np.ndarray]]:
-    """Joins the counts in pieces: beings in each bin that `view` touches, by table and species, `int32[bin, bin]`.
+    """Returns the number of beings in each bin that `view` touches, by table and species: `int32[bin, bin]`.
 
-    Species -1 means all beings of a table. Bins are in the order of `view`, which can cross the edges of the torus.
+    Adds up the counts of `pieces`. Species -1 means all beings of a table. Bins are in the order of `view`, which can
+    cross the edges of the torus.
     """
     view_rows = _bins_along(view.y, view.height, torus.height)
     view_columns = _bins_along(view.x, view.width, torus.width)
@@ -417,11 +434,12 @@ def join_counts(pieces: Iterable[Piece], view: Rectangle, torus: Torus) -> dict[
         for (table, species), counts in zip(piece.head.planes, piece.counts, strict=True):
             shape = (len(view_rows), len(view_columns))
             plane = joined.setdefault(table, {}).setdefault(species, np.zeros(shape, np.int32))
-            plane[np.ix_(into_y, into_x)] += counts[np.ix_(from_y, from_x)]  # bins on borders come in several pieces
+            plane[np.ix_(into_y, into_x)] += counts[np.ix_(from_y, from_x)]  # a bin on a border is in several pieces
     return joined
 
 
 def _bins_along(first: int, count: int, size: int) -> np.ndarray:
+    """Returns the bins of `count` cells from `first` on, along an axis of `size` cells that wraps around."""
     along = np.arange(first, first + min(count, size)) % size // BIN_CELLS
     return np.array(list(dict.fromkeys(along.tolist())))
 
@@ -444,11 +462,15 @@ def topics_over(view: Rectangle | None, level: str, layers: Iterable[int], torus
 
 
 def _squares(first: int, count: int, size: int, side: int) -> list[int]:
+    """Returns the squares with this `side` that contain `count` cells from `first` on, along an axis that wraps."""
     return np.unique(np.arange(first, first + count) % size // side).tolist()
 
 
 def layer_numbers(names: Iterable[str], known: Sequence[str] | Mapping[str, int]) -> list[int]:
-    """Returns the numbers of layers by name. Raises ValueError, with the name in its message, for an unknown layer."""
+    """Returns the numbers of the layers `names`; `known` are the names of all layers in the order of their numbers.
+
+    Raises ValueError, with the name in its message, for an unknown layer.
+    """
     order = {name: number for number, name in enumerate(known)}
     unknown = [name for name in names if name not in order]
     if unknown:

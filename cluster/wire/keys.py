@@ -35,6 +35,7 @@ from umwelt.sandbox.errors import RunError
 WORLD, NODE, KEEPER, SPECTATOR = ROLES = ("world", "node", "keeper", "spectator")
 TABLE = "roles.toml"
 CHAIN = "chain"
+"""Name of the key pair that signs hash chains."""
 MAX_FILE_BYTES = 1 << 16
 """Maximum size of a key file; the table of roles can be sixteen times as large."""
 Z85_CHARACTERS = 40

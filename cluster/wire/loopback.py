@@ -59,7 +59,11 @@ class Network:
         self.now = 0.0
         self.faults = faults
         self.counts: Counter[str] = Counter()
-        """Numbers of messages by outcome: sent, lost, duplicated, reordered, cut, dead, closed, delivered."""
+        """Numbers of messages by outcome: sent, lost, duplicated, reordered, cut, dead, closed, delivered.
+
+        These were not delivered: "lost" at random, "cut" on a cut connection, "dead" because the receiver was removed,
+        and "closed" because the connection of an answer was closed.
+        """
         self._random = Random(seed)
         self._numbers = itertools.count()
         self._transports: dict[str, LoopbackTransport] = {}

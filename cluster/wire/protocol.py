@@ -9,6 +9,10 @@
 `messages.py` describes how messages are encoded as frames. Every message can be lost, repeated or delayed, or sent by
 an unauthorised peer; the receiver decides by epoch, pass key, ticket and connection whether it accepts a message.
 
+A *map* lists the nodes that compute the world, with their rectangles of the torus. Its *epoch* is its number, its *pass
+key* a secret of the processes that may send messages to these nodes. A *ticket* identifies a request, so that repeated
+requests are recognised. To *grant* time is to permit the nodes to run until a tick.
+
 `PROTOCOL_VERSION` is incremented whenever a message changes. `Hello` and `Refused` have the same form in all versions,
 so that a peer of another version receives the reason why it is refused.
 """
@@ -38,7 +42,10 @@ Files = Annotated[list[tuple[Name, Count]], Meta(max_length=100_000)]
 
 
 class Hello(Message, frozen=True):
-    """Node -> coordinator: the first message of a node. `key` identifies the node until it leaves or is fenced."""
+    """Node -> coordinator: the first message of a node.
+
+    `key` identifies the node until it leaves or the coordinator excludes it (`Fenced`).
+    """
 
     key: Name
     protocol_version: Number
@@ -161,9 +168,9 @@ class Grant(Message, frozen=True):
 class Heartbeat(Message, frozen=True):
     """Node -> coordinator: the node is alive and has reached `tick`. Sent regularly, also between two laws of a tick.
 
-    `entities` is the number of beings, ghosts included. `tick_s` is the mean time of a tick, `waiting_share` the share
-    of time spent waiting for halo messages (0 to 1), `round_trip_s` the round-trip time to neighbours (0 if unknown),
-    and `longest_s` the longest recent interval between two heartbeats.
+    `entities` is the number of beings, including those in the halo. `tick_s` is the mean time of a tick,
+    `waiting_share` the share of time spent waiting for halo messages (0 to 1), `round_trip_s` the round-trip time to
+    neighbours (0 if unknown), and `longest_s` the longest recent interval between two heartbeats.
     """
 
     key: Name
@@ -186,9 +193,10 @@ class Ready(msgspec.Struct, tag=True, array_like=True, frozen=True):
 class TickRecord(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """Report: digest and metrics of a node's owned cells at a tick.
 
-    `births` and `deaths` are counted from the start of the epoch. `populations` are numbers of beings by table and
-    species, `substances` numbers of molecules by name. The raw frame holds the births since the previous record
-    (`shard.pack_births`), or is empty.
+    `digest` is that of the cells and beings, `controls_digest` that of the settings of the world that commands have
+    changed, which are equal on all nodes. `births` and `deaths` are counted from the start of the epoch. `populations`
+    are numbers of beings by table and species, `substances` numbers of molecules by name. The raw frame holds the
+    births since the previous record (`shard.pack_births`), or is empty.
     """
 
     tick: Tick
@@ -203,9 +211,10 @@ class TickRecord(msgspec.Struct, tag=True, array_like=True, frozen=True):
 class SnapshotPart(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """Report: a node has written its part of a snapshot, or failed to write it for the reason in `line`.
 
-    `part` is the entry of the part in the manifest, `controls` are the world's controls at that tick, and `cost_s` is
-    the processor time spent. `files` are the files that the coordinator must fetch by `FileRequest`; empty if the
-    part is already in the run's folder. On failure `part`, `controls` and `files` are empty.
+    `part` is the entry of the part in the manifest. `controls` are the settings of the world that commands have changed
+    until that tick, as a JSON object (`sandbox.controls.Controls`). `cost_s` is the processor time spent. `files` are
+    the files that the coordinator must fetch by `FileRequest`; empty if the part is already in the run's folder. On
+    failure `part`, `controls` and `files` are empty.
     """
 
     tick: Tick

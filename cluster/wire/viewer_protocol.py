@@ -194,7 +194,8 @@ class Answer(Message, frozen=True):
     """The outcome of a ticket. `content` is the answer as JSON; some answers also have a raw frame.
 
     `tick` is the tick at which a command takes effect, or to which the answer to a query refers. On failure `line` is
-    the reason as text for the user and `code` the error's code (sandbox/errors.py); both are empty on success.
+    the reason as text for the user and `code` the error's code (sandbox/errors.py); both are empty on success. `tick`
+    is -1 on failure, and for tasks without questions.
     """
 
     ticket: str
