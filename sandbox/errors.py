@@ -1,6 +1,6 @@
 """The exception tree. Each error has one line for the user and a code for programs.
 
-The line reads `thing: place: how to fix it`. The code is a short constant: answers over the network contain it, the
+The line reads `thing: place: how to fix it`. The code is a short constant: responses over the network contain it, the
 command line prints it in square brackets after the line, and programs compare it rather than the text of the line.
 `docs/errors.md` lists the codes.
 """

@@ -121,7 +121,7 @@ class Laws:
       groups of founders in one world. `sides` maps the name of each group to its genomes. The founders of `species` are
       replaced by `each` founders of every group, in mixed positions.
     - `appearance(world)`: the properties of beings that viewers receive, by table.
-    - `markers(world)`: the positions of the genes that have no effect and only mark kinship, by table.
+    - `markers(world)`: the indices of the genes that have no effect except on the kinship that beings sense, by table.
     - `climate(world)`: the climate as integers by name.
     - `constants(world)`: the constants of a region (integer tables by name), as genesis computes them.
     - `ids_name_tables`: whether the kind encoded in every being's id equals the kind of its table's schema.

@@ -8,6 +8,9 @@ Two welfares of the same trader are compared by `w1^m1 * w2^m2`, computed exactl
 30 bits. An MRS is a fraction of two integers below 2^30, so the products of two MRS fit 64 bits, and the price, their
 geometric mean, is truncated to whole units exactly. Only the logarithm of the price, which is stored for display and
 measures and has no effect on the world, is rounded: it is correct to 1/1024 of a doubling.
+
+In kernels, `place` is a `Place` (sandbox/region.py), `traders` is the record (a named tuple of columns) of the table of
+traders, and traders are given by their rows.
 """
 
 import numpy as np

@@ -7,6 +7,9 @@ neighbours, and added to the unit vector of the boid's heading. Unlike in Mesa's
 before any of them has moved, and a heading is an angle.
 
 A boid sees up to `MAX_VISION_CELLS` cells far and moves at most one cell, so the reach is 11.
+
+In kernels, `place` is a `Place` (sandbox/region.py), `index` the `CellIndex` of the table of boids
+(sandbox/columns.py), and `boids` its record (a named tuple of columns).
 """
 
 from collections import namedtuple

@@ -20,6 +20,9 @@ A tick begins with trade, whereas in the book trade ends it. Barter changes the 
 trader that lists places reads cells and only its own holding. After `ROUNDS` rounds a trader's holding depends on the
 state within `ROUNDS + 1` cells, and its list of places on the state within `MAX_VISION_CELLS`; both are 5 cells. The
 place that a trader gets depends on the lists of rivals up to twice its vision away. The reach is therefore 5 + 10.
+
+In kernels, `place` is a `Place` (sandbox/region.py), `traders` is the record (a named tuple of columns) of the table of
+traders, and window cells are given by their index `y * width + x`.
 """
 
 from collections import namedtuple
@@ -199,9 +202,9 @@ def cell_towards(place, here, direction, distance):
 
 @small
 def after_gathering(have, lies):
-    """Returns a trader's amount of sugar or spice after it gathers the amount `lies`; it is limited to 1..`MAX_COUNT`.
+    """Returns a trader's amount of sugar or spice after gathering, limited to 1..`MAX_COUNT`.
 
-    `have` is the amount before.
+    `have` is the amount before, and `lies` the amount in the cell.
     """
     return between(have + lies, 1, MAX_COUNT)
 

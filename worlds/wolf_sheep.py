@@ -14,6 +14,9 @@ but the total amount of food eaten does not.
 In each round, choosing and queueing each read the state one cell away, so the result depends on cells up to `2 *
 ROUNDS` away. No index by cell is needed: each pass runs once over the rows and updates counts of cells, or inserts
 beings into queues ordered by random numbers, so that the order of rows does not matter.
+
+In kernels, `place` is a `Place` (sandbox/region.py), `beings`, `sheep` and `wolves` are records (named tuples of
+columns) of tables, and window cells are given by their index `y * width + x`.
 """
 
 from collections import namedtuple

@@ -180,7 +180,7 @@ assert Drives._fields == DRIVES, "the drives of a species and those of the laws 
 
 
 def compiled(function: Function) -> Function:
-    """Marks a `respond` method to be compiled by numba, which makes it about a hundred times faster; a decorator.
+    """Decorates a `respond` method, which numba then compiles; this makes it about a hundred times faster.
 
         @compiled
         def respond(self, see):

@@ -7,6 +7,9 @@ drives in 1/1024.
 
 The reach is 3: a biter's share depends on its victim (one cell away), on the victim's other biters (two cells), and on
 the monsters that these could have bitten instead (three cells).
+
+In kernels, `place` is a `Place` (sandbox/region.py), `plants` and `monsters` are the records (named tuples of columns)
+of the tables, and indices are `CellIndex` tuples (sandbox/columns.py).
 """
 
 import numpy as np

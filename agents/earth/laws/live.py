@@ -4,6 +4,9 @@ Newborn beings neither act nor age in the tick of their birth; a parent can bree
 buds into a free neighbouring cell. Of several modules that compete for a cell, the one with the largest random number
 wins and the others do not bud; this determines the reach. Seeds and young monsters are born in their parent's cell. A
 being that dies leaves all its matter in its cell, so elements are conserved.
+
+In kernels, `place` is a `Place` (sandbox/region.py), `plants` and `monsters` are the records (named tuples of columns)
+of the tables, and indices are `CellIndex` tuples (sandbox/columns.py).
 """
 
 import numpy as np

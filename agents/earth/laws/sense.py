@@ -3,6 +3,9 @@
 A module senses the light on its leaf, and which neighbouring cell is best for a bud. A monster senses the cells at the
 tips of its antennae, the nearest other monster within sight (at most 4 cells away), and its own state. Stimuli are in
 1/1024; see `interface.STIMULI`.
+
+In kernels, `place` is a `Place` (sandbox/region.py), `plants` and `monsters` are the records (named tuples of columns)
+of the tables, and `index` is the `CellIndex` of a table (sandbox/columns.py).
 """
 
 import numpy as np
