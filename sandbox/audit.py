@@ -22,11 +22,13 @@ _SEED = np.uint64(0x5851F42D4C957F2D)
 _ODD = np.uint64(0xDA942042E4DD58B5)
 _ONE = np.uint64(1)
 ROWS_PER_BAND = 65_536
+"""The approximate number of beings or cells whose digest one job of a thread computes."""
 CELLS = "cells"
 """The key in the result of `matter_of` for molecules in cells rather than in bodies."""
 
 
 def _salt(name: str) -> np.uint64:
+    """Returns the odd number that distinguishes the column or field `name` from others in digests."""
     return np.uint64(purpose("digest." + name) * 2 + 1)
 
 
@@ -48,7 +50,10 @@ def _add_column(values, salt, total):
 
 @kernel
 def _finish(keys, chosen, total):
-    """Returns the sum of the hashes of the rows where `chosen` is true: each mixes a row's key and sum in `total`."""
+    """Returns the sum, modulo 2^64, of the hashes of the rows where `chosen` is true.
+
+    The hash of a row is computed from `keys[row]` and `total[row]`, the sum that `_add_column` has computed.
+    """
     digest = np.uint64(0)
     for row in range(len(total)):
         if chosen[row]:

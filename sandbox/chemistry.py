@@ -25,6 +25,7 @@ from umwelt.sandbox.errors import ChemistryError
 from umwelt.sandbox.units import RATE_BITS, rate_from_float
 
 MAX_REACTANTS = 4
+"""The maximum number of substances on each side of a reaction."""
 MAX_CATALYSTS = 2
 MAX_COEFFICIENT = 1000
 MAX_ATOMS = 1000
@@ -42,8 +43,9 @@ _TERM = re.compile(r"^(?:(\d+)\s+)?([a-z][a-z0-9_]*)$")
 class Reaction:
     """One reaction, as a world file defines it.
 
-    `rate` is per tick. `site` is where it runs: `cell`, or the name of a table of beings. `catalysts` are names of
-    substances or of the site's catalysts. `order` is the kinetic order in each reactant by name, or one for all.
+    `rate` is per tick. `site` is where the reaction runs: "cell", or the name of a table of beings. `catalysts` are
+    names of substances or of the site's catalysts. `order` is the kinetic order in each reactant by name (1 for
+    reactants that are not listed), one number for all reactants, or None for the coefficients of the equation.
     """
 
     name: str
@@ -72,8 +74,9 @@ class Chemistry:
     """The substances of a world and the reactions between them. Raises `ChemistryError` unless all are valid.
 
     `substances` maps names to formulas. `symbols` maps symbols to formulas over elements and earlier symbols; `charges`
-    maps charged substances to their charge, in any unit. `conserved` are the elements, and `CHARGE` if there are
-    charges; `content[substance]` is the amount of each of these in one molecule.
+    maps charged substances to their charge, in any common unit. `names` are the substances in the order of their
+    indices. `conserved` are the elements, and `CHARGE` if there are charges; `content[substance]` is the amount of each
+    of these in one molecule.
     """
 
     substances: Mapping[str, str]
@@ -122,7 +125,10 @@ class Chemistry:
                     )
 
     def parse(self, formula: str, place: str) -> dict[str, int]:
-        """Returns the atoms of each element in `formula`, with symbols expanded; error lines begin with `place`."""
+        """Returns the number of atoms of each element in `formula`, with symbols expanded.
+
+        Raises `ChemistryError` if the formula (with a line that begins with `place`) or a symbol is invalid.
+        """
         expanded: dict[str, dict[str, int]] = {}
         for symbol, text in self.symbols.items():
             if not _SYMBOL.match(symbol):
@@ -139,7 +145,10 @@ class Chemistry:
         return np.array([[held.get(unit, 0) for held in self.content.values()] for unit in self.conserved], np.int64)
 
     def sides(self, reaction: Reaction) -> tuple[dict[str, int], dict[str, int]]:
-        """Returns the coefficients of a reaction's reactants and of its products, by substance."""
+        """Returns the coefficients of a reaction's reactants and of its products, by substance.
+
+        Raises `ChemistryError` if the equation cannot be parsed or contains an unknown substance.
+        """
         halves = reaction.equation.split("->")
         if len(halves) != 2:
             raise ChemistryError(f'reaction "{reaction.name}": write the equation as "a + 2 b -> c"')
@@ -149,6 +158,7 @@ class Chemistry:
         return left, right
 
     def _terms(self, reaction: Reaction, text: str) -> dict[str, int]:
+        """Parses one side of an equation, such as `a + 2 b`; returns its coefficients by substance."""
         terms: dict[str, int] = {}
         for term in filter(None, (part.strip() for part in text.split("+"))):
             match = _TERM.match(term)
@@ -205,6 +215,7 @@ class Chemistry:
 
     @staticmethod
     def _rate(reaction: Reaction) -> int:
+        """Returns a reaction's rate in 2^-24 per tick, after checking it and the number of catalysts."""
         if not 0 <= reaction.rate <= 64:
             raise ChemistryError(f'reaction "{reaction.name}": rate {reaction.rate}: use 0 to 64 a tick')
         if len(reaction.catalysts) > MAX_CATALYSTS:
@@ -216,6 +227,7 @@ class Chemistry:
 
     @staticmethod
     def _order(reaction: Reaction, substance: str, coefficient: int) -> int:
+        """Returns the kinetic order of a reaction in the reactant `substance`, whose `coefficient` is the default."""
         if reaction.order is None:
             order = coefficient
         elif isinstance(reaction.order, int):
@@ -231,7 +243,7 @@ class Chemistry:
 
 
 def parse_formula(place: str, formula: str, symbols: Mapping[str, Mapping[str, int]] | None = None) -> dict[str, int]:
-    """Returns the atoms of each element in a formula: `{"C": 1, "H": 2, "O": 1}` for `"CH2O"`.
+    """Returns the number of atoms of each element in a formula: `{"C": 1, "H": 2, "O": 1}` for `"CH2O"`.
 
     `symbols` maps symbols to the atoms that they stand for. Raises `ChemistryError`, with a line that begins with
     `place`, if the formula is invalid.

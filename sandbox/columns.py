@@ -18,14 +18,15 @@ from umwelt.sandbox.units import SUBCELL_BITS
 GROWTH_PERCENT = 120
 """The capacity of a resized table, in percent of its rows."""
 KIND_BITS, TICK_BITS, PLACE_BITS = 3, 29, 30
+"""The numbers of bits of kind, tick and place in an id."""
 
 
 def identity(kind: int, tick: int, place, by_hand: bool = False):
-    """Returns the 63-bit id of a being: `by_hand` in 1 bit, kind in 3, tick in 29, place in 30.
+    """Returns the 63-bit id of a being; its bits, from high to low, are `by_hand` (1), kind (3), tick (29), place (30).
 
     For a being that a law creates, `place` is the index of its cell in the world, and `tick` the first tick of its
-    life. For founders and for beings from commands (`by_hand`), `place` is a sequence number. An array of places gives
-    an array of ids.
+    life. For founders and for beings from commands, `by_hand` is True and `place` is a sequence number. If `place` is
+    an array, so is the result (`int64`). Raises LawError if the kind or the tick does not fit.
     """
     if not (0 <= kind < 1 << KIND_BITS and 0 <= tick < 1 << TICK_BITS):
         raise LawError(f"no id for kind {kind} at tick {tick}: kinds end at 7, ticks at {(1 << TICK_BITS) - 1}")
@@ -43,10 +44,10 @@ def birth_id(kind, tick, place):
 class Column:
     """The declaration of one property of a kind of being.
 
-    A column has one number for each row, or several entries: with `width` unnamed ones, with `parts` named ones, each
-    of which is accessible by its name. `derived` columns are recomputed in each tick before they are read; snapshots,
-    halo messages and digests do not contain them. `fixed` columns never change after birth. `inherited` columns are
-    copied from parent to child.
+    A column has one number for each row, or an array of entries: `width` entries without names, or one entry for each
+    name in `parts`, which can be read like a column of that name. `derived` columns are recomputed in each tick before
+    they are read; snapshots, halo messages and digests do not contain them. `fixed` columns never change after birth.
+    `inherited` columns are copied from parent to child.
     """
 
     name: str
@@ -85,11 +86,11 @@ PLACE_COLUMNS = (
 class Schema:
     """The columns of a kind of being: `id`, `y_fixed` and `x_fixed`, followed by `own`.
 
-    `kind` is the number in the ids of these beings. `record` is the type of the named tuple of arrays that kernels
-    take. It does not contain columns that species add (`extend`), so that kernels need not be recompiled for them. The
-    type becomes an attribute of `module`, which must be the `__name__` of the module that creates the schema: the cache
-    of compiled kernels recognises only types that it can import by name. `places` maps the name of each part to its
-    column and index.
+    `kind` is the number (0 to 7) by which the ids of these beings differ from those of other tables. `record` is the
+    type of the named tuple of arrays that kernels take. It does not contain columns that species add (`extend`), so
+    that kernels need not be recompiled for them. The type becomes an attribute of `module`, which must be the
+    `__name__` of the module that creates the schema: the cache of compiled kernels recognises only types that it can
+    import by name. `places` maps the name of each part to its column and index.
     """
 
     name: str
@@ -219,6 +220,7 @@ class Table:
         return {column.name: self[column.name][chosen] for column in self.stored_columns()}
 
     def _resize(self, capacity: int) -> None:
+        """Changes the number of rows for which memory is allocated."""
         for name, old in self._arrays.items():
             new = np.zeros((capacity, *old.shape[1:]), old.dtype)
             new[: self.count] = old[: self.count]
@@ -231,6 +233,7 @@ CellIndex = namedtuple("CellIndex", ["start", "rows"])
 
 @kernel
 def _fill_index(y_fixed, x_fixed, width, start, rows):
+    """Fills the arrays of a `CellIndex` for beings at the given positions; `start` must contain zeros."""
     count = len(y_fixed)
     for row in range(count):
         cell = (y_fixed[row] >> SUBCELL_BITS) * width + (x_fixed[row] >> SUBCELL_BITS)

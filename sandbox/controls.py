@@ -1,4 +1,4 @@
-"""Settings of a running world that commands change: rates of reactions, and drives that override those of beings.
+"""Settings of a running world that commands change: rates of reactions, and overrides of the drives of beings.
 
 Every node has the same controls. They change only by journalled commands and when overrides expire. A snapshot stores
 them in its manifest, and the world's digest includes them once.
@@ -17,15 +17,15 @@ class Override(NamedTuple):
     drives: tuple[int | None, ...]
     """The drives in 1/1024, in the order of the laws' drives; None does not replace a drive."""
     end_tick: int | None = None
-    """The first tick at which the override no longer applies; None: it applies until it is released."""
+    """The first tick at which the override no longer applies; None if it applies until a command removes it."""
 
 
 @dataclass
 class Controls:
     """The settings of a world that commands have changed, equal on every node.
 
-    `rates` are changed rates of reactions by name, in 2^-24 per tick. `overrides` are replaced drives by the being's id
-    and the name of the command that set them, so that a command releases only overrides that it has set.
+    `rates` are the changed rates of reactions by name of the reaction, in 2^-24 per tick. `overrides` maps the id of a
+    being and the name of the command that has set an override to the override; a command removes only its own.
     """
 
     rates: dict[str, int] = field(default_factory=dict)
@@ -39,7 +39,10 @@ class Controls:
             self.rates[reaction] = rate_q24
 
     def set_override(self, being_id: int, command: str, override: Override | None) -> None:
-        """Sets the override of a being's drives by a command, which replaces its earlier one; None removes it."""
+        """Sets the override of a being's drives by `command`; None removes it.
+
+        It replaces an earlier override of the being by the same command.
+        """
         overrides = self.overrides.setdefault(being_id, {})
         if override is None:
             overrides.pop(command, None)
@@ -59,8 +62,8 @@ class Controls:
         """Returns the drives that replace those of a being, each a number or None; None if there is no override.
 
         If several overrides replace the same drive, the one with the latest `end_tick` applies; overrides without an
-        `end_tick` have the lowest precedence. A being that is held for some ticks thus stays held while a user drives
-        it.
+        `end_tick` have the lowest precedence. A command that sets drives for some ticks thus takes precedence over the
+        command `drive`, whose overrides have no end.
         """
         overrides = self.overrides.get(being_id)
         if not overrides:
@@ -97,7 +100,7 @@ class Controls:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Controls":
-        """Creates controls from a result of `to_json`.
+        """Creates controls from `content`, a result of `to_json`.
 
         Raises ValueError, TypeError, KeyError or AttributeError if the content is malformed.
         """
@@ -110,12 +113,14 @@ class Controls:
 
 
 def _override(content: Mapping[str, Any]) -> Override:
+    """Creates an override from its JSON types. Raises TypeError or KeyError if `content` is malformed."""
     drives = tuple(None if drive is None else _whole(drive) for drive in content["drives"])
     end_tick = content["end_tick"]
     return Override(drives, None if end_tick is None else _whole(end_tick))
 
 
 def _whole(value: Any) -> int:
+    """Returns `value`. Raises TypeError if it is not an `int` (a bool is not)."""
     if type(value) is not int:
         raise TypeError(f"{value!r} is not a whole number")
     return value

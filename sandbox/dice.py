@@ -21,6 +21,7 @@ _KEPT_BITS = int(os.environ.get("UMWELT_DICE_BITS", "0")) or DRAW_BITS
 """The number of high bits of each random number that are kept; tests keep only a few, so that ties occur."""
 
 _MASK = np.uint64(((1 << _KEPT_BITS) - 1) << (64 - _KEPT_BITS))
+# an arbitrary start value, odd factors of tick, key, purpose and index, and constants of the SplitMix64 finaliser
 _START = np.uint64(0x6A09E667F3BCC909)
 _TICK = np.uint64(0x9E3779B97F4A7C15)
 _KEY = np.uint64(0xD1B54A32D192ED03)

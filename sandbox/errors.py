@@ -1,6 +1,6 @@
 """The exception tree. Each error has one line for the user and a code for programs.
 
-The line reads `thing: place: how to fix it`. The code is a short constant: answers over the network contain it, the
+The line reads `thing: place: how to fix it`. The code is a short constant: responses over the network contain it, the
 command line prints it in square brackets after the line, and programs compare it rather than the text of the line.
 `docs/errors.md` lists the codes.
 """
@@ -34,7 +34,10 @@ class SpeciesError(UmweltError):
 
 
 class ProgramError(UmweltError):
-    """A HOCL program that cannot be parsed, computes an undefined value, or exceeds its limit of reactions or tries."""
+    """A HOCL program that cannot be parsed, computes an undefined value, or exceeds a limit.
+
+    The limits are the number of reactions and the number of combinations of atoms that are tried.
+    """
 
     code = "program"
 
@@ -64,7 +67,7 @@ class BusyError(RunError):
 
 
 class LawError(UmweltError):
-    """A violation of a law's contract: it read beyond its reach, lost matter, or used an id twice."""
+    """A law that violates its contract: it reads beyond its reach, loses matter, or uses an id twice."""
 
     code = "law"
 

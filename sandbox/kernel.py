@@ -26,10 +26,15 @@ from numba.core.caching import UserProvidedCacheLocator
 from umwelt.sandbox.source_hash import cache_home, hash_file
 
 PLAIN = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
+"""Whether kernels run as plain Python, without compilation."""
 ROOMS = Path(__file__).resolve().parent.parent
+"""The folder that contains the folders of Umwelt's source code, such as `sandbox` and `agents`."""
+# an import from a module or package of Umwelt: its dotted name and the imported names
 _IMPORT = re.compile(r"^\s*from (umwelt(?:\.\w+)+) import (?:\(([^)]*)\)|([^(\n]*)$)", re.MULTILINE)
 SMALL_BAND_CELLS = 16_384
+"""The number of cells below which a kernel runs in one band, because threads would not save time."""
 BANDS_PER_THREAD = 4
+"""The number of bands per thread into which a kernel's rows are divided, to balance bands that take unequal times."""
 
 if not PLAIN and "scipy.linalg" not in sys.modules:
     # Numba imports SciPy's BLAS when it compiles or loads its first function, which takes a tenth of the start-up time
@@ -94,7 +99,7 @@ class KernelCacheLocator(UserProvidedCacheLocator):
 
 
 def small(function: Callable) -> Any:
-    """Compiles a function that kernels call; it is inlined into its callers and not cached separately."""
+    """Decorates a function that kernels call: it is compiled, inlined into its callers, and not cached separately."""
     return numba.njit(nogil=True, inline="always")(function)
 
 
@@ -159,7 +164,7 @@ class PlainArray:
 
 
 def plain(argument):
-    """Returns an argument for an uncompiled kernel: arrays, also those in tuples, are wrapped as `PlainArray`."""
+    """Converts an argument for an uncompiled kernel: arrays, also those in tuples, are wrapped as `PlainArray`."""
     if isinstance(argument, np.ndarray):
         return PlainArray(argument)
     if isinstance(argument, tuple):

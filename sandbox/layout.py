@@ -42,6 +42,7 @@ def check_layout(
 
 
 def _check_known(what: str, is_known: bool, is_same: bool) -> None:
+    """Raises ValueError, which names the stored field or column `what`, unless it exists now and is compatible."""
     if not is_known:
         raise ValueError(f"{what} is unknown to this Umwelt")
     if not is_same:

@@ -143,13 +143,14 @@ The entries are the seed and tick for random numbers, the window's size, the col
 
 
 class Region:
-    """A rectangle of the world with its halo, on which laws run. It belongs to a shard or to a loaded world.
+    """A rectangle of the world with its halo, on which laws run: the shard of a node, or a whole world.
 
     `fields[name]` is an array over the window and `tables[name]` the table of the window's beings. `constants` are
-    integer tables that never change, such as sines. `controls` are the settings that commands changed for the full
-    world. `derived` and `scratch` hold values that laws recompute in every tick. `births` lists records of births if it
-    is not None; `counts` are births and deaths in the owned rectangle. `margin_cells` is the width of the halo that is
-    still exact.
+    integer tables that never change, such as sines. `controls` are the settings of the whole world that commands have
+    changed. `derived` contains Python objects that laws compute in every tick or that `Laws.prepare` creates; snapshots
+    do not contain them. `births` is a list to which records of births are appended, or None to record none. `counts`
+    are the births and deaths in the owned rectangle. `margin_cells` is the width of the part of the halo that is still
+    exact.
     """
 
     def __init__(
@@ -237,7 +238,10 @@ class Region:
         return self._scratch[name]
 
     def index(self, name: str) -> CellIndex:
-        """Returns the index of a table's rows by window cell, up to date since the last `reindex`."""
+        """Returns the index of a table's rows by window cell, as computed by the last `reindex`.
+
+        Computes the index if there is none.
+        """
         if name not in self._indices:
             self.reindex(name)
         return self._indices[name]
@@ -287,7 +291,7 @@ class Region:
         return _inside(table["y_fixed"], table["x_fixed"], rim, rim, self.owned.height, self.owned.width)
 
     def cut(self, rectangle: Rectangle) -> Piece:
-        """Returns a copy of the cells and beings in `rectangle`, in the coordinates of `owned`.
+        """Returns a copy of the cells and beings in `rectangle`, which is given in the same coordinates as `owned`.
 
         Raises `LawError` if `rectangle` is not inside the owned rectangle.
         """
@@ -308,7 +312,7 @@ class Region:
         return Piece(rectangle, fields, tables)
 
     def paste(self, pieces: Iterable[tuple[Piece, int, int]]) -> None:
-        """Replaces the halo by `(piece, y, x)`, where `y, x` is the position of the piece's corner in the window.
+        """Replaces the halo by pieces, given as `(piece, y, x)` with the position of the piece's corner in the window.
 
         Beings outside the owned rectangle are removed first. Afterwards the full window is exact. Raises `LawError`
         unless the pieces cover every cell of the halo exactly once.
@@ -337,7 +341,10 @@ class Region:
         self._indices.clear()
 
     def wrap(self) -> None:
-        """Replaces the halo of a region that owns the whole torus by copies of its opposite edges."""
+        """Replaces the halo of a region that owns the whole torus by copies of its opposite edges.
+
+        Raises `LawError` if the region does not own the whole torus.
+        """
         if (self.owned.height, self.owned.width) != self.torus:
             raise LawError("only a region that owns the whole torus has itself as its neighbour")
         home = (self.halo_cells, self.halo_cells)
@@ -345,11 +352,10 @@ class Region:
         self.paste([(self.cut(part), y, x) for part, y, x in parts])
 
     def load(self, pieces: Iterable[Piece]) -> None:
-        """Replaces the content of the owned rectangle by pieces of the world, whose rectangles have wrapped
-        coordinates.
+        """Replaces the content of the owned rectangle by the parts of `pieces` that overlap it.
 
-        The halo must be filled before laws run. Raises `LawError` unless the pieces cover every owned cell exactly
-        once.
+        The halo must be filled afterwards, before laws run. Raises `LawError` unless the pieces cover every owned cell
+        exactly once.
         """
         for name in self.tables:
             self.tables[name].keep(np.zeros(self.tables[name].count, bool))
@@ -393,6 +399,7 @@ class Region:
 
 
 def _inside(y_fixed, x_fixed, y: int, x: int, height: int, width: int) -> np.ndarray:
+    """Returns whether each position (1/1024 cell) is in the cells `y .. y + height - 1`, `x .. x + width - 1`."""
     return (
         (y_fixed >= y * SUBCELL)
         & (y_fixed < (y + height) * SUBCELL)

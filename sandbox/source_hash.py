@@ -15,17 +15,18 @@ from typing import Any
 
 HASH_BYTES = 8
 _VERSION = b"1"
+"""The version of the hash function: hashes cached by another version are not used."""
 _IGNORED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 
 
 def cache_home() -> Path:
-    """Returns the folder that holds Umwelt's caches: `UMWELT_CACHE`, `XDG_CACHE_HOME/umwelt` or `~/.cache/umwelt`."""
+    """Returns the folder of Umwelt's caches: `$UMWELT_CACHE/umwelt`, `$XDG_CACHE_HOME/umwelt` or `~/.cache/umwelt`."""
     home = os.environ.get("UMWELT_CACHE") or os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "umwelt"
 
 
 def hash_source(text: str) -> str:
-    """Returns the hash, hex digits, of Python source code; of the unchanged text if it is not valid Python."""
+    """Returns the hash of Python source code, 16 hex digits; if it is not valid Python, the hash of the whole text."""
     digest = hashlib.blake2b(digest_size=HASH_BYTES)
     try:
         _add(digest, ast.parse(text))
@@ -54,6 +55,7 @@ def hash_file(path: Path) -> str:
 
 
 def _add(digest: Any, node: ast.AST) -> None:
+    """Updates `digest` with a node of a syntax tree and all nodes in it."""
     digest.update(f"({type(node).__name__}".encode())
     for name, value in ast.iter_fields(node):
         if name in _IGNORED_FIELDS or value is None or value == []:
@@ -70,6 +72,7 @@ def _add(digest: Any, node: ast.AST) -> None:
 
 
 def _add_value(digest: Any, value: Any) -> None:
+    """Updates `digest` with a value of a node's field: a node or a constant."""
     if isinstance(value, ast.AST):
         _add(digest, value)
     else:

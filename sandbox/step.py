@@ -15,7 +15,7 @@ from umwelt.sandbox.units import LIGHT_SPEED_CELLS
 
 @dataclass(frozen=True)
 class Law:
-    """A rule of the world: `run` computes it on a region; its result depends on cells up to `reach` away."""
+    """A rule of the world: `run` computes it on a region; its result depends on cells up to `reach` cells away."""
 
     name: str
     reach: int
@@ -47,10 +47,12 @@ class Appearance(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Founders:
-    """A group of beings of one species that exist when a world begins. Its position in the list is the species' index.
+    """A group of beings of one species that exist when a world begins.
 
-    The `count` founders receive the rows of `genomes: int8[genome, gene]` in rotation. `behaviour` is a behaviour
-    reference, empty for beings without behaviour (plants). `hue` is -128 to 127, one turn of the colour wheel.
+    The position of the group in the result of `Laws.founders` is the index of its species. The `count` founders receive
+    the rows of `genomes: int8[genome, gene]` in rotation. `table` is the name of their table. `behaviour` is a
+    behaviour reference as in a world file ("net", the file of a HOCL program, or "package.module:Class"), empty for
+    beings without behaviour (plants). `hue` is -128 to 127, one turn of the colour wheel.
     """
 
     species: str
@@ -93,13 +95,13 @@ def plain_appearance(world: Any) -> Mapping[str, Appearance]:
 class Laws:
     """The laws of a world in order, with functions that define its fields, tables, genesis and species.
 
-    Arguments named `world` are WorldFiles.
+    Arguments named `world` are `WorldFile` objects, those named `region` are `Region` objects.
 
     Required:
 
     - `settings`: a msgspec Struct class: the sections of the world file that these laws read.
     - `layout(world)`: the fields of the cells and the schemas of the tables.
-    - `genesis(world, region)`: generates the world in an empty region that owns the torus and has no halo.
+    - `genesis(world, region)`: creates the state of tick 0 in an empty region that owns the torus and has no halo.
 
     Optional; the defaults stand for laws without the feature:
 
@@ -113,12 +115,13 @@ class Laws:
       random numbers; `genome` (bytes) replaces its genome. Raises WorldFileError for an invalid genome.
     - `check_row(world, table, row)`: raises ValueError if a row (column values by name) has values that the laws
       cannot process.
-    - `sample_genomes(world, region, species)`: the ids and genomes (`int64[n]`, `int8[n, gene]`, in order of the ids)
-      of the living beings that represent a species.
-    - `replace_founders(content, species, sides, each)`: edits the content of a world file for a duel: replaces the
-      founders of `species` by `each` founders for every entry of `sides` (genomes by name), in mixed positions.
+    - `sample_genomes(world, region, species)`: the ids and genomes (`int64[n]`, `int8[n, gene]`) of living beings of a
+      species, from which the founders of a duel are chosen.
+    - `replace_founders(content, species, sides, each)`: edits the content of a world file for a duel, which compares
+      groups of founders in one world. `sides` maps the name of each group to its genomes. The founders of `species` are
+      replaced by `each` founders of every group, in mixed positions.
     - `appearance(world)`: the properties of beings that viewers receive, by table.
-    - `markers(world)`: the positions of the genes that have no effect and only mark kinship, by table.
+    - `markers(world)`: the indices of the genes that have no effect except on the kinship that beings sense, by table.
     - `climate(world)`: the climate as integers by name.
     - `constants(world)`: the constants of a region (integer tables by name), as genesis computes them.
     - `ids_name_tables`: whether the kind encoded in every being's id equals the kind of its table's schema.

@@ -1,4 +1,4 @@
-"""Helpers for error lines, and for names and references in files, options and messages."""
+"""Helpers for error messages of one line, and for names and `"package.module:name"` references that users write."""
 
 import difflib
 import importlib

@@ -20,13 +20,16 @@ ONE = 1024
 ONE_BITS = 10
 
 SINE_STEPS = 1024
+"""The number of entries of the sine table, for one full turn."""
 SINE_ONE = 16384
+"""The integer that stands for 1.0 in the sine table."""
 SINE_ONE_BITS = 14
 RATE_BITS = 24
 """Rates per tick are stored in units of 2^-24."""
 
 WARMTH_COLDEST_CELSIUS = -64
 WARMTH_STEPS = 128
+"""The first temperature of the warmth table, and the number of its entries, one for each degree Celsius."""
 
 
 def sine_table() -> np.ndarray:

@@ -8,6 +8,9 @@ Two welfares of the same trader are compared by `w1^m1 * w2^m2`, computed exactl
 30 bits. An MRS is a fraction of two integers below 2^30, so the products of two MRS fit 64 bits, and the price, their
 geometric mean, is truncated to whole units exactly. Only the logarithm of the price, which is stored for display and
 measures and has no effect on the world, is rounded: it is correct to 1/1024 of a doubling.
+
+In kernels, `place` is a `Place` (sandbox/region.py), `traders` is the record (a named tuple of columns) of the table of
+traders, and traders are given by their rows.
 """
 
 import numpy as np
@@ -20,7 +23,8 @@ MEET = purpose("market.meet")
 NONE = -1
 """The value that stands for the absence of a row, cell or tick."""
 EAST, SOUTH = 0, 1
-"""The directions (`side`) in which a pair of neighbours is stored: at its left or upper trader, towards the other."""
+"""The values of `side`. A pair of neighbours is identified by the row of its left or upper trader and by the `side`
+(east or south) on which the other trader is."""
 DIRECTIONS = 4
 
 MAX_COUNT = 1 << 27
@@ -37,7 +41,10 @@ LOG_BITS = 13
 
 @small
 def between(value, low, high):
-    """Returns `value` limited to `low..high`, which is needed because commands can create beings with any values."""
+    """Returns `value` limited to `low..high`.
+
+    Values read from columns must be limited, because commands can create beings with any values.
+    """
     return min(max(value, low), high)
 
 
@@ -85,7 +92,7 @@ def log_price(above, below):
 
 @small
 def multiply(limbs, side, sugar, spice, sugar_power, spice_power):
-    """Writes `sugar^sugar_power * spice^spice_power` to `limbs[side]`, lowest limb first. Returns how many limbs."""
+    """Writes `sugar^sugar_power * spice^spice_power` to `limbs[side]`, lowest limb first. Returns their number."""
     limbs[side, 0] = 1
     count = 1
     for turn in range(sugar_power + spice_power):
@@ -158,7 +165,8 @@ def cell_of(place, traders, row):
 def precedes(traders, drawn, row, side, other, other_side):
     """Returns whether the pair `row, side` precedes the pair `other, other_side` in the order of the tick.
 
-    Pairs are ordered by descending random numbers `drawn`, then by the ids of their stored traders, then by side.
+    Pairs are ordered by descending random numbers `drawn[side, row]`, then by the ids of the traders in rows `row` and
+    `other`, then by side.
     """
     if drawn[side, row] != drawn[other_side, other]:
         return drawn[side, row] > drawn[other_side, other]
@@ -169,7 +177,11 @@ def precedes(traders, drawn, row, side, other, other_side):
 
 @small
 def must_wait(place, traders, holder, waiting, drawn, row, side, end):
-    """Returns whether the trader in cell `end` belongs to another waiting pair that precedes the pair `row, side`."""
+    """Returns whether the trader in cell `end` belongs to another waiting pair that precedes the pair `row, side`.
+
+    A waiting pair is one that has not yet traded in this tick (`waiting[side, row]` is 1). `holder[cell]` is the row of
+    the trader in a window cell.
+    """
     y, x = end // place.width, end % place.width
     for which in range(DIRECTIONS):
         its = which & 1
@@ -187,9 +199,10 @@ def must_wait(place, traders, holder, waiting, drawn, row, side, end):
 
 @kernel
 def pair_up(place, traders, holder, waiting, drawn):
-    """Marks each trader and its neighbours to the east and south as waiting pairs, and draws their order.
+    """Marks each trader and its neighbours to the east and south as waiting pairs, and draws their random numbers.
 
-    Writes `waiting` and `drawn`, `[side, row]`. `holder[cell]` is the row of the trader that holds a window cell.
+    Writes `waiting[side, row]`, 1 for a pair that has not yet traded in this tick, and `drawn[side, row]`, by which the
+    pairs are ordered. `holder[cell]` is the row of the trader in a window cell, -1 if there is none.
     """
     for row in range(len(traders.id)):
         here = cell_of(place, traders, row)
@@ -205,9 +218,9 @@ def pair_up(place, traders, holder, waiting, drawn):
 
 @kernel
 def call_pairs(place, traders, holder, waiting, drawn, called):
-    """Marks in `called` the waiting pairs that no other waiting pair of their traders precedes. Returns their number.
+    """Selects the waiting pairs that trade next: those that precede all other waiting pairs of their two traders.
 
-    No two of these pairs share a trader.
+    Sets `called[side, row]` to 1 for these pairs, of which no two share a trader. Returns their number.
     """
     count = 0
     for row in range(len(traders.id)):
@@ -228,7 +241,7 @@ def call_pairs(place, traders, holder, waiting, drawn, called):
 
 @small
 def enter(place, traders, row, price):
-    """Adds an exchange at `price` to the columns of the trader `row`."""
+    """Adds an exchange at `price` (a result of `log_price`) to the columns of the trader `row`."""
     if traders.traded_tick[row] != place.tick:
         traders.traded_tick[row] = place.tick
         traders.exchange_count[row], traders.price_total[row], traders.price_square_total[row] = 0, 0, 0

@@ -3,10 +3,13 @@
 Each boid steers towards its neighbours, away from neighbours that are too near, and in the neighbours' direction, so
 that flocks form without a leader (Reynolds, "Flocks, herds and schools: a distributed behavioral model", SIGGRAPH
 1987). As in Mesa's example, these three pulls are weighted sums over the neighbours, divided by the number of
-neighbours, and added to the unit vector of the boid's heading. Unlike there, all boids read the state before any has
-moved, and a heading is an angle.
+neighbours, and added to the unit vector of the boid's heading. Unlike in Mesa's example, all boids read the state
+before any of them has moved, and a heading is an angle.
 
 A boid sees up to `MAX_VISION_CELLS` cells far and moves at most one cell, so the reach is 11.
+
+In kernels, `place` is a `Place` (sandbox/region.py), `index` the `CellIndex` of the table of boids
+(sandbox/columns.py), and `boids` its record (a named tuple of columns).
 """
 
 from collections import namedtuple
@@ -104,7 +107,8 @@ def unit_x(sine_table, angle):
 def pull(rules, together, apart, along):
     """Returns the weighted sum of the three pulls along an axis, in units of 2^-38.
 
-    `together`, `apart` and `along` are sums over neighbours: of offsets, of offsets of near ones, and of unit vectors.
+    `together` is the sum of the offsets of all neighbours, `apart` the sum of the offsets of those that are too near,
+    and `along` the sum of the unit vectors of the neighbours' headings.
     """
     near = rules.cohere * together - rules.separate * apart
     return (near << DELTA_TO_UNIT_BITS) + rules.match * along

@@ -1,10 +1,10 @@
 """The world `market`: Sugarscape with spice and trade as an integer law. Prices emerge from bilateral barter.
 
 The model is Epstein and Axtell's ("Growing Artificial Societies", 1996, chapter IV). Sugar and spice grow back in
-cells. A trader sees free cells within its vision along the four directions, and moves to the nearest of those where its
-welfare would be greatest. It gathers everything there, burns some of both, and dies when either is exhausted.
-Neighbouring traders barter, one pair after another, while both gain: sugar for spice at the geometric mean of their
-marginal rates of substitution. There is no auctioneer, no order book and no money.
+cells. A trader sees the free cells within its vision along the four directions, and moves to the cell where its welfare
+would be greatest, the nearest of several. It gathers all sugar and spice there, burns some of both, and dies when
+either is exhausted. Neighbouring traders barter, one pair after another, while both gain: sugar for spice at the
+geometric mean of their marginal rates of substitution. There is no auctioneer, no order book and no money.
 
 In the book traders act one after another, in a random order. Here all act at the same time:
 
@@ -13,13 +13,16 @@ In the book traders act one after another, in a random order. Here all act at th
   except that a pair that still waits after `ROUNDS` rounds does not trade in this tick.
 - **Places.** All traders list the free cells that they prefer to their own. Each cell accepts one of the traders that
   rank it highest, chosen at random. A trader moves to the best cell that accepts it, or stays if none does. Two traders
-  are thus never in the same cell. A trader whose first choice rejects it has a good chance at its second, where the
-  order of the random numbers is reversed.
+  are thus never in the same cell. A trader that is rejected by its first choice because of its random number is likely
+  to be accepted by its second, where the order of the random numbers is reversed.
 
 A tick begins with trade, whereas in the book trade ends it. Barter changes the holdings of traders but no cells, and a
 trader that lists places reads cells and only its own holding. After `ROUNDS` rounds a trader's holding depends on the
 state within `ROUNDS + 1` cells, and its list of places on the state within `MAX_VISION_CELLS`; both are 5 cells. The
 place that a trader gets depends on the lists of rivals up to twice its vision away. The reach is therefore 5 + 10.
+
+In kernels, `place` is a `Place` (sandbox/region.py), `traders` is the record (a named tuple of columns) of the table of
+traders, and window cells are given by their index `y * width + x`.
 """
 
 from collections import namedtuple
@@ -56,6 +59,7 @@ from umwelt.worlds.bargain import (
 
 MAX_VISION_CELLS = 5
 ROUNDS = 4
+"""The number of rounds of trade in a tick."""
 REACH = max(MAX_VISION_CELLS, ROUNDS + 1) + 2 * MAX_VISION_CELLS
 
 TRADER = 1
@@ -83,7 +87,10 @@ UNIT_BITS = 12
 
 
 class LandSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Settings of the land: `peak`, the maximum of sugar or spice in a cell, and `repeat` copies of the map a side."""
+    """Settings of the land.
+
+    `peak` is the maximum of sugar or spice in a cell, and `repeat` the number of copies of the map along each axis.
+    """
 
     peak: Annotated[int, Meta(ge=1, le=1000)] = 4
     repeat: Annotated[int, Meta(ge=1, le=1024)] = 1
@@ -97,7 +104,8 @@ Endowment = Annotated[int, Meta(ge=1, le=1_000_000)]
 class TraderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Settings of the traders: their number, limited to the number of cells, and the bounds of their random properties.
 
-    Each trader draws a metabolism and an endowment of sugar and of spice, and a vision in cells.
+    Each trader gets a random metabolism (units burned per tick) and endowment (units at the start) of sugar and of
+    spice, and a random vision in cells.
     """
 
     count: Annotated[int, Meta(ge=0, lt=1 << 30)]
@@ -194,7 +202,10 @@ def cell_towards(place, here, direction, distance):
 
 @small
 def after_gathering(have, lies):
-    """Returns a trader's amount `have` of a substance after it gathers the amount `lies`, from 1 to `MAX_COUNT`."""
+    """Returns a trader's amount of sugar or spice after gathering, limited to 1..`MAX_COUNT`.
+
+    `have` is the amount before, and `lies` the amount in the cell.
+    """
     return between(have + lies, 1, MAX_COUNT)
 
 
@@ -269,15 +280,19 @@ def choose(place, traders, holder, sugar, spice, limbs, wishes, target):
 
 @small
 def draw_at_rank(drawn, rank):
-    """Returns the random number with which a trader competes for its choice `rank`; odd ranks reverse the order."""
+    """Returns the random number with which a trader competes for its choice number `rank` (0 is the best).
+
+    It is `drawn` if `rank` is even, and otherwise `DRAWN_MAX - drawn`, which reverses the order of the traders.
+    """
     return drawn if rank & 1 == 0 else DRAWN_MAX - drawn
 
 
 @kernel
 def claim(place, traders, target, drawn, first, first_rank):
-    """Writes to `first[cell]` the trader that each cell accepts: a random one of those that rank the cell highest.
+    """Writes to `first[cell]` the row of the trader that each cell accepts: a random one of those that rank it highest.
 
-    `first_rank[cell]` is that trader's rank of the cell, and `drawn[row]` each trader's random number.
+    `target` are the lists that `choose` writes. Also writes the accepted trader's rank of the cell to
+    `first_rank[cell]` and each trader's random number to `drawn[row]`.
     """
     for row in range(len(traders.id)):
         for rank in range(CHOICES):
@@ -310,7 +325,7 @@ def go(place, traders, target, first):
 
 @kernel
 def gather_and_burn(place, traders, holder, sugar, spice, dead):
-    """Lets traders gather the sugar and spice in their cells and burn their metabolisms.
+    """Lets traders gather the sugar and spice in their cells and burn the amounts of their metabolisms.
 
     Sets `dead[row]` to 1 for traders whose sugar or spice is exhausted.
     """
@@ -339,7 +354,11 @@ def rules_of(region: Region) -> Rules:
 
 
 def holders(region: Region) -> np.ndarray:
-    """Returns the row of the trader that holds each window cell, -1 if none, `int32[cells]`; a scratch array."""
+    """Returns the row of the trader in each window cell, -1 if there is none, `int32[cells]`.
+
+    If a cell contains several traders, it is the row of the one with the smallest id. The result is a scratch array
+    that the next call overwrites.
+    """
     holder = region.scratch("holder").reshape(-1)
     holder.fill(NONE)
     call(settle, region.place(), region.tables["traders"].record(), holder)
@@ -480,9 +499,10 @@ def species(world: WorldFile) -> list[str]:
 def prices(world: WorldFile, region: Region) -> dict[str, float]:
     """Returns the measure `prices` of the last tick.
 
-    `exchanges` is the number of exchanges, `log_price` the mean and `price_spread` the standard deviation of the
-    natural logarithms of their prices. Both traders store an exchange, which counts one half for each that still lives.
-    The mean is NaN without exchanges, the standard deviation with fewer than two.
+    `exchanges` is the number of exchanges, and `log_price` and `price_spread` are the mean and the standard deviation
+    of the natural logarithms of their prices (spice for one sugar). Each exchange is counted from the columns of its
+    two traders, one half for each; traders that died in the tick are not counted. `log_price` is NaN if `exchanges` is
+    0, and `price_spread` if it is 1 or less.
     """
     table = region.tables["traders"]
     rows = region.owned_rows("traders") & (table["traded_tick"] == region.tick - 1)

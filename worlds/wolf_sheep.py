@@ -14,6 +14,9 @@ but the total amount of food eaten does not.
 In each round, choosing and queueing each read the state one cell away, so the result depends on cells up to `2 *
 ROUNDS` away. No index by cell is needed: each pass runs once over the rows and updates counts of cells, or inserts
 beings into queues ordered by random numbers, so that the order of rows does not matter.
+
+In kernels, `place` is a `Place` (sandbox/region.py), `beings`, `sheep` and `wolves` are records (named tuples of
+columns) of tables, and window cells are given by their index `y * width + x`.
 """
 
 from collections import namedtuple
@@ -33,7 +36,9 @@ from umwelt.sandbox.step import Law, Laws
 from umwelt.sandbox.units import ONE, RATE_BITS, SUBCELL, SUBCELL_BITS, fraction_from_float, rate_from_float
 
 ROUNDS = 2
+"""The number of rounds in a tick in which animals that seek food choose a cell."""
 SHEEP, WOLF = 1, 2
+"""The kinds in the ids of sheep and of wolves."""
 LITTER = 3
 """The maximum number of births of each kind in a cell and tick.
 
@@ -49,7 +54,7 @@ LITTER_QUEUE = purpose("wolf_sheep.litter")
 PREY = purpose("wolf_sheep.prey")
 
 SEEKING, ARRIVED, EATING = 0, 1, 2
-"""The states of an animal in a tick: it still seeks food, has chosen its cell without food, or has got food."""
+"""The states of an animal in a tick: it seeks food, gets none and has chosen its cell, or gets food in its cell."""
 DIRECTIONS = 4
 
 
@@ -60,7 +65,10 @@ class GrassSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class AnimalSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Settings of a kind of animal: number at tick 0, probability of a birth per tick, and energy gained by a meal."""
+    """Settings of a kind of animal.
+
+    `count` is the number at tick 0, `reproduce` the probability of a birth per tick, and `gain` the energy from a meal.
+    """
 
     count: Annotated[int, Meta(ge=0, lt=1 << 30)]
     reproduce: Annotated[float, Meta(ge=0, le=1)]
@@ -167,8 +175,9 @@ def count_in_cells(place, beings, count):
 
 @kernel
 def seek_grass(place, turn, sheep, wolf_count, ripe_tick, state, target, drawn, head, behind):
-    """Lets each seeking sheep choose a cell; it joins the cell's queue if grass is grown there, else it has arrived.
+    """Lets each seeking sheep choose a cell, and join the cell's queue if grass is grown there.
 
+    The state of sheep that choose a cell without grown grass becomes `ARRIVED`.
     `turn` is the number of the round. Writes `target[row]`, the chosen window cell.
     """
     for row in range(len(sheep.id)):
@@ -197,7 +206,7 @@ def seek_grass(place, turn, sheep, wolf_count, ripe_tick, state, target, drawn, 
 
 @kernel
 def eat_grass(place, regrowth_ticks, last, ripe_tick, state, target, head):
-    """Lets the first sheep in each queue eat; the others seek again, or stay without food in the last round."""
+    """Lets the first sheep in each queue eat; the others seek again, or in the last round get no food."""
     for row in range(len(state)):
         if state[row] == SEEKING:
             if head[target[row]] == row:
@@ -209,8 +218,9 @@ def eat_grass(place, regrowth_ticks, last, ripe_tick, state, target, head):
 
 @kernel
 def seek_sheep(place, turn, wolves, sheep_count, eaten, state, target, drawn, head, behind):
-    """Lets each seeking wolf choose a cell; it joins the cell's queue if sheep are left there, else it has arrived.
+    """Lets each seeking wolf choose a cell, and join the cell's queue if sheep are left there.
 
+    The state of wolves that find no such cell becomes `ARRIVED`.
     `turn` is the number of the round. Writes `target[row]`, the chosen window cell.
     """
     for row in range(len(wolves.id)):
@@ -239,7 +249,7 @@ def seek_sheep(place, turn, wolves, sheep_count, eaten, state, target, drawn, he
 def catch_sheep(last, sheep_count, eaten, state, target, head, behind):
     """Lets the first wolves in each queue catch the remaining sheep, one each.
 
-    The other wolves seek again, or stay without food in the last round.
+    The other wolves seek again, or in the last round get no food.
     """
     for row in range(len(state)):
         if state[row] == SEEKING:
@@ -334,7 +344,11 @@ def bear(place, kind, first_child, beings, parents, target, head, behind):
 
 
 class _Walk:
-    """Working arrays of a law, for each animal of a table and each window cell; used during one tick."""
+    """The working arrays of a law for one table of animals, used during one tick.
+
+    By row: `state` (such as `SEEKING`), `target` (the chosen window cell), and `drawn` and `behind`, the random number
+    and the next row in the queue of a cell. By window cell: `head`, the first row in its queue.
+    """
 
     def __init__(self, region: Region, name: str):
         rows = region.tables[name].count
@@ -356,7 +370,11 @@ class _Walk:
         return self.drawn, self.head, self.behind
 
     def live(self, kind: int, gain: int, births: int) -> None:
-        """Lets the animals move to their chosen cells, then breed or die there."""
+        """Moves the animals to their chosen cells, then lets them breed or die there.
+
+        `kind` is the kind in their ids, `gain` the energy from a meal (1/1024), and `births` the probability of a birth
+        (2^-24).
+        """
         place, table = self.region.place(), self.table
         dead = np.zeros(len(self.state), np.uint8)
         parents = np.empty(len(self.state), np.int32)
@@ -376,7 +394,10 @@ class _Walk:
 
 
 def count_animals(region: Region, name: str) -> np.ndarray:
-    """Returns the number of animals of a table in each window cell, `int32[cells]`; a scratch array."""
+    """Returns the number of animals of a table in each window cell, `int32[cells]`.
+
+    The result is a scratch array that the next call for the table overwrites.
+    """
     count = region.scratch(f"{name}_count").reshape(-1)
     count.fill(0)
     call(count_in_cells, region.place(), region.tables[name].record(), count)

@@ -111,6 +111,17 @@ PLANT_GENES = (
     "marker_b",
     "marker_c",
 )
+"""The traits of plants, in the order of their genes.
+
+`light_weight`, `water_weight` and `room_weight` are the weights of light, water and free neighbours in the choice of a
+cell for a bud. `leaf`, `root`, `height` and `thorn` set the area of the leaf, the uptake of water and mineral, the
+height of the leaf and the defence against grazers; all four increase the upkeep. `scent` is the aroma that a module
+emits, `bud_size` the tissue that it needs to bud, and `share` how fast matter flows along stems. `seed_size` is the
+tissue of a seed, `seed_reserve` the sugar that a module needs to make one, `seed_lightness` how far a seed flies, and
+`seed_wait` the age from which it can sprout. `longevity` is the age from which a module may die, and `mutation` the
+mutation rate of its seeds. `hue`, `flower_hue` and `shape` affect only the appearance, and `marker_a` to `marker_c`
+have no effect.
+"""
 (
     P_LIGHT_WEIGHT,
     P_WATER_WEIGHT,
@@ -141,6 +152,7 @@ MUTATE = purpose("genome.mutate")
 ODDS_BITS = 16
 """Mutation rates are in units of 2^-16."""
 TRAIT_RATE_FACTOR, TRAIT_STEP_FACTOR = 4, 2
+"""Factors of the mutation rate and of the mutation step of genes that are traits."""
 STEP_BITS = 4
 STEP_MASK = (1 << STEP_BITS) - 1
 STEPS = 1 << 2 * STEP_BITS
@@ -148,6 +160,7 @@ STEPS = 1 << 2 * STEP_BITS
 CHANGES = STEPS + STEPS // 16
 """Number of equally likely mutations: `STEPS` of them add a step, the others (1 in 17) set a uniformly random value."""
 VALUE_SHIFT = 20
+"""Right shift from a random number to the bits of a uniformly random value."""
 
 NO_ORGAN = -1
 FIRST_ORGANS_COUNT = len(FIRST_ORGANS)

@@ -34,6 +34,7 @@ from umwelt.sandbox.text import one_of
 UNITS = tuple(str(unit) for unit in range(MEMORY))
 """Names of the net's hidden units in world files: "0" to "7"."""
 
+# templates of plants: the genes by name
 PLANTS: dict[str, dict[str, int]] = {
     "grass": {
         "light_weight": 30,
@@ -109,6 +110,7 @@ PLANTS: dict[str, dict[str, int]] = {
     },
 }
 
+# weights of the hidden units that the nets of grazers and hunters have in common: for each unit, weights by input
 _BODY_HIDDEN = {
     "hunger": {"hunger": 110, "one": -50},
     "thirst": {"thirst": 120, "one": -20},
@@ -190,6 +192,7 @@ _HUNTER = wire(
     },
 )
 
+# templates of monsters: the organs by slot, the traits by name, and a genome that contains only the weights of the net
 MONSTERS: dict[str, dict] = {
     "grazer": {
         "organs": ["jaw", "gut", "leg", "eye", "gut", "leg", "store", "eye", "armour", "gland", "jaw", "store"],

@@ -73,6 +73,7 @@ The score holds the upper bits of a random number; with clumps, preceded by the 
 WET_SCORE = 1 << 60
 """Added to the score of cells in deep water, so that they are used last."""
 TURN_SHIFT, TURN_DRAW_SHIFT = 32, 31
+"""Shifts that compose the key by which `_deal` sorts: a founder's number in its group, and 32 random bits after it."""
 JITTER_PLANT, JITTER_MONSTER = 0, 1
 """Indices of the random numbers of the purpose `JITTER`: for the state of a plant founder, and of a monster founder."""
 HEADING_SHIFT, AGE_SHIFT, FATIGUE_SHIFT = 8, 24, 34
@@ -180,10 +181,10 @@ def species_of(settings: EarthSettings) -> list[dict[str, Any]]:
 
 
 def mixed_with(founders: Sequence[FounderSettings]) -> list[list[int]]:
-    """Returns lists of the indices of founder groups that are placed together, as set by their key `among`.
+    """Returns lists of the indices of founder groups that are placed together because of their key `among`.
 
-    Each list begins with the group that the others name in `among`; most lists have one entry. Raises WorldFileError
-    for groups that cannot be mixed.
+    Each list begins with the index of a group without `among`; the groups that name its species follow. Raises
+    WorldFileError for groups that cannot be mixed.
     """
     mixed: dict[int, list[int]] = {index: [index] for index, founder in enumerate(founders) if not founder.among}
     leaders = {founders[index].species: index for index in reversed(mixed)}
@@ -248,7 +249,10 @@ def _spores(settings: EarthSettings) -> dict[str, np.ndarray]:
 
 @kernel
 def vary(genomes, rate_65536, first_trait, last_trait, seed, keys):
-    """Mutates the genome of each founder in place, as at a birth in tick 0; `keys` are the founders' ids."""
+    """Mutates the genome of each founder in place, as at a birth in tick 0.
+
+    `genomes` is `int8[founder, gene]`; `keys` are the keys of the founders' random numbers.
+    """
     for i in range(len(keys)):
         mutate(genomes, i, rate_65536, first_trait, last_trait, seed, 0, keys[i])
 

@@ -13,6 +13,7 @@ class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The section `[climate]` of a world file.
 
     Temperatures are in degrees Celsius, times in ticks, counts in molecules. The other values are dimensionless.
+    `sandbox/laws/weather.py` describes each of them at `Climate`, in integer units.
     """
 
     day_ticks: int = 600
@@ -29,7 +30,7 @@ class ClimateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     cloud: float = 0.4
     wind: float = 1.0
     tide: Height = 0
-    """Amplitude of the tide, in heights of one molecule of water; slow water rises and falls by less than this."""
+    """Amplitude of the tide, in heights of one molecule of water; water that flows slowly rises and falls by less."""
     tide_ticks: int = 600
     """Ticks from one high tide to the next."""
 
@@ -108,7 +109,8 @@ class FounderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     `kind` is "plant" or "monster", by default that of the template. `like` names the template of the genome, by default
     the template with the name of the species. `organs` and `genes` replace organs and traits of the template. `clumps`
-    is the number of clumps in which the founders stand; 0 scatters them over the world.
+    is the number of clumps in which the founders stand; 0 scatters them over the world. `behaviour` is a reference to
+    the behaviour of the species (see `agents/species/references.py`); "net" is the default net.
     """
 
     species: str
@@ -126,7 +128,7 @@ class FounderSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     behaviour: str = "net"
     clumps: Count = 0
     among: str = ""
-    """The species of a group to mix with; places and ids are drawn for both groups together and divided randomly."""
+    """The species of a group to mix with; both groups together get random cells and ids, which are divided randomly."""
     spores: float = 0.0
     """Probability, per cell and tick, that a seed of this group appears without a parent; see `laws/spore.py`."""
     variation: float = 0.02

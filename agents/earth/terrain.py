@@ -20,12 +20,14 @@ GROUND = purpose("genesis.ground")
 COAST = purpose("genesis.coast")
 ISLAND = purpose("genesis.island")
 WIDEST_HILLS, WIDEST_BAYS = 64, 32
+"""Largest distance of the lattice points of the noise for hills, and of the noise for bays, in cells."""
 SIXTEENTHS = 16
 NOISE_ONE, NOISE_BITS = 1024, 10
 """Fixed-point 1.0 of the noise, of positions between its lattice points, and of the slope of the shore (1/1024)."""
 DRAW_SHIFT = 63 - NOISE_BITS
 """Right shift from a 63-bit random number to the value of a lattice point of the noise, 0 to 1023."""
 MIN_OCTAVE_CELLS, MIN_STRENGTH = 4, 64
+"""Smallest distance of lattice points, and smallest weight in 1/1024, of an octave of the noise."""
 SHORE_CELLS = 6
 """Width of the slope from the sea floor to the full height of the hills, in cells."""
 BAY_CELLS = 12

@@ -1,5 +1,7 @@
 """Behaviours: functions from the stimuli of a species' monsters to their drives, and a check that they are pure.
 
+A pure behaviour computes the drives of a monster only from its own stimuli, columns and random numbers.
+
 The behaviour of a species is the default net, a HOCL program (`hocl_behaviour.py`), or a Python class
 (`python_behaviour.py`). `references.py` creates behaviours from the references in a world file.
 """
@@ -14,7 +16,7 @@ from umwelt.sandbox.errors import SpeciesError
 from umwelt.sandbox.region import Region
 
 BATCH_GROWTH = 8
-"""The factor between the batch counts that a `CheckedBehaviour` tries: 2, 16, 128 and so on."""
+"""The factor between the numbers of batches into which a `CheckedBehaviour` divides the rows: 2, 16, 128 and so on."""
 
 
 class Behaviour(Protocol):
@@ -63,6 +65,7 @@ class CheckedBehaviour:
         before = {name: table[name][rows] for name in self.columns}
 
         def answer(batches: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+            """Restores the columns, runs the behaviour for each batch, and returns the columns and drives of `rows`."""
             for name, values in before.items():
                 table[name][rows] = values
             table["drives"][rows] = 0

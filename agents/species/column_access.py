@@ -1,7 +1,7 @@
 """Access of species code to the columns of its beings: one row for `respond`, many rows for `respond_all`.
 
-Positions are in world coordinates, whichever window the region computes. Derived columns, which laws compute again in
-each tick, are not readable: they may hold row numbers, which differ from node to node.
+Positions are converted to world coordinates. Derived columns, which laws recompute in each tick, are not readable: they
+may contain row numbers, which differ from node to node.
 """
 
 from collections.abc import Mapping
@@ -52,9 +52,9 @@ def is_readable(table: Table, name: str) -> bool:
 
 
 def scalar_place(schema: Schema, name: str) -> tuple[str, int | None] | None:
-    """Returns where a being's number `name` is stored: the name of the column and the index of its entry.
+    """Returns where the number that species code reads as `self.name` is stored: the column and the index of its entry.
 
-    The index is None if the column holds a single number. Returns None if `name` is not a readable single number.
+    The index is None if the column holds a single number. Returns None if there is no readable number of this name.
     """
     for column in schema.columns:
         if column.derived:
@@ -67,12 +67,11 @@ def scalar_place(schema: Schema, name: str) -> tuple[str, int | None] | None:
 
 
 class RowAccess:
-    """Base of `self` in `respond`: attributes are the columns of one row of the monsters table.
+    """Base class of the argument `self` of `respond`; its attributes are the columns of one row of the monsters table.
 
-    `bind_class` combines it with the class of the species, so that the methods and constants of the species are
-    available. One instance, created by `begin` in each call of `PlainBehaviour.respond`, serves all rows: the caller
-    sets `_row` before each call. It refers to a row, not to an id, because a window may hold several images of one
-    being.
+    `bind_class` combines this class with the class of the species, so that the methods and constants of the species are
+    available. `PlainBehaviour.respond` creates one instance with `begin` and sets its `_row` before it calls `respond`
+    for each being. The instance refers to a row, not to an id, because a window may hold several images of one being.
     """
 
     _species_name: ClassVar[str]
@@ -91,6 +90,7 @@ class RowAccess:
         return me
 
     def _array(self, name: str) -> np.ndarray:
+        """Returns the column `name` for all rows of the table. Raises SpeciesError if it is not readable."""
         if name not in self._arrays:
             if name.startswith("_") or name not in self._table or not is_readable(self._table, name):
                 line = f"self.{name} is not a column that a being may read of itself"
@@ -99,6 +99,7 @@ class RowAccess:
         return self._arrays[name]
 
     def _read(self, name: str) -> Any:
+        """Returns the column `name` of the present row: an int, or a read-only array if it has several entries."""
         value = self._array(name)[self._row]
         if name in POSITIONS:
             return int(read_column(self._region, self._table, name, self._row))
@@ -109,6 +110,7 @@ class RowAccess:
         return int(value)
 
     def _write(self, name: str, value: Any) -> None:
+        """Assigns `value` to the column `name` of the present row. Raises SpeciesError if it does not fit."""
         array = self._array(name)
         if type(value) is not int or array.ndim != 1:
             value = as_column_integers(value, self._own[name].dtype, self._species_name, name)
@@ -136,13 +138,17 @@ class RowAccess:
 
     @property
     def model(self) -> Any:
-        """The `World` of a handle. Raises SpeciesError here, because the world is not accessible within a tick."""
+        """Raises SpeciesError, because the world is not accessible within a tick.
+
+        Outside of ticks, the attribute `model` of a `Monster` is the `World` in which it lives.
+        """
         raise SpeciesError(
             f"species {self._species_name}: self.model is out of reach within a tick: "
             "an answer depends on stimuli, own columns and self.dice alone"
         )
 
-    random = rng = alive = species_name = remove = model  # not computable from the columns of the being alone
+    # these attributes of `Monster` raise the same error: their values do not follow from the being's columns alone
+    random = rng = alive = species_name = remove = model
 
 
 def bind_class(cls: type) -> Any:
@@ -154,10 +160,10 @@ class BeingColumns:
     """Parameter `me` of `respond_all`: attributes are columns of many beings of a species, `int64[beings]`.
 
     Columns with several entries are `int64[beings, entries]`. The arrays are read-only copies. Columns that the species
-    declares can be assigned, a number for all beings or an array with one number for each; they are written to the
+    declares can be assigned: one number for all beings, or an array with one number for each. They are written to the
     table after `respond_all` returns. `me.dice()` returns a random number for each being, and `len(me)` is the number
-    of beings. Raises SpeciesError when a name is read that is not a readable column, or assigned that the species does
-    not declare.
+    of beings. Raises SpeciesError for reading an attribute that is not a readable column, and for assigning to an
+    attribute that the species does not declare.
     """
 
     def __init__(

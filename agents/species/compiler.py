@@ -6,7 +6,7 @@ of the stimuli, and `Drives(...)` a tuple. Therefore the body can use `self` and
 `_border` of this module.
 
 In this module, *body* means the function `respond` that is compiled. Compiled code cannot raise SpeciesError; it
-records errors in the array `trouble`, which the caller reads.
+records errors in the array `trouble: int64[3]`, from which `CompiledLoop.run` creates the exception.
 """
 
 import ast
@@ -40,6 +40,7 @@ from umwelt.sandbox.kernel import crew
 from umwelt.sandbox.units import ONE
 
 ROWS_A_PASS = 65_536
+"""The maximum number of rows that a thread computes in one call of the loop."""
 BOUNDS_OF = {"y_fixed": ("y", "height"), "x_fixed": ("x", "width")}
 """The fields of `WindowBounds` (corner, size) that convert each position column to world coordinates."""
 
@@ -90,7 +91,7 @@ def _integer(dice, limit, trouble):
 
 @numba.njit(nogil=True)
 def _border(value, trouble, number):
-    """Converts a drive to units of 1/1024, clamped to -1 .. 1.
+    """Converts a drive to an integer in units of 1/1024, clamped to -1024 .. 1024.
 
     If `value` is NaN, returns 0 and records the drive's `number` in `trouble`.
     """
@@ -106,6 +107,7 @@ def _compile_source(source: str, name: str, names: dict[str, Any]) -> Any:
     return numba.njit(nogil=True)(names[name])
 
 
+# The functions that replace `Drives` and `Drives.raw` in compiled code: they return the drives as a tuple of floats.
 _ARGUMENTS = ", ".join(f"{name}=0.0" for name in DRIVES)
 _FLOATS = ", ".join(f"float({name})" for name in DRIVES)
 _SHARES = ", ".join(f"{name} / {float(ONE)}" for name in DRIVES)
@@ -142,7 +144,7 @@ class BodyRewriter(ast.NodeTransformer):
         return ast.copy_location(ast.parse(source, mode="eval").body, node)
 
     def outer_value(self, node: ast.AST) -> Any:
-        """Returns the value of a name or dotted name that is defined outside the body, or None if there is none."""
+        """Returns the value of a name or dotted name that is defined outside the body, or None if it is not defined."""
         if isinstance(node, ast.Name):
             return self.names.get(node.id)
         if isinstance(node, ast.Attribute):
@@ -338,7 +340,9 @@ class CompiledLoop:
         self._loop = _compile_source("\n".join(lines) + "\n", "loop", {"body": body, "_border": _border})
 
     def run(self, table: Any, rows: np.ndarray, key: tuple[int, int, int], bounds: WindowBounds) -> None:
-        """Writes drives and columns at `rows` of the monsters table; `key` is (seed, tick, purpose of the dice).
+        """Writes the drives and the assigned columns at `rows` (`int64[n]`) of the monsters table `table`.
+
+        `key` is (seed, tick, purpose), the keys of the random numbers, and `bounds` the window of the region.
 
         Raises SpeciesError if the body cannot be compiled, raises an exception, or computes a value that is not valid.
         """
@@ -366,7 +370,7 @@ class CompiledLoop:
         self._raise_trouble(trouble)
 
     def _raise_trouble(self, trouble: np.ndarray) -> None:
-        """Raises SpeciesError if `trouble` records an error."""
+        """Raises SpeciesError if the array `trouble` contains an error."""
         if trouble[UNFIT_COLUMN]:
             name = self.written[int(trouble[UNFIT_COLUMN])]
             raise SpeciesError(f"species {self.name}: {name} is set to a number that does not fit it")
@@ -377,10 +381,12 @@ class CompiledLoop:
 
 
 def _as_list(node: Any) -> list[ast.stmt]:
+    """Returns a result of `BodyRewriter.visit` as a list: a statement, or a list of statements."""
     return node if isinstance(node, list) else [node]
 
 
 def _names_in(statements: Sequence[ast.stmt]) -> set[str]:
+    """Returns all names that occur in `statements`."""
     return {node.id for statement in statements for node in ast.walk(statement) if isinstance(node, ast.Name)}
 
 

@@ -36,15 +36,17 @@ class Being(Agent):
     """A handle on a being of a world; the columns of its table are its attributes.
 
     `being.sugar_count` is a Python int, and a column with several entries is a read-only array. Assigning to a column
-    writes into the world; any other attribute is kept by the handle for as long as the being lives. The constructor
-    raises TypeError: beings enter a world as its founders, by birth, or by a command.
+    changes the world; any other assigned attribute is stored in the handle, which then exists as long as the being
+    lives. The constructor raises TypeError: beings enter a world as its founders, by birth, or by a command.
 
     Raises AttributeError for an attribute that is not a column, for an assignment to a column that never changes after
     birth, and for an assignment to a dead being; TypeError or OverflowError for a value that its column cannot hold.
     """
 
     _handles: Any
+    """The `Handles` of the world (`agents/mesa/handles.py`), which read and write columns for all handles."""
     _code: int
+    """The code of the being's table in the world's index of rows."""
     _id: int
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -86,9 +88,11 @@ class Being(Agent):
         self._handles.remove(self)
 
     def _read(self, name: str) -> Any:
+        """Returns the column `name` of the being. Raises AttributeError if there is none."""
         return self._handles.read(self, name)
 
     def _write(self, name: str, value: Any) -> None:
+        """Assigns `value` to the column `name` of the being."""
         self._handles.write(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
@@ -119,11 +123,13 @@ class Being(Agent):
 
 
 class Plant(Being):
-    """A handle on a module or a seed of a plant; the column `stage` distinguishes them."""
+    """A handle on a seed or on a module (the part of a plant in one cell); the column `stage` distinguishes them."""
 
 
 class Monster(Being):
-    """A handle on a monster, and the base class of species written in Python, which define `respond` or `respond_all`:
+    """A handle on a monster, and the base class of species written in Python.
+
+    A species defines `respond` or `respond_all`:
 
         class Shy(Monster):
             def respond(self, see):

@@ -1,10 +1,11 @@
 """Behaviours that are HOCL programs: stimuli are added to the solution as atoms, and drives are read from its result.
 
 A species uses a program if its founders have `behaviour = "snail.hocl"`: the path of a file, or a bundled program. In
-each tick and for each being, the program starts from its initial solution, to which the stimuli that its text names are
-added as tuples `"hunger":n`. Tuples `"thrust":n` in the solution when no rule can react any more are drives; the
-numbers of several tuples with the same name are summed. Numbers are in units of 1/128. A program keeps no state from
-tick to tick. If it does not become inert within the limits, all drives of the being are 0 in that tick.
+each tick and for each being, the program starts from its initial solution, to which a tuple `"hunger":n` is added for
+each stimulus that the text of the program names. The program runs until it is inert: no rule can react any more. Then
+each tuple `"thrust":n` in the solution is a drive; the numbers of several tuples with the same name are summed. Numbers
+are in units of 1/128. A program keeps no state from tick to tick. If it fails or is not inert within `LIMITS`, all
+drives of the being are 0 in that tick.
 
 The integers in the program's rules are genes: founders have the integers of the program text, stored in place of the
 first weights of a net, and they mutate as weights do.
@@ -35,6 +36,7 @@ SCALE_BITS = 3
 """Right shift that converts units of 1/1024 (stimuli, drives) to units of 1/128 (numbers in a program)."""
 MIN_GENE, MAX_GENE = -128, 127
 MAX_GENES = FIRST_ADDED - FIRST_WEIGHT
+"""The maximum number of integers in the rules of a program: the number of weights in a genome of version 1."""
 MAX_CACHED_PROGRAMS = 4096
 DRIVE_INDEX = {name: index for index, name in enumerate(DRIVES)}
 
@@ -77,7 +79,7 @@ def with_program_genes(genome: np.ndarray, program: Program) -> np.ndarray:
 
 
 class HoclBehaviour:
-    """The behaviour of a species whose founders name a HOCL program; `name` is that reference, for error messages."""
+    """The behaviour of a species that uses a HOCL program; `name` is the program's reference, for error messages."""
 
     columns: tuple[str, ...] = ()
     is_vectorised = False
@@ -130,7 +132,10 @@ class HoclBehaviour:
 
 
 def drives_in(atoms: Iterable[Atom]) -> Iterator[tuple[int, int]]:
-    """Yields the drive's index and the number, clamped to -1024 .. 1024, of each tuple `"drive":n` among `atoms`."""
+    """Yields the index of the drive and the number of each tuple `"name of a drive":n` among `atoms`.
+
+    The number is in units of 1/128, clamped to -1024 .. 1024.
+    """
     for atom in atoms:
         if type(atom) is tuple and len(atom) == 2 and type(atom[0]) is str and type(atom[1]) is int:
             drive = DRIVE_INDEX.get(atom[0])

@@ -1,7 +1,7 @@
 """Behaviours of species that are written in Python, in three forms.
 
 `respond` in plain Python is called once per being, `@compiled respond` is compiled to a loop over the beings, and
-`respond_all` is called once with arrays for all beings. For the same rule, all three forms give the same world.
+`respond_all` is called once with arrays for all beings. If they express the same rule, the results are identical.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,11 @@ from umwelt.sandbox.region import Region
 
 
 class _PythonBehaviour:
-    """Base of the three forms: holds the class of the species, its declared columns and the purpose of its dice."""
+    """Base class of the three forms.
+
+    `cls` is the class of the species, `own` its declared columns by name, and `purpose` the purpose of its random
+    numbers.
+    """
 
     is_vectorised = False
 

@@ -75,7 +75,10 @@ def classes_for(references: Sequence[str]) -> dict[int, type]:
 
 
 def register_class(cls: type) -> str:
-    """Registers a class and returns its reference: `"module:Class"`, or `"module:Class#2"` if that is another class."""
+    """Registers a class and returns its reference, `"module:Class"`.
+
+    If another class is registered under this reference, a number is appended: `"module:Class#2"`.
+    """
     reference = f"{cls.__module__}:{cls.__qualname__}"
     number = 1
     while (known := _registered.get(reference)) is not None and known is not cls:
@@ -86,10 +89,12 @@ def register_class(cls: type) -> str:
 
 
 def _place(species: int) -> str:
+    """Returns the key of a species' behaviour in the world file, for error messages."""
     return f"founders[{species}].behaviour"
 
 
 def _classes(references: Sequence[str]) -> Iterator[tuple[int, type]]:
+    """Yields the index and the class of each species whose reference names a class."""
     for species, reference in enumerate(references):
         if reference != NET and not is_hocl_behaviour(reference):
             yield species, load_species_class(reference, _place(species))

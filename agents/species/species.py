@@ -7,7 +7,7 @@
             self.fear = 100 if see.touch > 0 else self.fear // 2
             return Drives(turn=-see.other_bearing, thrust=0.8)
 
-`see.other_bearing` is a float from -1 to 1, and `see.raw.other_bearing` the integer behind it, in units of 1/1024.
+`see.other_bearing` is a float from -1 to 1, and `see.raw.other_bearing` the same stimulus as an integer in 1/1024.
 `see.dot(weights)` is an exact sum of products of integers. Attributes of `self` are the columns of the being; those
 that the class declares can be assigned. `self.dice()` is a random float in [0, 1) and `self.dice.integer(6)` a random
 integer in 0 .. 5; both have the same value on every node that computes this being.
@@ -30,9 +30,11 @@ from umwelt.sandbox.units import ONE
 COLUMN_DTYPES = ("int8", "int16", "int32")
 MAX_COLUMN_WIDTH = 1 << 16
 FLOAT_BITS = 53
+"""The number of bits of the significand of a float."""
 CHANCE_SHIFT = DRAW_BITS - FLOAT_BITS
-"""The number of low bits dropped from a random integer, so that a float holds the others exactly and is below 1."""
+"""The number of low bits dropped from a random integer, so that a float represents the others exactly."""
 CHANCE_UNIT = 2.0**-FLOAT_BITS
+"""The factor that converts the other bits to a float in [0, 1)."""
 MAX_DICE_SIDES = 1 << 31
 
 IntegerArray = NDArray[np.integer[Any]]
@@ -125,6 +127,8 @@ class Column(Generic[Value]):
 
 
 class _Drives(NamedTuple):
+    """The fields of `Drives`, in the order of the laws' drives."""
+
     turn: DriveValue = 0.0
     thrust: DriveValue = 0.0
     bite: DriveValue = 0.0
@@ -139,6 +143,8 @@ class _Drives(NamedTuple):
 
 
 class _RawDrives(TypedDict, total=False):
+    """The keyword arguments of `Drives.raw`, for type checkers."""
+
     turn: DriveValue
     thrust: DriveValue
     bite: DriveValue
@@ -174,7 +180,7 @@ assert Drives._fields == DRIVES, "the drives of a species and those of the laws 
 
 
 def compiled(function: Function) -> Function:
-    """Marks a `respond` method to be compiled by numba, which makes it about a hundred times faster; a decorator.
+    """Decorates a `respond` method, which numba then compiles; this makes it about a hundred times faster.
 
         @compiled
         def respond(self, see):
@@ -330,7 +336,7 @@ class _AnyStimuli(StimulusValues[Float], Generic[Float, Integer]):
         """Returns the exact sum of `weights` times raw stimuli (integers in units of 1/1024).
 
         `weights` maps names of stimuli to whole numbers, or holds one whole number for each stimulus in the order of
-        `STIMULI`. Raises SpeciesError if it is not valid.
+        `STIMULI`. Raises SpeciesError if `weights` are not valid.
         """
         pairs, values = nonzero_weights(weights), self.raw.values
         zero = values[0] * 0  # an int or an array of the stimuli's shape
@@ -387,6 +393,7 @@ class _AnyDice(Generic[Float, Integer]):
         self.ids, self.index = ids, 0
 
     def _draw(self) -> Any:
+        """Returns the next random number, 0 to 2^63 - 1: an `int` or `int64[beings]`. Increments `index`."""
         index, self.index = self.index, self.index + 1
         if isinstance(self.ids, int):
             with np.errstate(over="ignore"):

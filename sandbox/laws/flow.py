@@ -28,16 +28,21 @@ SHARE_BITS = 12
 """Shares per tick are stored in units of 2^-12. The shares that diffuse and that drift add up to at most 1."""
 SHARE_ONE = 1 << SHARE_BITS
 SUBSTANCES_PER_DRAW = 3
+"""The number of substances whose random bits are taken from one 63-bit random number."""
 DICE_BITS_EACH = 21
-"""Random bits for each substance: 12 for rounding, 2 for the first neighbour, 7 for the gust. One draw serves three."""
+"""The number of random bits that a substance needs in a cell and tick.
+
+12 bits round the count of leaving molecules, 2 select the neighbour that gets the first molecule of the remainder, and
+7 select the axis of the drift with the wind."""
 DIRECTION_BITS, GUST_BITS = 2, 7
 
 EAST, SOUTH, WEST, NORTH = 0, 1, 2, 3
+"""The directions to the neighbours of a cell: x increases to the east, y to the south."""
 
 
 @small
 def drift_direction(drawn_7, wind_x, wind_y):
-    """Returns the direction in which the wind moves matter in this tick.
+    """Returns the direction (`EAST` to `NORTH`) in which the wind moves matter from a cell in this tick.
 
     The direction is along x or y, with probabilities proportional to the magnitudes of `wind_x` and `wind_y`. `drawn_7`
     is a random number of 7 bits.
@@ -52,8 +57,9 @@ def drift_direction(drawn_7, wind_x, wind_y):
 def leave(leaves, x, count, dice, share, gust, wind_x, wind_y):
     """Writes to `leaves[direction, x]` how many of `count` molecules leave a cell in each direction.
 
-    Diffusing molecules (`share`) go in all four directions, molecules carried by the wind (`gust`) in one. `dice` holds
-    `DICE_BITS_EACH` random bits.
+    `share` is the fraction of the molecules that diffuses, in all four directions. `gust` is the fraction that a full
+    wind carries, in one direction. Both are in 1/4096. `wind_x` and `wind_y` are in 1/1024 of a full wind, and `dice`
+    is a random number of `DICE_BITS_EACH` bits.
     """
     rounding = dice & (SHARE_ONE - 1)
     spread = (count * share + rounding) >> SHARE_BITS
@@ -75,9 +81,9 @@ def leave(leaves, x, count, dice, share, gust, wind_x, wind_y):
 def spread_band(y_low, y_high, place, above, below, substance, mobile, share, gust, wind_x, wind_y):
     """Moves the mobile substances in the rows `y_low` to `y_high - 1` in place, by diffusion and wind.
 
-    `above` and `below`, `int32[mobile, width]`, are copies of the rows next to the band, made before any band ran. One
-    random number serves three substances. `leaves[substance, row % 3, direction, x]` holds how many molecules leave
-    each cell, for the three most recent rows.
+    `above` and `below`, `int32[mobile, width]`, are copies of the rows next to the band, made before any band ran. The
+    local array `leaves[substance, row % 3, direction, x]` contains how many molecules leave each cell, for the three
+    most recent rows. Substances are processed in groups of three, which share a random number for each cell.
     """
     dice = np.zeros(place.width, np.int64)
     leaves = np.zeros((SUBSTANCES_PER_DRAW, 3, 4, place.width), np.int64)
@@ -113,8 +119,9 @@ def spread_band(y_low, y_high, place, above, below, substance, mobile, share, gu
 def choose_downhill(y_low, y_high, place, capacity, column_pull, elevation, water, outflow):
     """Writes how much water leaves each cell and in which direction: `outflow[y, x] = 4 * count + direction`.
 
-    A quarter of the difference in level to the lowest neighbour runs there, at most the water that exceeds the soil's
-    `capacity`. The pull of the tide, `column_pull: int64[width]`, acts as if the ground were lower by that much.
+    The water runs to the neighbour with the lowest level. Its amount is a quarter of the difference between the two
+    levels, but at most the water that exceeds the soil's `capacity`. The pull of the tide, `column_pull: int64[width]`,
+    acts as if the ground were lower by that many molecules of water.
     """
     for y in range(y_low - 1, y_high + 1):
         key = np.int64(place.y_global[y]) * place.world_width
@@ -138,7 +145,10 @@ def choose_downhill(y_low, y_high, place, capacity, column_pull, elevation, wate
 
 @small
 def runs(outflow, direction):
-    """Returns how many molecules of water leave a cell in `direction`; `outflow` is the cell's entry."""
+    """Returns how many molecules of water leave a cell in `direction`.
+
+    `outflow` is the cell's entry in the array that `choose_downhill` writes.
+    """
     return outflow >> 2 if outflow & 3 == direction else np.int64(0)
 
 
@@ -159,8 +169,9 @@ def run_downhill(y_low, y_high, place, water, outflow):
 def spread(region: Region, wind_x: np.ndarray, wind_y: np.ndarray) -> None:
     """Moves the mobile substances by diffusion and by the wind, in threads.
 
-    Reads the region's constants `mobile` (indices of substances), `share_q12` and `gust_q12` (shares per tick that
-    diffuse and that drift in a full wind, in 1/4096), each `int64[mobile]`.
+    `wind_x: int64[height]` and `wind_y: int64[width]` are the wind along the rows and columns of the window, in 1/1024
+    of a full wind. Reads the region's constants `mobile` (indices of substances), `share_q12` and `gust_q12` (shares
+    per tick that diffuse and that drift in a full wind, in 1/4096), each `int64[mobile]`.
     """
     mobile, share, gust = (region.constants[name] for name in ("mobile", "share_q12", "gust_q12"))
     substance, place = region.fields["substance"], region.place()

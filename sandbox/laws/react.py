@@ -1,6 +1,6 @@
 """The law of chemical reactions, with the same arithmetic in cells and in bodies.
 
-The reach is 0: a reaction depends on the cell or body in which it happens alone.
+The reach is 0: a reaction depends only on the cell or body in which it happens.
 """
 
 import numpy as np
@@ -15,9 +15,11 @@ REACT_IN_CELL = purpose("react.cell")
 REACT_IN_BODY = purpose("react.body")
 
 MAX_COUNT = 1 << 20
-"""The bound of a reactant's count in a rate: larger counts react as if they were this, so that products fit 63 bits."""
+"""The largest count of a reactant in the computation of a rate; larger counts are replaced by it.
+
+It limits the products in that computation to 63 bits."""
 MAX_AMOUNT_Q10 = 1 << 30
-"""The bound of a product of counts in a rate, so that products fit 63 bits."""
+"""The largest product of counts in the computation of a rate; it also limits further products to 63 bits."""
 MAX_HELD = (1 << 31) - 1
 """The largest count of a substance in a cell or body; reactions are reduced so that no product exceeds it."""
 UNIT_BITS = 10
@@ -34,7 +36,10 @@ def times(amount_q10, count):
 
 @small
 def plane(array, which, y):
-    """Returns `array[which, y]`, a substance or catalyst along row `y`; an unused row if `which` is -1 (none)."""
+    """Returns `array[which, y]`: a substance or catalyst along row `y`.
+
+    If `which` is -1 (no substance or catalyst), returns `array[0, y]`, which the caller does not use.
+    """
     return array[max(which, 0), y]
 
 
@@ -66,9 +71,11 @@ def powered(amount_q10, count, order):
 def react_along(reactions, r, y, substance, catalyst, cells, keys, first, last, seed, tick, where):
     """Runs reaction `r` on `substance[:, y, cells[i]]` for `i` from `first` to `last - 1`.
 
-    `keys[i]` and the purpose `where` are the arguments of the random numbers. Values that are constant along the row
-    are read before the loop, for speed.
+    `reactions` is a `ReactionTable`, and `catalyst[:, y, cells[i]]` are the site's catalysts. `keys[i]` is the key of
+    the random number for entry `i`, and `where` its purpose. Values that are constant along the row are read before the
+    loop, for speed.
     """
+    # s, n, o: substance, coefficient and order of a reactant; p, m: substance and coefficient of a product; c: catalyst
     rate, index = reactions.rate_q24[r], reactions.dice_index[r]
     s1, s2, s3 = reactions.reactant[r, 1], reactions.reactant[r, 2], reactions.reactant[r, 3]
     n0, n1, n2, n3 = reactions.taken[r, 0], reactions.taken[r, 1], reactions.taken[r, 2], reactions.taken[r, 3]
@@ -81,6 +88,7 @@ def react_along(reactions, r, y, substance, catalyst, cells, keys, first, last, 
     taken2, taken3 = plane(substance, s2, y), plane(substance, s3, y)
     made0, made1 = plane(substance, p0, y), plane(substance, p1, y)
     made2, made3 = plane(substance, p2, y), plane(substance, p3, y)
+    # a catalyst is one of the site's catalysts (`help`) or a substance (`mate`)
     help0, help1 = plane(catalyst, 0 if by0 else c0, y), plane(catalyst, 0 if by1 else c1, y)
     mate0, mate1 = plane(substance, c0 if by0 else 0, y), plane(substance, c1 if by1 else 0, y)
     for i in range(first, last):
@@ -163,7 +171,8 @@ def react_in_cells(y_low, y_high, place, reactions, substance, catalyst):
 def react_in_bodies(y_low, y_high, place, reactions, index, ids, substance, catalyst):
     """Runs the reactions of bodies, in the order of their table, on the beings in rows `y_low` to `y_high - 1`.
 
-    `substance` and `catalyst` are views of the table's columns with the shape `[substance or catalyst, 1, row]`.
+    `index` is the `CellIndex` of the table and `ids` its column of ids. `substance` and `catalyst` are views of the
+    table's columns with the shape `[substance or catalyst, 1, row]`.
     """
     keys = np.empty(len(index.rows), np.int64)
     for y in range(y_low, y_high):

@@ -6,17 +6,20 @@
 
 A snapshot is a folder:
 
-    manifest.json            format, tick, seed, digest, counts, controls, frozen world text, layout, list of parts
+    manifest.json            format, tick, seed, digest, counts, controls, text of the world file, layout, list of parts
     constants/NAME           the world's constants (integer tables), computed at genesis
     part-Y-X/cells/NAME      the fields of a rectangle, `dtype[height, width]` or `dtype[part, height, width]`
     part-Y-X/TABLE/NAME      the columns of its beings without derived columns; positions relative to the world's corner
 
 Parts are written into an unfinished folder, each by the node that owns its rectangle, then the manifest. Finally the
-folder is renamed to its final name, so a folder with that name and a manifest is complete. A kept snapshot is
-compressed and flushed to disk before it is renamed. A temporary snapshot is neither, so it survives a killed process
-but not a power cut. Loading computes the digest of each part and rejects parts that differ from the manifest. Digests
-detect damage; the parts of a kept snapshot also have a BLAKE2b hash of their files, which detects forgery
-(`hash_files`).
+folder is renamed to its final name, so a folder with that name and a manifest is complete.
+
+There are two sorts of snapshots. A *kept* snapshot is part of the run's history; it is compressed, and flushed to disk
+before it is renamed. A *temporary* snapshot is only used to resume after a crash, until a newer one replaces it; it is
+neither compressed nor flushed, so it survives a killed process but not a power cut.
+
+Loading computes the digest of each part and rejects parts that differ from the manifest. Digests detect damage; the
+parts of a kept snapshot also have a BLAKE2b hash of their files, which detects forgery (`hash_files`).
 """
 
 from umwelt.sandbox.snapshot.manifest import (

@@ -28,6 +28,7 @@ GROUP_FILE, GROUP = "zarr.json", json.dumps({"zarr_format": 3, "node_type": "gro
 UNFINISHED = ".writing-"
 """The prefix of the names of unfinished snapshot folders, which are never read."""
 Layout = tuple[Sequence[Field], Sequence[Schema]]
+"""The fields of a world's cells and the schemas of its tables."""
 
 INVALID = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 """The exceptions that reading a damaged or edited manifest can raise."""
@@ -47,6 +48,8 @@ _TYPES = {
     "constants": dict,
     "parts": list,
 }
+"""The type of each value of the manifest, except `format`, which is checked first."""
+# valid names of fields, columns, tables and constants, which become names of folders
 _NAME = re.compile(r"\w[\w.-]*")
 _PART_KEYS = {"folder", "rectangle", "digest", "beings"}
 _DIGEST = re.compile(r"[0-9a-f]{16}")
@@ -59,8 +62,9 @@ class Manifest:
 
     `parts` are the entries that `write_part` returns. `digest` is the sum of the digests of the parts and of the
     controls, modulo 2^64. `counts` are the world's births and deaths since tick 0. `epoch` is the number of the
-    division of the torus when the parts were written. `world` is the text of the world file. `kept` is false for a
-    temporary snapshot. `constants` maps the names of the constants to hashes.
+    division of the torus among nodes when the parts were written. `world` is the text of the world file. `kept` is
+    false for a temporary snapshot, which only serves to resume after a crash. `constants` maps the names of the
+    constants to hashes. `fields` and `tables` describe the arrays of cells and beings.
     """
 
     format: int
@@ -197,6 +201,7 @@ def error_line(error: BaseException) -> str:
 
 
 def _to_json(item: Field | Column) -> dict[str, Any]:
+    """Returns the manifest's entry for a field or column."""
     content: dict[str, Any] = {"name": item.name, "dtype": item.dtype, "parts": list(item.parts), "unit": item.unit}
     if isinstance(item, Column):
         content["width"] = item.width

@@ -28,7 +28,11 @@ from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A loaded snapshot. `Region.load` turns its pieces, which cover the world, into a region at `manifest.tick`."""
+    """A loaded snapshot: the state of a world at `manifest.tick`.
+
+    `pieces` together cover the world; `Region.load` copies them into a region. `constants` are the world's integer
+    tables by name.
+    """
 
     manifest: Manifest
     pieces: list[Piece]
@@ -39,8 +43,9 @@ class Snapshot:
 def load(path: Path, layout: Layout | None = None) -> Snapshot:
     """Returns the snapshot in the folder `path`, after checking its format and digests.
 
-    With a `layout` (fields and schemas of the world), also checks that the snapshot opens with it. Raises
-    `SnapshotError` if a check fails.
+    With a `layout` (fields and schemas of the world), the pieces have all columns of the layout, including columns
+    added after the snapshot was written. Raises `SnapshotError` if the snapshot is damaged, of another format version,
+    or not compatible with the layout.
     """
     path = Path(path)
     manifest = read_manifest(path)
@@ -156,6 +161,7 @@ def _read_part(path: Path, manifest: Manifest, part: Mapping[str, Any]) -> Regio
 
 
 def _columns(entries: Iterable[Mapping[str, Any]]) -> Iterable[Column]:
+    """Yields the columns that `entries` of the manifest describe."""
     for entry in entries:
         yield Column(entry["name"], entry["dtype"], tuple(entry["parts"]), entry["unit"], entry["width"])
 

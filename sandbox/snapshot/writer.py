@@ -28,7 +28,9 @@ from umwelt.sandbox.snapshot.manifest import (
 from umwelt.sandbox.units import SUBCELL
 
 CHUNK_BYTES = 8 << 20
+"""The approximate maximum size of a chunk of a compressed Zarr array, before compression."""
 CONCURRENT_SYNCS = 16
+"""The number of files that are flushed to disk at the same time."""
 
 
 def save(path: Path, region: Region, world_text: str, name: str = "") -> Manifest:
@@ -49,6 +51,7 @@ def save(path: Path, region: Region, world_text: str, name: str = "") -> Manifes
 
 
 def _write(folder: Path, region: Region, world_text: str, name: str) -> Manifest:
+    """Writes a snapshot of one part, except its manifest, into the new folder `folder`. Returns the manifest."""
     shutil.rmtree(folder, ignore_errors=True)  # a folder left by a process with the same id
     folder.mkdir(parents=True)
     constants = write_constants(folder, region.constants)
@@ -105,9 +108,9 @@ def write_constants(folder: Path, constants: Mapping[str, np.ndarray]) -> dict[s
 def finish(folder: Path, path: Path, manifest: Manifest, durable: bool) -> None:
     """Completes a snapshot: writes the manifest into the unfinished folder `folder` and renames the folder to `path`.
 
-    With `durable`, all files are flushed to disk before the renaming, so that the snapshot survives a power cut. Raises
-    `SnapshotError` if parts are missing or do not cover the world exactly once, and `OSError` if writing fails or
-    `path` exists; `path` is not created then.
+    With `durable`, all files are flushed to disk before the folder is renamed, so that the snapshot survives a power
+    cut. Raises `SnapshotError` if parts are missing or do not cover the world exactly once, and `OSError` if writing
+    fails or `path` exists; `path` is not created then.
     """
     text = manifest_text(manifest)
     for name in [CONSTANTS, *[part["folder"] for part in manifest.parts]]:
@@ -212,6 +215,7 @@ def _make_durable(folder: Path) -> None:
 
 
 def _sync(path: Path) -> None:
+    """Flushes a file or folder to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

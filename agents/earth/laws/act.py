@@ -1,11 +1,15 @@
 """The law `act`: beings exchange matter with their cell; monsters graze on modules and bite each other. Reach 3.
 
-All monsters that eat from the same being in a tick share what it held at the start. If the sum `total` of their demands
-exceeds that, each gets `held * demand // total`, and the eater with the largest random number also gets the remainder.
-A cell divides its matter in the same way, but keeps the remainder. Amounts are in molecules, drives in 1/1024.
+All monsters that eat from the same being in a tick share its edible tissue at the start, `held`. If the sum `total` of
+their demands exceeds `held`, each monster gets `held * demand // total`, and the one with the largest random number
+also gets the remainder. A cell divides its matter in the same way, but keeps the remainder. Amounts are in molecules,
+drives in 1/1024.
 
-The reach is 3 because a biter's share depends on its victim (one cell), on the victim's other biters (two cells), and
-on the neighbours among which those chose their victim (three cells).
+The reach is 3: a biter's share depends on its victim (one cell away), on the victim's other biters (two cells), and on
+the monsters that these could have bitten instead (three cells).
+
+In kernels, `place` is a `Place` (sandbox/region.py), `plants` and `monsters` are the records (named tuples of columns)
+of the tables, and indices are `CellIndex` tuples (sandbox/columns.py).
 """
 
 import numpy as np
@@ -139,7 +143,7 @@ def monster_asks(monsters, row, substance):
 
 @small
 def give(counts, row, substance, kept, cell_substance, y, x):
-    """Moves the molecules of `substance` that a being holds in excess of `kept` into its cell `y, x`."""
+    """Moves the molecules of `substance` in a being that exceed `kept` into its cell `y, x`."""
     over = np.int64(counts[row, substance]) - kept
     if over > 0:
         counts[row, substance] -= over
@@ -172,7 +176,7 @@ def share(have, demand, total):
 
 @kernel
 def trade(y_low, y_high, place, plant_index, monster_index, plants, monsters, substance):
-    """Exchanges matter between each cell and the beings in it: first they give, then they take.
+    """Exchanges matter between each cell and its beings: beings first release their excess, then take what they need.
 
     Competing demands are granted by `share`; the remainder left by rounding stays in the cell.
     """
@@ -320,7 +324,10 @@ def choose_food(y_low, y_high, place, plant_index, monster_index, plants, monste
 def sum_demands(
     y_low, y_high, place, prey_index, prey, eater_index, eater_id, eater_target, eater_demand, kept, share_purpose
 ):
-    """Sums the demands on each being of the table `prey` whose `claimed` is set.
+    """Sums the demands on each being of the table `prey` whose `claimed` is not 0.
+
+    `eater_id`, `eater_target` and `eater_demand` are columns of the eaters: ids, rows of the beings that they eat from,
+    and demands.
 
     Writes `claimed` (the sum), `claim_top` (the row of the eater that gets the remainder), and `held` and `held_sugar`
     (the edible tissue and the sugar at this time). Tissue up to `kept` is not edible. `share_purpose` is the purpose of
@@ -364,9 +371,10 @@ def eaten(prey, target, demand):
 
 @kernel
 def take_shares(y_low, y_high, place, plant_index, monster_index, plants, monsters):
-    """Adds to each monster its shares of the beings that it grazes and bites; spikes of a victim hurt the biter.
+    """Adds to each monster its shares of the beings that it grazes and bites; spikes of a victim cause pain in the
+    biter.
 
-    Reads only what those beings held at the start (`held`, `held_sugar`), so the order of the rows does not matter.
+    Reads only the amounts in those beings at the start (`held`, `held_sugar`), so the order of rows has no effect.
     """
     for y in range(y_low, y_high):
         first = monster_index.start[y * place.width + place.x_low]
@@ -411,7 +419,10 @@ def left_over(place, eater_index, eater_target, eater_demand, prey, target):
 
 @small
 def blood(prey, target, got):
-    """Returns the sugar gained with `got` molecules of tissue: the same fraction of the victim's, rounded down."""
+    """Returns the sugar that an eater of `got` molecules of tissue also takes from the being in row `target`.
+
+    It is the same fraction of the being's sugar as `got` is of its edible tissue, rounded down.
+    """
     return np.int64(prey.held_sugar[target]) * got // max(1, np.int64(prey.held[target]))
 
 

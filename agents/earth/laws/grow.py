@@ -3,6 +3,9 @@
 A stem connects a module to the module that budded from it; matter flows along it in proportion to the difference
 between its ends, as in diffusion. The law also sets the catalysts of beings for the reactions of the next tick, in 1/64
 molecule a tick.
+
+In kernels, `place` is a `Place` (sandbox/region.py), `plants` and `monsters` are the records (named tuples of columns)
+of the tables, and `index` is the `CellIndex` of a table (sandbox/columns.py).
 """
 
 import numpy as np

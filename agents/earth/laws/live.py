@@ -4,6 +4,9 @@ Newborn beings neither act nor age in the tick of their birth; a parent can bree
 buds into a free neighbouring cell. Of several modules that compete for a cell, the one with the largest random number
 wins and the others do not bud; this determines the reach. Seeds and young monsters are born in their parent's cell. A
 being that dies leaves all its matter in its cell, so elements are conserved.
+
+In kernels, `place` is a `Place` (sandbox/region.py), `plants` and `monsters` are the records (named tuples of columns)
+of the tables, and indices are `CellIndex` tuples (sandbox/columns.py).
 """
 
 import numpy as np
@@ -39,6 +42,7 @@ SEED = purpose("live.seed")
 BIRTH = purpose("live.birth")
 HEADING = purpose("live.heading")
 TURN_BITS = 16
+"""Number of random bits of a heading, for 2^16 units in a turn."""
 DIE = purpose("live.die")
 SWEAT = purpose("live.sweat")
 
@@ -48,13 +52,15 @@ SEED_FIRST, SEED_NOW = 0, 1
 BEARS_BUD, BEARS_SEED = 1, 2
 """Values of the column `birth` of plants."""
 DRYNESS_SHIFT = 4
+"""Right shift from tissue times dryness (1/1024) to the water that a module loses in a tick, in 1/1024 molecule."""
 SWEAT_BITS = 13
+"""Fraction bits of the probability that a monster loses a molecule of water in a tick."""
 GENERATION_MAX = 32767
 
 
 @small
 def wants_bud(plants, row):
-    """Returns whether a module buds: the law `sense` chose a cell for it, and it still has enough tissue and sugar."""
+    """Returns whether a module can bud: the law `sense` has chosen a cell, and its tissue and sugar still suffice."""
     return (
         plants.stage[row] == MODULE
         and plants.bud_direction[row] > 0

@@ -3,6 +3,9 @@
 Deep water is a barrier: a monster never moves into it from shallow water or land, nor from deep into deeper water, and
 a seed over it lands soon. Positions are in 1/1024 cell, speeds in 1/1024 cell a tick, headings in 1/65536 turn, drives
 and fatigue in 1/1024.
+
+In kernels, `place` is a `Place` (sandbox/region.py), `plants` and `monsters` are the records (named tuples of columns)
+of the tables, and `index` is the `CellIndex` of a table (sandbox/columns.py).
 """
 
 import numpy as np
@@ -37,6 +40,7 @@ LAND_BITS, SINK_BITS = 4, 1
 They are 2^-`LAND_BITS` over ground after the minimum flight time, and 2^-`SINK_BITS` over deep water at any age.
 """
 STAGGER_BITS = ONE_BITS + 1
+"""Number of bits of the random number for the random part of a turn, -1 to 1 in units of 1/1024."""
 GUST_BITS = 10
 GUST_MASK = (1 << GUST_BITS) - 1
 """Mask of a gust. Two gusts, along y and x, are taken from one random number; each is -512 to 511 (1024: full wind)."""

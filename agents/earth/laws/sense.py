@@ -3,6 +3,9 @@
 A module senses the light on its leaf, and which neighbouring cell is best for a bud. A monster senses the cells at the
 tips of its antennae, the nearest other monster within sight (at most 4 cells away), and its own state. Stimuli are in
 1/1024; see `interface.STIMULI`.
+
+In kernels, `place` is a `Place` (sandbox/region.py), `plants` and `monsters` are the records (named tuples of columns)
+of the tables, and `index` is the `CellIndex` of a table (sandbox/columns.py).
 """
 
 import numpy as np
@@ -57,11 +60,15 @@ from umwelt.sandbox.units import ONE, ONE_BITS, SUBCELL, SUBCELL_BITS, TURN
 BUD_TASTE = purpose("sense.bud")
 
 SIGHT_CELLS = 4
+"""Maximum range of sight of a monster, and the reach of the law."""
 SENSES_EACH = len(ANTENNA_SENSES)
 AHEAD = ANTENNAE.index("ahead")
 TASTE_BITS = 12
+"""Number of bits of the random number that is added to the score of a cell."""
 TASTE_SHIFT = 3
+"""Right shift from gene times light or water to the score of a cell."""
 TASTE_PER_ROOM = 16
+"""Score of a cell for each of its free neighbours, times a gene."""
 DEEP_TASTE = -(1 << 20)
 """Added to the score of a cell with deep water. Buds need a score above half of this, which all other cells have."""
 

@@ -3,6 +3,9 @@
 A spore is a seed in the ground that is made from detritus and sugar of its cell, in the amounts that a bud gets. The
 law runs after `live` and skips cells that hold a plant or seed; so a spore never has the id of a bud or seed that was
 born in the same cell and tick. Probabilities are per cell and tick, in units of 2^-24.
+
+In kernels, `place` is a `Place` (sandbox/region.py), `index` the `CellIndex` of the table of plants
+(sandbox/columns.py), and `plants` its record (a named tuple of columns).
 """
 
 import numpy as np
@@ -26,9 +29,9 @@ They hold the species index and the probability in 2^-24, both `int64[group]`, a
 
 @kernel
 def decide_spores(y_low, y_high, place, index, odds_q24, substance, group_from_1):
-    """Writes which group's spore appears in each cell, `group_from_1: int16[height, width]`.
+    """Writes in which cells a spore appears, and of which group, to `group_from_1: int16[height, width]`.
 
-    Groups are counted from 1; cells in which no spore appears are left unchanged.
+    An entry is 1 + the index of the group; the entries of cells in which no spore appears are left unchanged.
     """
     for y in range(y_low, y_high):
         for x in range(place.x_low, place.x_high):
@@ -49,7 +52,10 @@ def decide_spores(y_low, y_high, place, index, odds_q24, substance, group_from_1
 
 @kernel
 def make_spores(place, ys, xs, group_from_1, species, genomes, first, plants, substance):
-    """Fills rows `first`, `first + 1`, ... of `plants` with spores in the cells `ys, xs`, made of the cells' matter."""
+    """Fills rows `first`, `first + 1`, ... of `plants` with spores in the cells `ys, xs`, made of the cells' matter.
+
+    `group_from_1` is the array that `decide_spores` writes; `species` and `genomes` have an entry for each group.
+    """
     for i in range(len(ys)):
         y, x, row = ys[i], xs[i], first + i
         group = group_from_1[y, x] - 1
