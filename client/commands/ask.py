@@ -25,17 +25,13 @@ from umwelt.sandbox.text import one_line
 QUERY_S = 60.0
 """Default time limit of a query; the first query includes the start of a process on each node."""
 SHADES = " .:-=+*#%@"
-"""Characters of a printed heat map, from the lowest to the highest value.
-"""
+"""Characters of a printed heat map, from the lowest to the highest value."""
 MAX_CHARACTERS_SHOWN = 80
-"""Maximum length of a quoted argument in an error message.
-"""
+"""Maximum length of a quoted argument in an error message."""
 NUMBERS = re.compile(r"-?\d+(\.\d+)?(,-?\d+(\.\d+)?)+")
-"""A list of numbers, as in `2,3,16,16`.
-"""
+"""A list of numbers, as in `2,3,16,16`."""
 NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
-"""A named argument, NAME=VALUE.
-"""
+"""A named argument, NAME=VALUE."""
 
 
 def ask_world(
@@ -176,5 +172,4 @@ PRINTERS: dict[str, Callable[[Any, Console], None]] = {
     "lineage": _print_lineage,
     "nearest": _print_nearest,
 }
-"""The functions that print the answers of queries as text, by the query's name.
-"""
+"""The functions that print the answers of queries as text, by the query's name."""

@@ -15,15 +15,12 @@ from umwelt.sandbox.errors import UmweltError, WorldFileError
 UsageError: Any = typer.BadParameter.__bases__[0]  # click.UsageError; newer releases of typer bundle a copy of click
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C.
-"""
+"""Exit code after Ctrl-C."""
 EXIT_ERROR = 2
-"""Exit code after an error of the user, such as an invalid option or file.
-"""
+"""Exit code after an error of the user, such as an invalid option or file."""
 MAX_SEED = (1 << 63) - 1
 MAX_NUMBER_DIGITS = 9
-"""Maximum number of digits of a number in options such as --size.
-"""
+"""Maximum number of digits of a number in options such as --size."""
 
 app = typer.Typer(
     name="umwelt",
@@ -474,8 +471,8 @@ def ask(
 ) -> None:
     """Query a running world, or run a task on its nodes.
 
-    All parts of a query's answer refer to the same tick. Instead of a query or a task,
-    --workflow runs a chemical workflow.
+    All parts of a query's answer refer to the same tick. Instead of a query or a task, --workflow runs a chemical
+    workflow.
     """
     from umwelt.client.commands.ask import ask_world
 

@@ -27,31 +27,24 @@ from umwelt.cluster import Metrics
 
 FRAMES_PER_S = 5
 LINE_EVERY_S = 5.0
-"""Seconds between two lines of status that `StatusLines` prints.
-"""
+"""Seconds between two lines of status that `StatusLines` prints."""
 MAX_HISTORY = 600
-"""Maximum number of values in the history of a population.
-"""
+"""Maximum number of values in the history of a population."""
 MAX_SPEED_MARKS = 20
-"""Number of statuses over which the speed is averaged.
-"""
+"""Number of statuses over which the speed is averaged."""
 SPARKS = "▁▂▃▄▅▆▇█"
-"""Characters of a `sparkline`, from 0 to the maximum.
-"""
+"""Characters of a `sparkline`, from 0 to the maximum."""
 SPARKLINE_COLUMNS = 14
 TINTS = ("#7fd28f", "#4fb3a0", "#c6d36a", "#6f9cf0", "#f0705f", "#d58ae6", "#f2b35e", "#8fd6e8")
-"""Colours of species and nodes, assigned in this order.
-"""
+"""Colours of species and nodes, assigned in this order."""
 DIM, BRIGHT, ALARM, FRAME = "#6b7a86", "#dfe8ea", "#f2b35e", "#2b3a42"
 BACKGROUND = (14, 20, 24)
 SIDE_COLUMNS = 36
-"""Maximum width of the right side of the screen, in characters.
-"""
+"""Maximum width of the right side of the screen, in characters."""
 NEWS_S = 20.0
 """Time in seconds for which the latest event remains in the last line of the screen."""
 DEFAULT_LINES = 16
-"""Height of the map, in lines, if rich does not specify one.
-"""
+"""Height of the map, in lines, if rich does not specify one."""
 BAR_COLUMNS = 8
 COLOUR_MASK = 0xF8
 """Mask for each byte of a colour. Dropping the low bits is invisible, and lets rich reuse its cached styles."""
@@ -103,8 +96,7 @@ class Trend:
         self.tick = first_metrics.tick
         self.status: Mapping[str, Any] = {}
         self._marks: deque[tuple[float, int]] = deque(maxlen=MAX_SPEED_MARKS)
-        """The monotonic time and the tick of each of the last statuses, for `ticks_per_s`.
-        """
+        """The monotonic time and the tick of each of the last statuses, for `ticks_per_s`."""
         self._events: list[Any] = []
         self._shown_messages = 0
         self._add_metrics(first_metrics)

@@ -41,13 +41,11 @@ from umwelt.sandbox.region import Region
 ROWS_A_DUEL = 100
 """Number of measurements in a duel; they are the points of a line in its picture."""
 COLOURS = ("#8a6d3b", "#1f7a8c")
-"""Colours of the two sides in the picture.
-"""
+"""Colours of the two sides in the picture."""
 MAX_TICK_DIGITS = 9
 
 Moment = tuple[WorldFile, Region]
-"""A world file, and the state of its world at one tick.
-"""
+"""A world file, and the state of its world at one tick."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +54,14 @@ class DuelOptions:
 
     run: Path
     tick: int | None
-    """Tick from which descendants are taken; None for the newest snapshot.
-    """
+    """Tick from which descendants are taken; None for the newest snapshot."""
     species: str | None
-    """Species to test; None for each monster species that is alive and has founders.
-    """
+    """Species to test; None for each monster species that is alive and has founders."""
     each: int | None
-    """Number of beings on each side; None for half of the founders in the world file.
-    """
+    """Number of beings on each side; None for half of the founders in the world file."""
     ticks: int
     seeds: int
-    """Number of duels of each species, each in a world with a seed of its own.
-    """
+    """Number of duels of each species, each in a world with a seed of its own."""
     against: str | None
     """Opponents of the descendants: "RUN" or "RUN:TICK" for the living beings of a run; None for the founders.
     """

@@ -258,8 +258,7 @@ def _write_results(
 # --- the verdict
 
 HEAD = ("expected", "outcome", "bounds", "found: median (range)", "in runs", "holds")
-"""The column titles of the table of expectations.
-"""
+"""The column titles of the table of expectations."""
 
 
 def _cells(finding: Finding) -> tuple[str, ...]:

@@ -27,18 +27,14 @@ class ReactOptions:
     """The options of `umwelt react`; `seed` determines the choice among possible reactions."""
 
     program: str
-    """Path of a .hocl file, or the name of a bundled program.
-    """
+    """Path of a .hocl file, or the name of a bundled program."""
     drops: Sequence[str]
-    """Atoms, as text, that are added one after another, each when the program is inert.
-    """
+    """Atoms, as text, that are added one after another, each when the program is inert."""
     seed: int
     trace: bool
-    """Whether each reaction is printed.
-    """
+    """Whether each reaction is printed."""
     every: bool
-    """Whether all possible outcomes are printed instead of one.
-    """
+    """Whether all possible outcomes are printed instead of one."""
     max_reactions: int
 
 

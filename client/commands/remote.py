@@ -17,11 +17,9 @@ from umwelt.cluster import COORDINATOR_FILE, read_announcement
 from umwelt.sandbox.errors import RunError
 
 ANSWER_S = 10.0
-"""Time limit of connecting and of each request, in seconds.
-"""
+"""Time limit of connecting and of each request, in seconds."""
 SAVE_S = 120.0
-"""Time limit for saving the world and for removing a node, in seconds.
-"""
+"""Time limit for saving the world and for removing a node, in seconds."""
 POLL_S = 0.1
 MAX_EVENTS_SHOWN = 5
 DISCARD_PORT = 9

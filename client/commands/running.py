@@ -24,13 +24,11 @@ from umwelt.sandbox.kernel import cached, kernels
 from umwelt.sandbox.step import Law, step
 
 TURN_S = 0.05
-"""Maximum time in seconds of one call of `Engine.poll`.
-"""
+"""Maximum time in seconds of one call of `Engine.poll`."""
 CLOSE_AT_ONCE_S = 0.3
 """Seconds after a second Ctrl-C until processes that still run are killed."""
 SAVING = "saving the world, then stopping · Ctrl-C again: stop at once"
-"""The line that is shown after the first Ctrl-C.
-"""
+"""The line that is shown after the first Ctrl-C."""
 
 
 class StopRequest:

@@ -69,8 +69,7 @@ class FetchedBeing(TypedDict):
     columns: dict[str, int | list[int]]
     """All columns that persist from tick to tick, by name; the parts of a multi-part column have separate names."""
     held: list[int] | None
-    """The drives that apply because of the command `drive`, in 1/1024: one per drive; None without such a command.
-    """
+    """The drives that apply because of the command `drive`, in 1/1024: one per drive; None without such a command."""
     species: NotRequired[str]
     stimuli: NotRequired[dict[str, int]]
     """Stimuli of the last tick, in 1/1024."""

@@ -39,8 +39,7 @@ TURN_S = 0.02
 HELLO_EVERY_S = 0.1
 """Seconds between two `Hello` messages while no gateway has answered."""
 ALIVE_EVERY_S = 2.0
-"""Seconds after the last credit or keep-alive message after which a keep-alive message is sent.
-"""
+"""Seconds after the last credit or keep-alive message after which a keep-alive message is sent."""
 LOST_AFTER_S = 4.0
 """Seconds without any message after which the gateway counts as lost."""
 BYE_S = 0.02

@@ -36,11 +36,9 @@ T = TypeVar("T")
 REPLAY_TIMEOUT_S = 600.0
 """Time limit of requests that replay a part of the run, in seconds."""
 MAX_BIRTHS = 20_000
-"""Default maximum number of births in a page.
-"""
+"""Default maximum number of births in a page."""
 ERROR_CHARACTERS = 200
-"""Maximum length of the reason in the error message for a malformed answer.
-"""
+"""Maximum length of the reason in the error message for a malformed answer."""
 
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 """The exceptions that reading a malformed answer can raise."""

@@ -37,15 +37,13 @@ class Subscriptions:
         self._send, self._changed, self._is_closing, self.limit = send, changed, is_closing, limit
         self.received_bytes = 0
         self._watched: dict[int, Counter[bytes]] = {}
-        """By `shown`: the number of subscriptions to each topic (in packed form).
-        """
+        """By `shown`: the number of subscriptions to each topic (in packed form)."""
         self._unsent: dict[int, None] = {}
         """Values of `shown` whose subscriptions changed since they were last sent to the gateway (an ordered set)."""
         self._dropped: dict[int, set[bytes]] = {}
         """Topics unwatched since then; the gateway does not resend their tiles while they are unchanged."""
         self._tiles: dict[tuple[int, bytes], tuple[int, list[bytes]]] = {}
-        """Arrival number and pieces of each received tile, by `shown` and topic.
-        """
+        """Arrival number and pieces of each received tile, by `shown` and topic."""
         self._arrivals = 0
         self._is_counting = False
         """Whether the present gateway has been given credit."""

@@ -43,8 +43,7 @@ MARGIN_CELLS = 2
 
 T = TypeVar("T")
 _Area = tuple[int, int, int, int]
-"""A rectangle of cells: y, x, height, width.
-"""
+"""A rectangle of cells: y, x, height, width."""
 
 
 class WorldFlow(Flow):
