@@ -12,6 +12,7 @@ from umwelt.client.window.session import Session
 from umwelt.sandbox.errors import UmweltError
 
 FRAMES_PER_S = {".gif": 20, ".mp4": 30}
+"""The frames per second of a recording, by its file format."""
 EARLY_SHARE = 0.98
 """The share of a recording's frame time after which its next frame is added.
 
