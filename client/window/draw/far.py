@@ -83,6 +83,7 @@ class DotsDrawer:
         self._count = self._capacity = 0
         self._buffers: list[Any] = []
         self._runs: list[tuple[int, int, int]] = []
+        """The results of `find_runs`, in the order in which they are drawn."""
         self._geometry: Any = None
 
     def _paint(self, tables: list[str]) -> None:

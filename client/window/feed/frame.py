@@ -15,8 +15,8 @@ class Swarm:
     """The beings of one table that are drawn as bodies, ordered by id; all arrays have one entry per being.
 
     `y` and `x` are in cells from the corner of `Frame.rectangle`, not wrapped: `y` ranges from 0 to the rectangle's
-    height. A being is drawn as moving from (`y_before`, `x_before`) to (`y`, `x`) within `Frame.glide_s` seconds from the time
-    `since_s`.
+    height. A being is drawn as moving from (`y_before`, `x_before`) to (`y`, `x`) within `Frame.glide_s` seconds from
+    the time `since_s`.
     """
 
     table: str

@@ -18,7 +18,7 @@ DRIFT_DAYS = 5
 CELLS_PER_S = 2.2
 """The drawn speed of the strongest wind, in cells per second."""
 MIN_SUN = 0.1
-"""The sunlight, as a share of full sunlight, above which the shade of clouds is computed from the light on the ground."""
+"""The sunlight, as a share of full sunlight, above which the shade of clouds can be computed from a piece."""
 MAX_LIGHT = 32
 """The upper limit of light, in units of full sunlight; higher than in any climate."""
 ASSUMED_CLOUDS = 0.4

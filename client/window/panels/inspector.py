@@ -64,10 +64,15 @@ ORGAN_COLOURS = {
     "none": DIM,
 }
 STATES = (("fatigue", "fatigue", WARN), ("pain", "pain", BAD), ("dryness", "dry eyes", (0.6, 0.8, 0.95, 1.0)))
+"""The columns of states, with their labels and colours."""
 FAMILY_PERIOD_S = 10.0
+"""Time in seconds after which the relatives are fetched again."""
 MAX_STRONGEST = 14
+"""Number of stimuli in the list of the strongest."""
 WOUND_COUNT = 4
+"""Number of tissue molecules that the button "wound" removes."""
 MAX_RELATIVES = 24
+"""Number of ancestors, and of children, that are listed."""
 
 
 class Inspector:
@@ -77,6 +82,7 @@ class Inspector:
         self.by_strength = False
         self._family_of, self._family_s = 0, -1e9
         self._weights: tuple[int, np.ndarray] = (0, np.empty(0, np.float32))
+        """A hash of the displayed genome, and the weights of its net."""
 
     def draw(self, session: Any, hooks: Hooks) -> None:
         """Draws the panel's content; called in every frame in which the panel is visible."""
@@ -291,6 +297,7 @@ class Inspector:
             self._net_genes(genome)
 
     def _plan(self, genome: bytes) -> None:
+        """Draws the organs of a genome as icons, in the order in which they grow."""
         dim("organs, in the order in which they grow")
         first = True
         for name in genes.organ_plan(genome):
@@ -301,6 +308,7 @@ class Inspector:
                 imgui.set_tooltip(name)
 
     def _net_genes(self, genome: bytes) -> None:
+        """Draws the weights of a genome's net as a histogram."""
         if self._weights[0] != hash(genome):
             values = np.frombuffer(genome, np.int8)[FIRST_WEIGHT:].astype(np.float32)
             self._weights = hash(genome), np.ascontiguousarray(values)
@@ -341,6 +349,7 @@ class Inspector:
                 dim(f"and {len(relatives) - MAX_RELATIVES} more")
 
     def _ask_family(self, session: Any, selected: Any) -> None:
+        """Fetches the relatives of the selected being, at most every `FAMILY_PERIOD_S` seconds."""
         now_s = session.clock()
         if self._family_of == selected.id and now_s - self._family_s < FAMILY_PERIOD_S:
             return
@@ -353,7 +362,7 @@ class Inspector:
 
 
 def _describe_relative(relative: Any) -> tuple[int, str]:
-    """Returns the id of a relative, and its species and tick of birth as text, if known; some servers send only ids."""
+    """Returns the id of a relative, and its species and tick of birth as text, if known; `relative` can be an id."""
     if not isinstance(relative, Mapping):
         return int(relative), ""
     words = [str(relative["species"])] if relative.get("species") not in (None, "") else []
@@ -362,6 +371,7 @@ def _describe_relative(relative: Any) -> tuple[int, str]:
 
 
 def _link(session: Any, number: int, words: str) -> None:
+    """Draws the id of a being as a link that selects it, followed by `words`."""
     if imgui.text_link(str(number)):
         session.select(number)
     if words:

@@ -12,6 +12,7 @@ METER_PX = 9.0
 HINT_FLAGS = imgui.HoveredFlags_.allow_when_disabled | imgui.HoveredFlags_.delay_short
 _TEXT, _DIM, _FRAME = packed(TEXT), packed(DIM), packed(FRAME)
 MIDDLE = packed((0.6, 0.8, 0.8, 0.35))
+"""The colour of the middle line of a signed meter."""
 
 
 def dim(text: str) -> None:
