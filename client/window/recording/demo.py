@@ -1,7 +1,8 @@
 """Playback of a recording, with the same interface as a connection to a running world.
 
 The recorded beings and fields of a moment (a recorded tick, see `recording.py`) are copied into a region; the code that
-nodes use then encodes its tiles and answers queries. Playback can be paused and its speed changed; commands that would change the world are refused.
+nodes use then encodes its tiles and answers queries. Playback can be paused and its speed changed; commands that would
+change the world are refused.
 """
 
 import time
@@ -508,7 +509,10 @@ class Playback:
         return self._wait(newest, lambda arrival: arrival > after, timeout_s)
 
     def _wait(self, look: Callable[[], Any], wanted: Callable[[Any], bool], timeout_s: float | None) -> Any:
-        """Calls `look` until `wanted` is true of its result, and returns the result. Raises RunError after `timeout_s` seconds."""
+        """Calls `look` until `wanted` is true of the result, and returns the result.
+
+        Raises RunError after `timeout_s` seconds.
+        """
         end_s = time.monotonic() + (1e9 if timeout_s is None else timeout_s)
         while not wanted(seen := look()):
             if time.monotonic() > end_s:
