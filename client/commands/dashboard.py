@@ -35,6 +35,7 @@ MAX_SPEED_MARKS = 20
 SPARKS = "▁▂▃▄▅▆▇█"
 """Characters of a `sparkline`, from 0 to the maximum."""
 SPARKLINE_COLUMNS = 14
+"""Width of the history of a species, in characters."""
 TINTS = ("#7fd28f", "#4fb3a0", "#c6d36a", "#6f9cf0", "#f0705f", "#d58ae6", "#f2b35e", "#8fd6e8")
 """Colours of species and nodes, assigned in this order."""
 DIM, BRIGHT, ALARM, FRAME = "#6b7a86", "#dfe8ea", "#f2b35e", "#2b3a42"
@@ -46,6 +47,7 @@ NEWS_S = 20.0
 DEFAULT_LINES = 16
 """Height of the map, in lines, if rich does not specify one."""
 BAR_COLUMNS = 8
+"""Width of the bar of a substance, in characters."""
 COLOUR_MASK = 0xF8
 """Mask for each byte of a colour. Dropping the low bits is invisible, and lets rich reuse its cached styles."""
 

@@ -21,7 +21,9 @@ ANSWER_S = 10.0
 SAVE_S = 120.0
 """Time limit for saving the world and for removing a node, in seconds."""
 POLL_S = 0.1
+"""Seconds between two requests of the status while waiting."""
 MAX_EVENTS_SHOWN = 5
+"""Number of the latest events that `umwelt status` prints."""
 DISCARD_PORT = 9
 """UDP port for finding the route to a host; its number does not matter, since nothing is sent."""
 

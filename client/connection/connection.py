@@ -47,11 +47,13 @@ BYE_S = 0.02
 MAX_MESSAGES_A_TURN = 256
 """Maximum number of messages that are processed in one pass of the loop."""
 MAX_LAYERS = 256
+"""Maximum number of layers that an announcement may contain."""
 MAX_BYTES_PER_S = 1e15
 """Upper limit of `bytes_per_s`."""
 PLACE_COLUMNS = ["id", "y", "x"]
 """The columns with which the tiles of each table must begin."""
 LIMITS = TransportLimits(message_bytes=64 << 20, queued=1000)
+"""Limits of the socket: maximum size of a message, and maximum number of queued messages."""
 
 
 class GatewayLink:
@@ -402,4 +404,5 @@ def _check_limit(bytes_per_s: float | None) -> float | None:
 
 
 def _is_address(place: str | Path) -> bool:
+    """Returns whether `place` is a gateway's address, not a run's folder."""
     return isinstance(place, str) and "://" in place

@@ -20,6 +20,7 @@ Less than 1, because the window's frames are not evenly spaced.
 """
 FOLDER = Path("pictures")
 POLL_S = 0.05
+"""The time in seconds between two checks whether a file is complete."""
 
 
 class Captures:

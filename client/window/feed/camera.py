@@ -11,6 +11,7 @@ from umwelt.client.window.feed.torus import shortest
 from umwelt.sandbox.region import Rectangle
 
 MIN_SCALE, MAX_SCALE = 0.25, 400.0
+"""Bounds of the scale, in pixels per cell."""
 SETTLED, SETTLED_PIXELS = 1e-3, 0.25
 """Distances from the target, in log(scale) and in pixels, below which the camera stops moving."""
 EASE_PER_S = 14.0

@@ -77,6 +77,8 @@ class Status(TypedDict, total=False):
 
 
 class _Being(TypedDict):
+    """The fields that every fetched being has."""
+
     kind: str
     id: Whole
     y_fixed: Whole

@@ -115,6 +115,7 @@ class Inspector:
     # --- identity and actions
 
     def _name(self, session: Any, selected: Any, being: dict[str, Any]) -> None:
+        """Draws species, generation, age, position and state of the being."""
         columns = being["columns"]
         species = being.get("species") or being["kind"]
         imgui.text_colored(vector(species_colour(session.known, species)), species.capitalize())
@@ -142,6 +143,7 @@ class Inspector:
                 first = False
 
     def _buttons(self, session: Any, selected: Any, being: dict[str, Any], hooks: Hooks) -> None:
+        """Draws the buttons: follow, steer, copy the genome, wound, remove."""
         able = may_command(session) and session.shown == LIVE and not selected.gone
         toolbox = hooks.toolbox
         width = (imgui.get_content_region_avail().x - 4 * 6) / 5
@@ -187,6 +189,7 @@ class Inspector:
     # --- body
 
     def _body(self, session: Any, being: dict[str, Any]) -> None:
+        """Draws the substances, states and organs of the body."""
         columns = being["columns"]
         substances = session.known.substances or [n.removesuffix("_count") for n in columns if n.endswith("_count")]
         counts = [(name, int(columns.get(f"{name}_count", 0))) for name in substances]
@@ -205,6 +208,7 @@ class Inspector:
             self._organs(columns)
 
     def _plant(self, columns: dict[str, Any]) -> None:
+        """Draws the stage and the activities of a module of a plant."""
         stage = STAGES[columns["stage"]] if 0 <= columns["stage"] < len(STAGES) else "unknown stage"
         chip(f"{ICON.ICON_FA_SEEDLING} {stage}", GOOD)
         if columns.get("stem_direction"):
@@ -216,6 +220,7 @@ class Inspector:
                 meter(words, min(1.0, value / 8), f"{value:.1f}", BAD if name == "hunger" else GOOD)
 
     def _organs(self, columns: dict[str, Any]) -> None:
+        """Draws the organs of a monster with their numbers."""
         first = True
         for name in ORGANS:
             count = int(columns.get(f"{name}_organs", 0))
@@ -230,11 +235,13 @@ class Inspector:
     # --- drives and senses
 
     def _drives(self, drives: dict[str, int]) -> None:
+        """Draws the drives, given in 1/1024, as bars."""
         for name in DRIVES:
             value = drives.get(name, 0) / ONE
             meter(in_words(name), value, f"{value:+.2f}", ACCENT)
 
     def _senses(self, stimuli: dict[str, int]) -> None:
+        """Draws the stimuli, given in 1/1024: by antenna, or the strongest first."""
         imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(3, 1))
         _, self.by_strength = imgui.checkbox("strongest first", self.by_strength)
         imgui.pop_style_var()
@@ -284,6 +291,7 @@ class Inspector:
     # --- genome
 
     def _genome(self, genome: bytes) -> None:
+        """Draws the traits of a genome; for a monster, also its organs and the weights of its net."""
         monster = genes.is_monster(genome)
         if monster:
             self._plan(genome)
@@ -327,6 +335,7 @@ class Inspector:
     # --- family
 
     def _family(self, session: Any, selected: Any) -> None:
+        """Draws the ancestors and children of the selected being."""
         self._ask_family(session, selected)
         family = selected.family
         if family is None:

@@ -25,6 +25,7 @@ MAX_ROWS = 28
 FETCH_PERIOD_S, HUES_PERIOD_S = 1.0, 0.5
 """Time in seconds between two fetches after all births have arrived, and between two updates of hues."""
 ROW_PX = 15.0
+"""Minimum height of a row with which clades are named."""
 _OF = implot.AxisFlags_
 TIME_FLAGS = _OF.no_label | _OF.no_highlight | _OF.lock
 ROW_FLAGS = TIME_FLAGS | _OF.invert | _OF.no_grid_lines | _OF.no_tick_marks

@@ -17,6 +17,7 @@ MOONLIGHT: Colour = (0.62, 0.70, 0.98, 1.0)
 FADE_IN_S, FADE_OUT_S = 0.12, 0.6
 """Times in seconds in which a notice appears and disappears."""
 MAX_NOTICES = 5
+"""Maximum number of notices that are displayed at a time."""
 Part = tuple[str, Colour, bool]
 """An entry of the top bar: its text, its colour, and whether it is displayed in windows of any width."""
 SEASONS = ("spring", "summer", "autumn", "winter")

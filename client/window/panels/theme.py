@@ -18,6 +18,7 @@ BAD: Colour = (0.95, 0.42, 0.45, 1.0)
 WARN: Colour = (0.96, 0.75, 0.38, 1.0)
 GROUND: Colour = (0.035, 0.055, 0.065, 0.86)
 FRAME: Colour = (0.10, 0.145, 0.16, 0.92)
+"""The background of input fields; `GROUND` is that of panels."""
 
 FURTHER_COLOURS: tuple[Colour, ...] = (
     (0.42, 0.86, 0.49, 1.0),

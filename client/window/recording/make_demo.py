@@ -23,6 +23,7 @@ from umwelt.sandbox.region import Region
 from umwelt.sandbox.step import advance
 
 WORLD, SEED = "pond", 3
+"""The bundled world that is recorded, and its seed."""
 FIRST_TICK, TICKS = 780, 600
 """The first recorded tick, and the number of recorded ticks: one day of this world."""
 TICKS_A_S, MOMENT_TICKS = 10.0, 2

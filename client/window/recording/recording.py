@@ -34,6 +34,7 @@ MAGIC = b"umwelt recording 2\n"
 ZSTD_LEVEL = 22
 MAX_FILE_BYTES, MAX_HEAD_BYTES = 64 << 20, 1 << 20
 MAX_RAW_BYTES, MAX_BLOCKS, MAX_MOMENTS = 512 << 20, 500, 100_000
+"""Limits that a file must satisfy: sizes of file, head and decoded arrays, numbers of arrays and of moments."""
 SEAL_BYTES = 16
 """Length of the BLAKE2b hash of the rest of the file, which detects damage."""
 MEND = "make one with: python -m umwelt.client.window.recording.make_demo FILE"
