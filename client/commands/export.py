@@ -9,7 +9,7 @@ from typing import Any
 from umwelt.cluster import Journal, journal_error, open_store, replace_file, report_disk_errors
 
 BATCH_ROWS = 100_000
-"""Number of rows that are held in memory at a time."""
+"""Number of rows that are kept in memory at a time."""
 
 
 def export_run(folder: Path, to: Path) -> list[tuple[Path, int]]:

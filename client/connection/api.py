@@ -369,7 +369,7 @@ class WaitingPlace(Place):
         """Returns an iterator over views of `rectangle` (y, x, height, width; None: the full world).
 
         Each iteration waits for a change in the rectangle and yields the newest view; a slow caller misses older views.
-        `level` is "bodies" (all visible columns of beings), "dots" (place, species and size) or "densities" (counts
+        `level` is "bodies" (all visible columns of beings), "dots" (position, species and size) or "densities" (counts
         over bins of 8 x 8 cells). `layers` are names from the property `layers`; if `beings` is false, views contain
         layers only. Raises RunError after `timeout_s` without a change.
         """

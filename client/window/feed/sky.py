@@ -26,9 +26,9 @@ ASSUMED_CLOUDS = 0.4
 
 
 def wind_at(climate: Mapping[str, int], tick: float, y_share: float, x_share: float) -> tuple[float, float]:
-    """Returns the wind (right, down) in cells per second at a place.
+    """Returns the wind (right, down) in cells per second at a position.
 
-    `y_share` and `x_share` are the place's coordinates as shares of the world's height and width.
+    `y_share` and `x_share` are the position's coordinates as shares of the world's height and width.
     """
     day_ticks = climate.get("day_ticks", 0)
     if not day_ticks:

@@ -91,10 +91,10 @@ class _Release:
 
 
 class Inhabiting:
-    """Steers at most one monster (its "body") by the keyboard; the window owns it and calls `turn` once per frame.
+    """Steers at most one monster (the "body") by the keyboard; the window calls `turn` once per frame.
 
-    `being` is the id of the inhabited body, 0 if none; `sent_drives` are the most recently sent drives; `body` is the
-    most recently fetched state of the body; `ticks_per_s` is the measured speed of the world.
+    `being` is the id of the body that is steered, 0 if none; `sent_drives` are the most recently sent drives; `body` is
+    the most recently fetched state of the body; `ticks_per_s` is the measured speed of the world.
     """
 
     def __init__(self, session: Session):

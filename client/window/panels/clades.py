@@ -107,7 +107,7 @@ class Clades:
             own = within[waiting]
             ready = (own < 0) | (numbers[own] >= 0)
             if not ready.any():
-                ready[:] = True  # circular parents: the server's data is invalid
+                ready[:] = True  # circular parents: the page is invalid
             now = waiting[ready]
             parent_clade = np.where(within[now] >= 0, numbers[within[now]], earlier[now])
             numbers[now] = self._place(parent_clade, ticks[now], species[now], markers[now])

@@ -29,7 +29,7 @@ WINDOW_FLAGS = imgui.WindowFlags_.no_collapse | imgui.WindowFlags_.no_focus_on_a
 BANNER_BELOW_PX, TOASTS_ABOVE_PX = 62.0, 30.0
 """Vertical distances: of banners from the top bar, and of notices from the lower inset.
 
-They leave room for the toolbar, and for the drives of an inhabited being.
+They leave room for the toolbar, and for the keys that steer a being.
 """
 MOVED_PX = 1.5
 """The distance from its assigned place beyond which a panel counts as moved by the user."""

@@ -434,7 +434,7 @@ class Playback:
             kept = self._kept.setdefault(topic, _CachedTile())
             if topic.layer == BEINGS and kept.moment != moment:
                 fast.append(topic)
-            # from 1: the slow tables are filled in the first moment of a sample
+            # at least 1, because the slow tables are filled in the first moment of a sample
             turn = min(
                 1 + (2 * topic.y + topic.x + topic.layer) % max(1, self.recording.slow - 1), self.recording.slow - 1
             )

@@ -1,7 +1,8 @@
 """Makes the recording that is bundled with Umwelt: python -m umwelt.client.window.recording.make_demo [FILE]
 
 Runs a small world in this process up to `FIRST_TICK`, then records the next `TICKS` ticks, which are one minute of
-playback. The same world file and laws give the same recording.
+playback. The same world file and laws give the same recording. A *moment* is a recorded tick, a *track* all samples of
+one being (see `recording.py`).
 """
 
 import sys
