@@ -223,7 +223,7 @@ def _build_picture(genome: bytes, being: Mapping[str, Any], explained: int | Non
 
 
 def _lines_of(flows: np.ndarray, max_count: int) -> list[tuple[int, int, float]]:
-    """Returns the strongest lines of `flows`, the contributions `[from, to]`, in ascending order; at most `max_count`."""
+    """Returns at most `max_count` lines: the strongest contributions in `flows[from, to]`, in ascending order."""
     flat = np.abs(flows).ravel()
     order = np.argsort(flat, kind="stable")[-max_count:]
     width = flows.shape[1]
