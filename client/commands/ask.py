@@ -1,4 +1,4 @@
-"""The command `umwelt ask`: sends a query, a task or a chemical workflow to a running world, and prints the answer.
+"""The command `umwelt ask`: sends a query, a task or a workflow (a HOCL program) to a running world; prints the answer.
 
 Arguments follow the name of the query or task, as VALUE or NAME=VALUE. A value is parsed as JSON, and is taken as text
 if it is not valid JSON. Numbers separated by commas, such as `2,3,16,16`, are a list.
@@ -25,9 +25,13 @@ from umwelt.sandbox.text import one_line
 QUERY_S = 60.0
 """Default time limit of a query; the first query includes the start of a process on each node."""
 SHADES = " .:-=+*#%@"
+"""Characters of a printed heat map, from the lowest to the highest value."""
 MAX_CHARACTERS_SHOWN = 80
+"""Maximum length of a quoted argument in an error message."""
 NUMBERS = re.compile(r"-?\d+(\.\d+)?(,-?\d+(\.\d+)?)+")
+"""A list of numbers, as in `2,3,16,16`."""
 NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+"""A named argument, NAME=VALUE."""
 
 
 def ask_world(
@@ -35,8 +39,8 @@ def ask_world(
 ) -> None:
     """Sends a query, task or workflow to a running world, and prints the answer as text or as JSON.
 
-    `what` names a query or a task and `given` are its arguments; or `workflow` is a HOCL file, and both are empty.
-    `within_s` 0 is the default time limit.
+    Either `what` names a query or a task, and `given` are its arguments; or both are empty and `workflow` is the path
+    of a HOCL file. If `within_s` is 0, the default time limit applies.
     """
     if bool(what) == (workflow is not None):
         raise RunError(f"ask: name one of {', '.join(QUERIES)}, a task, or --workflow FILE")
@@ -86,6 +90,7 @@ def read_arguments(given: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
 
 
 def _read_value(text: str) -> Any:
+    """Parses a value as JSON or as a list of numbers; returns `text` itself if it is neither."""
     try:
         return writer.loads(f"[{text}]" if NUMBERS.fullmatch(text) else text)
     except ValueError:
@@ -128,6 +133,7 @@ def _print_census(census: Census, console: Console) -> None:
 
 
 def _print_heatmap(heatmap: Heatmap, console: Console) -> None:
+    """Prints the squares of a heat map as characters of `SHADES`, two per square, and the sum and maximum below."""
     values, cell = heatmap["values"], heatmap["cell"]
     highest = int(values.max(initial=0))
     scale = max(1, highest)
@@ -166,3 +172,4 @@ PRINTERS: dict[str, Callable[[Any, Console], None]] = {
     "lineage": _print_lineage,
     "nearest": _print_nearest,
 }
+"""The functions that print the answers of queries as text, by the query's name."""

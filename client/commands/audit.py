@@ -27,9 +27,9 @@ FULL_FROM = 100
 
 
 def audit_run(run: Path, ticks: int | None, as_json: bool) -> int:
-    """Audits a run, prints the result, and returns the exit code: 0 if no atom is missing or in excess.
+    """Audits a run, prints the result, and returns the exit code: 0 if no atom is missing or in excess, else 1.
 
-    `ticks` is the length of the measurement of cycles; None is one day of the world's climate.
+    Cycles of matter are measured over `ticks` ticks; if that is None, over one day of the world's climate.
     """
     store = open_store(run)
     world = read_run_world(store)
@@ -79,6 +79,7 @@ def _result_as_plain(run: Path, closure: ClosureResult, cycles: CycleResult) -> 
 
 
 def _cycle_as_plain(cycle: Cycle, cycles: CycleResult) -> dict[str, Any]:
+    """Returns a cycle with its pools and flows as an object for JSON."""
     pools = {
         turnover.pool: {
             "stock_first": turnover.stock_first,
@@ -99,6 +100,7 @@ def _cycle_as_plain(cycle: Cycle, cycles: CycleResult) -> dict[str, Any]:
 
 
 def _days(ticks: float | None, cycles: CycleResult) -> float | None:
+    """Converts ticks to days of the world's climate; None if `ticks` is None or the world has no days."""
     return ticks / cycles.day_ticks if ticks is not None and cycles.day_ticks else None
 
 
@@ -124,6 +126,7 @@ def _print_result(run: Path, closure: ClosureResult, cycles: CycleResult) -> Non
 
 
 def _accounted(closure: ClosureResult) -> str:
+    """Describes how far the journal accounts for the matter that commands have added or removed."""
     if closure.open_tick is None:
         return "all of it accounted for"
     return (

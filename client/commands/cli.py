@@ -15,9 +15,12 @@ from umwelt.sandbox.errors import UmweltError, WorldFileError
 UsageError: Any = typer.BadParameter.__bases__[0]  # click.UsageError; newer releases of typer bundle a copy of click
 
 INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
 EXIT_ERROR = 2
+"""Exit code after an error of the user, such as an invalid option or file."""
 MAX_SEED = (1 << 63) - 1
 MAX_NUMBER_DIGITS = 9
+"""Maximum number of digits of a number in options such as --size."""
 
 app = typer.Typer(
     name="umwelt",
@@ -171,7 +174,7 @@ def new(
         Path | None, typer.Option("--to", metavar="FILE", help="File to write.", show_default="NAME.toml")
     ] = None,
 ) -> None:
-    """Write a world file with comments, to start a world of your own from."""
+    """Write a world file with comments, as a starting point for a world of your own."""
     from umwelt.client.commands.template import world_text
 
     if not name.isidentifier():
@@ -319,9 +322,9 @@ def react(
 def keys(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the keys.")],
 ) -> None:
-    """Make the keys of a world that is open to other machines.
+    """Make the keys of a world that other machines can connect to.
 
-    Only holders of a key can connect to it: to compute, to change the world, or to watch.
+    Only holders of a key can connect: to compute a part of the world, to change it, or to watch it.
     """
     from umwelt.cluster import make_keys
 
@@ -424,7 +427,7 @@ def duel(
 ) -> None:
     """Test whether a run's descendants are fitter than their founders.
 
-    As many of both compete in new worlds; the side with more offspring is the fitter.
+    Equal numbers of both compete in new worlds; the side with more offspring is the fitter.
     """
     from umwelt.client.commands.duel import DuelOptions, duel_run
 
@@ -468,7 +471,8 @@ def ask(
 ) -> None:
     """Query a running world, or run a task on its nodes.
 
-    A query's answer is true at one tick. Without a query or a task, --workflow runs a chemical workflow.
+    All parts of a query's answer refer to the same tick. Instead of a query or a task, --workflow runs a chemical
+    workflow.
     """
     from umwelt.client.commands.ask import ask_world
 

@@ -1,7 +1,7 @@
 """The terminal view of a running world: tick, speed, populations, matter, nodes, and a map in colour.
 
-`Dashboard` draws the full screen of a terminal with rich. `StatusLines` prints plain lines where output is not a
-terminal. Both show the coordinator's status, and events as soon as they arrive.
+`Dashboard` draws on the full screen of a terminal, by the library rich. `StatusLines` prints plain lines, for output
+that is not a terminal. Both show the coordinator's status, and events as soon as they arrive.
 """
 
 import math
@@ -27,19 +27,27 @@ from umwelt.cluster import Metrics
 
 FRAMES_PER_S = 5
 LINE_EVERY_S = 5.0
+"""Seconds between two lines of status that `StatusLines` prints."""
 MAX_HISTORY = 600
+"""Maximum number of values in the history of a population."""
 MAX_SPEED_MARKS = 20
-"""The speed is averaged over this many statuses."""
+"""Number of statuses over which the speed is averaged."""
 SPARKS = "▁▂▃▄▅▆▇█"
+"""Characters of a `sparkline`, from 0 to the maximum."""
 SPARKLINE_COLUMNS = 14
+"""Width of the history of a species, in characters."""
 TINTS = ("#7fd28f", "#4fb3a0", "#c6d36a", "#6f9cf0", "#f0705f", "#d58ae6", "#f2b35e", "#8fd6e8")
+"""Colours of species and nodes, assigned in this order."""
 DIM, BRIGHT, ALARM, FRAME = "#6b7a86", "#dfe8ea", "#f2b35e", "#2b3a42"
 BACKGROUND = (14, 20, 24)
 SIDE_COLUMNS = 36
+"""Maximum width of the right side of the screen, in characters."""
 NEWS_S = 20.0
-"""Time for which the latest event stays in the last line of the screen, in seconds."""
+"""Time in seconds for which the latest event remains in the last line of the screen."""
 DEFAULT_LINES = 16
+"""Height of the map, in lines, if rich does not specify one."""
 BAR_COLUMNS = 8
+"""Width of the bar of a substance, in characters."""
 COLOUR_MASK = 0xF8
 """Mask for each byte of a colour. Dropping the low bits is invisible, and lets rich reuse its cached styles."""
 
@@ -81,7 +89,7 @@ def colour_parts(tint: str) -> np.ndarray:
 
 
 class Trend:
-    """The data of both views: latest status, population history, speed, and events that were not shown yet."""
+    """The data that both views show: the latest status, populations over time, the speed, and new events."""
 
     def __init__(self, first_metrics: Metrics) -> None:
         self.populations: dict[str, deque[int]] = {}
@@ -90,14 +98,15 @@ class Trend:
         self.tick = first_metrics.tick
         self.status: Mapping[str, Any] = {}
         self._marks: deque[tuple[float, int]] = deque(maxlen=MAX_SPEED_MARKS)
+        """The monotonic time and the tick of each of the last statuses, for `ticks_per_s`."""
         self._events: list[Any] = []
         self._shown_messages = 0
         self._add_metrics(first_metrics)
 
     def note(self, status: Mapping[str, Any], messages: Sequence[str] = ()) -> list[str]:
-        """Updates the data with a status, and returns the lines of new events and messages.
+        """Updates the data with a status, and returns the texts of new events and messages.
 
-        `messages` are all messages of the engine so far.
+        `messages` are all messages so far of the engine (which starts the processes of the run).
         """
         lines = list(messages[self._shown_messages :])
         self._shown_messages = len(messages)
@@ -132,6 +141,7 @@ class Trend:
         return events
 
     def _add_metrics(self, metrics: Metrics) -> None:
+        """Adds the counts of `metrics` to the population history."""
         self.latest = metrics
         for table, counts in metrics.populations.items():
             for species, count in counts.items():
@@ -141,7 +151,7 @@ class Trend:
                     self.populations[f"{table}/{species}"] = deque(list(history)[::2])
 
     def ticks_per_s(self) -> float:
-        """Returns the mean speed over the last `MAX_SPEED_MARKS` statuses."""
+        """Returns the mean speed over the last `MAX_SPEED_MARKS` statuses; 0 if there are fewer than two."""
         if len(self._marks) < 2:
             return 0.0
         (first_s, first_tick), (last_s, last_tick) = self._marks[0], self._marks[-1]
@@ -155,7 +165,7 @@ class Trend:
 class HalfBlocks:
     """A rich renderable that shows a picture of the world with two pixels per character, scaled to the available space.
 
-    While `pixels` returns None, it shows the nodes' rectangles, brighter where a node has more beings.
+    While `pixels` returns None, it shows the nodes' rectangles instead, those with more beings brighter.
     """
 
     def __init__(self, shape: tuple[int, int], pixels: Pixels, nodes: Sequence[Mapping[str, Any]]):
@@ -213,6 +223,7 @@ def draw_rectangles(
 
 
 def _pixel_style(upper: tuple[int, ...], lower: tuple[int, ...], is_letter: bool = False) -> Style:
+    """Returns the style of a character that shows two pixels, or one letter over the lower pixel's colour."""
     above, below = ("#{:02x}{:02x}{:02x}".format(*(part & COLOUR_MASK for part in pixel)) for pixel in (upper, lower))
     return Style.parse(f"{BRIGHT if is_letter else above} on {below}")
 
@@ -283,9 +294,11 @@ class Dashboard:
         return whole
 
     def _map(self, nodes: Sequence[Mapping[str, Any]]) -> HalfBlocks:
+        """Returns the map of the world, or of its nodes."""
         return HalfBlocks((self.world.common.height, self.world.common.width), self.pixels, nodes)
 
     def _head(self) -> Table:
+        """Returns the first line of the screen: the world's name, tick, speed, and number of living beings."""
         line = Table.grid(expand=True, padding=(0, 1))
         line.add_column(ratio=1, no_wrap=True)
         line.add_column(justify="right", no_wrap=True)
@@ -302,6 +315,7 @@ class Dashboard:
         return line
 
     def _populations(self, metrics: Metrics) -> Group:
+        """Returns a table of species with their history and count, and the totals of births and deaths."""
         grid = Table.grid(expand=True, padding=(0, 1))
         grid.add_column(max_width=10, no_wrap=True, overflow="ellipsis")
         grid.add_column(ratio=1, no_wrap=True)
@@ -322,6 +336,7 @@ class Dashboard:
         return Group(grid, Text(), totals)
 
     def _foot(self) -> Text:
+        """Returns the last line of the screen: the note, or else the help and the latest event."""
         news_s, news = self._news
         if self.note:
             return Text(f" {self.note}", ALARM, no_wrap=True, overflow="ellipsis")
@@ -353,7 +368,7 @@ def _matter(metrics: Metrics) -> Table:
 NODE_COLUMNS = {"node": 0, "rectangle": 64, "holds": 36, "ticks/s": 0, "waits": 30, "memory": 42, "state": 54}
 """The columns of the table of nodes, each with the minimum width of the table (in characters) at which it is shown.
 
-"holds" counts a node's beings including those of its halo.
+"holds" is the number of a node's beings, including those in its halo.
 """
 
 
@@ -384,7 +399,7 @@ def _nodes(nodes: Sequence[Mapping[str, Any]], more_count: int, room_columns: in
 
 
 def describe_node(node: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the formatted values of a node, keyed by `NODE_COLUMNS`."""
+    """Returns the values of a node as text, keyed by the names of `NODE_COLUMNS`."""
     y, x, height, width = node["rectangle"] or (0, 0, 0, 0)
     return {
         "node": node["name"],

@@ -1,4 +1,8 @@
-"""The command `umwelt duel`: lets founders and descendants of a run compete in new worlds, and prints the results."""
+"""The command `umwelt duel`: lets founders and descendants of a run compete in new worlds, and prints the results.
+
+In a duel, two groups of beings of one species, called *sides*, are placed in a new world; the side with more offspring
+at the end wins.
+"""
 
 import json
 import os
@@ -37,22 +41,30 @@ from umwelt.sandbox.region import Region
 ROWS_A_DUEL = 100
 """Number of measurements in a duel; they are the points of a line in its picture."""
 COLOURS = ("#8a6d3b", "#1f7a8c")
+"""Colours of the two sides in the picture."""
 MAX_TICK_DIGITS = 9
 
 Moment = tuple[WorldFile, Region]
+"""A world file, and the state of its world at one tick."""
 
 
 @dataclass(frozen=True)
 class DuelOptions:
-    """The options of `umwelt duel`."""
+    """The options of `umwelt duel`; `run` is the folder of the run, `ticks` the length of a duel."""
 
     run: Path
     tick: int | None
+    """Tick from which descendants are taken; None for the newest snapshot."""
     species: str | None
+    """Species to test; None for each monster species that is alive and has founders."""
     each: int | None
+    """Number of beings on each side; None for half of the founders in the world file."""
     ticks: int
     seeds: int
+    """Number of duels of each species, each in a world with a seed of its own."""
     against: str | None
+    """Opponents of the descendants: "RUN" or "RUN:TICK" for the living beings of a run; None for the founders.
+    """
 
 
 class DuelResult(TypedDict):
@@ -112,8 +124,9 @@ def duel_run(options: DuelOptions, to: Path | None, as_json: bool) -> None:
 def plan_duels(options: DuelOptions, moment: Moment, rival: Moment | None) -> list[Duel]:
     """Returns the duels, one for each species and seed.
 
-    `moment` is the world from which descendants are taken; `rival` the one whose beings they compete with, None for the
-    founders. The seeds of these worlds are not used. Raises RunError if a species has too few beings.
+    `moment` is the world from which descendants are taken; `rival` is the world from which their opponents are taken,
+    None if the opponents are founders. No duel has the seed of one of these worlds. Raises RunError if a species has
+    too few beings.
     """
     world, region = moment
     names = [options.species] if options.species is not None else find_duelling_species(world, region)
@@ -140,6 +153,7 @@ def plan_duels(options: DuelOptions, moment: Moment, rival: Moment | None) -> li
 
 
 def _sample(run: Path, moment: Moment, species: str, each: int, seed: int) -> list[bytes]:
+    """Returns `each` genomes of living beings of a species, chosen by `seed`. Raises RunError if there are none."""
     genomes = sample_living_genomes(*moment, species, each, seed)
     if not genomes:
         raise RunError(f"{run}: no {species} lives at tick {moment[1].tick}: choose another tick or --species")
@@ -161,6 +175,7 @@ def _nearest_existing(path: Path) -> Path:
 
 
 def _run_with_progress(duels: Sequence[Duel], ticks: int, every: int) -> list[list[Row]]:
+    """Runs all duels for `ticks` ticks with a progress bar; returns the rows of each, measured every `every` ticks."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -186,6 +201,7 @@ def _run_with_progress(duels: Sequence[Duel], ticks: int, every: int) -> list[li
 
 
 def _judge(duel: Duel, rows: Sequence[Row]) -> DuelResult:
+    """Returns the result of a duel from its measured rows."""
     sides = {side: summarize_side(rows, side) for side in duel.sides}
     first, second = (sides[side]["births"] for side in duel.sides)
     more = None if first == second else duel.sides[second > first]
@@ -193,6 +209,7 @@ def _judge(duel: Duel, rows: Sequence[Row]) -> DuelResult:
 
 
 def _count_wins(duels: Sequence[Duel], results: Sequence[DuelResult]) -> list[Verdict]:
+    """Returns the verdict on each species, from the results of all duels."""
     verdicts = []
     for species, sides in dict.fromkeys((duel.species, duel.sides) for duel in duels):
         winners = [result["more_offspring"] for result in results if result["species"] == species]

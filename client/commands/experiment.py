@@ -1,9 +1,13 @@
 """The command `umwelt experiment`: runs the unfinished trials of an experiment; writes tables, plots and a verdict.
 
+A trial is one world of the experiment, with one combination of the varied keys and one seed; messages call it a run.
+Its figures are named numbers, such as the result of an analysis. A finding is an expectation with the values that were
+found and whether it holds.
+
 The folder of an experiment contains:
 
-    runs/               a Parquet file for each finished trial: measured columns; in its metadata the trial's key, its
-                        figures, and the digest at its end
+    runs/               a Parquet file for each finished trial: measured columns; in its metadata, the key (a hash of
+                        all that the results depend on), the figures, and the world's digest at the end
     under_way/          checkpoints of unfinished trials
     results.parquet     the measured columns of all trials
     outcomes.parquet    the outcomes of all trials
@@ -46,8 +50,8 @@ Show = Callable[[str, int], None]
 def run_experiment(name: str, quick: bool, to: Path | None, engine: str, processes: int, as_json: bool) -> int:
     """Runs the unfinished trials of an experiment, writes and prints the results, and returns the exit code.
 
-    `processes` is the number of trials that run at the same time; 0 chooses it. The exit code is 0 if all expectations
-    hold.
+    `processes` is the number of trials that run at the same time; 0 chooses it automatically. The exit code is 0 if all
+    expectations hold, else 1.
     """
     if engine not in ENGINES:
         raise RunError(f"--engine {engine}: use {' or '.join(ENGINES)}")
@@ -119,6 +123,7 @@ def _run_trials(
 
 
 def _worker_pool(left: Sequence[Trial], engine: str, processes: int, show: Show) -> AbstractContextManager[WorkerPool]:
+    """Returns a pool of processes, on this machine or on a Ray cluster, that runs the trials `left`."""
     if engine == "ray":
         return ray_worker_pool(len(left), processes, show)
     return WorkerPool(choose_process_count([trial.world for trial in left], processes), on_tick=show)
@@ -154,6 +159,7 @@ def _show_progress(left: Sequence[Trial]) -> Iterator[Show]:
 
 
 def _describe_trial(trial: Trial) -> str:
+    """Returns the seed and the varied keys of a trial as text."""
     point = ", ".join(f"{key} {value}" for key, value in trial.values.items())
     return f"seed {trial.seed}" + (f", {point}" if point else "")
 
@@ -180,6 +186,7 @@ def _find_finished(folder: Path, trial: Trial) -> Path | None:
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
+    """Returns the object that `_write_run` stored in a file's metadata. Raises RunError if it cannot be read."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -190,6 +197,7 @@ def _read_metadata(path: Path) -> dict[str, Any]:
 
 
 def _make_table(rows: Sequence[dict[str, Any]]) -> Any:
+    """Returns a `pyarrow.Table` of `rows`; keys that a row does not have are null in it."""
     import pyarrow as pa
 
     columns = {}
@@ -213,6 +221,7 @@ def _write_run(path: Path, trial: Trial, result: Result) -> None:
 
 
 def _read_run(path: Path, trial: Trial, analyses: Sequence[str]) -> Run:
+    """Reads a file that `_write_run` wrote, and applies the analyses named `analyses`; null becomes NaN."""
     from pyarrow import parquet
 
     table = parquet.read_table(path)
@@ -249,9 +258,11 @@ def _write_results(
 # --- the verdict
 
 HEAD = ("expected", "outcome", "bounds", "found: median (range)", "in runs", "holds")
+"""The column titles of the table of expectations."""
 
 
 def _cells(finding: Finding) -> tuple[str, ...]:
+    """Returns the row of an expectation in that table, with one text for each title of `HEAD`."""
     return (
         finding.expectation.says,
         finding.expectation.value,
@@ -263,7 +274,7 @@ def _cells(finding: Finding) -> tuple[str, ...]:
 
 
 def _count_text(finding: Finding) -> str:
-    """Formats the number of trials in which an expectation holds, and the number required if that is not all."""
+    """Returns the number of trials that satisfy an expectation, and the required number if not all must, as text."""
     run_count, needed_count = len(finding.values), finding.needed_count
     if not finding.runs and finding.values:
         return "all together"
@@ -301,6 +312,7 @@ def _verdict(experiment: Experiment, runs: Sequence[Run], findings: Sequence[Fin
 
 
 def _print_findings(console: Console, experiment: Experiment, findings: Sequence[Finding]) -> None:
+    """Prints the table of expectations; those that do not hold in red."""
     if not findings:
         line = f"{experiment.name}: {len(experiment.trials)} runs; nothing is judged in this form"
         console.print(line, highlight=False)

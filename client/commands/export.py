@@ -9,6 +9,7 @@ from typing import Any
 from umwelt.cluster import Journal, journal_error, open_store, replace_file, report_disk_errors
 
 BATCH_ROWS = 100_000
+"""Number of rows that are kept in memory at a time."""
 
 
 def export_run(folder: Path, to: Path) -> list[tuple[Path, int]]:
@@ -52,6 +53,7 @@ def export_run(folder: Path, to: Path) -> list[tuple[Path, int]]:
 
 
 def _population_rows(journal: Journal) -> Iterator[tuple[Any, ...]]:
+    """Yields the rows of populations.parquet (see `export_run`)."""
     for metrics in journal.history.metrics():
         for kind, counts in metrics.populations.items():
             for species, count in counts.items():
@@ -59,12 +61,14 @@ def _population_rows(journal: Journal) -> Iterator[tuple[Any, ...]]:
 
 
 def _matter_rows(journal: Journal) -> Iterator[tuple[Any, ...]]:
+    """Yields the rows of matter.parquet."""
     for metrics in journal.history.metrics():
         for substance, count in metrics.substances.items():
             yield metrics.tick, substance, count
 
 
 def _life_rows(journal: Journal) -> Iterator[tuple[Any, ...]]:
+    """Yields the rows of life.parquet."""
     for metrics in journal.history.metrics():
         yield metrics.tick, metrics.births, metrics.deaths
 

@@ -1,4 +1,8 @@
-"""The command `umwelt react`: runs a chemical program until no rule applies, and prints the resulting solution."""
+"""The command `umwelt react`: runs a chemical program (HOCL) until it is inert, and prints the resulting solution.
+
+A program is a solution of atoms and rules; a reaction replaces atoms by a rule. The solution is inert when no rule
+applies.
+"""
 
 import json as writer
 from collections.abc import Sequence
@@ -20,13 +24,17 @@ TRIES_PER_REACTION = 20
 
 @dataclass(frozen=True)
 class ReactOptions:
-    """The options of `umwelt react`."""
+    """The options of `umwelt react`; `seed` determines the choice among possible reactions."""
 
     program: str
+    """Path of a .hocl file, or the name of a bundled program."""
     drops: Sequence[str]
+    """Atoms, as text, that are added one after another, each when the program is inert."""
     seed: int
     trace: bool
+    """Whether each reaction is printed."""
     every: bool
+    """Whether all possible outcomes are printed instead of one."""
     max_reactions: int
 
 
@@ -49,6 +57,7 @@ def run_program(options: ReactOptions, json: bool) -> None:
 
 
 def _run_all(program: Program, drops: list[Atom], limits: Limits, json: bool) -> dict[str, Any]:
+    """Prints all possible outcomes (unless `json`), and returns them as an object for JSON."""
     outcomes = [text(solution) for solution in all_outcomes(program, drops, limits)]
     if not outcomes:
         raise ProgramError(f"{program.source}: never becomes inert: give a rule a condition")
@@ -58,6 +67,7 @@ def _run_all(program: Program, drops: list[Atom], limits: Limits, json: bool) ->
 
 
 def _run_once(program: Program, drops: list[Atom], options: ReactOptions, limits: Limits, json: bool) -> dict[str, Any]:
+    """Runs the program once, prints the outcome (unless `json`), and returns it as an object for JSON."""
     machine = Machine(program, Dice(options.seed), limits, _print_reaction if options.trace else None)
     machine.react()
     for atom in drops:
@@ -72,9 +82,11 @@ def _run_once(program: Program, drops: list[Atom], options: ReactOptions, limits
 
 
 def _print_reaction(reaction: Reaction) -> None:
+    """Prints the rule of a reaction, the atoms taken and the atoms made."""
     name = reaction.rule.name or "a rule"
     print(f"{'  ' * reaction.depth}{name}: {text(Rest(reaction.taken))} -> {text(Rest(reaction.made))}")
 
 
 def _shorten(given: str) -> str:
+    """Returns `given`, cut to `MAX_CHARACTERS_SHOWN` characters for error messages."""
     return given if len(given) <= MAX_CHARACTERS_SHOWN else f"{given[: MAX_CHARACTERS_SHOWN - 3]}..."

@@ -17,10 +17,13 @@ from umwelt.cluster import COORDINATOR_FILE, read_announcement
 from umwelt.sandbox.errors import RunError
 
 ANSWER_S = 10.0
+"""Time limit of connecting and of each request, in seconds."""
 SAVE_S = 120.0
-"""Time limit for saving the world and for removing a node."""
+"""Time limit for saving the world and for removing a node, in seconds."""
 POLL_S = 0.1
+"""Seconds between two requests of the status while waiting."""
 MAX_EVENTS_SHOWN = 5
+"""Number of the latest events that `umwelt status` prints."""
 DISCARD_PORT = 9
 """UDP port for finding the route to a host; its number does not matter, since nothing is sent."""
 
@@ -140,7 +143,8 @@ def coordinator_address(address: str, keys: Path | None) -> str:
 def join(address: str, keys: Path | None, name: str, bind: str) -> int:
     """Joins a running world as a node, in this process, until Ctrl-C or the world stops; returns the exit code.
 
-    Without a `name`, the coordinator chooses one; without `bind`, the node listens as `_bind_beside` says.
+    If `name` is empty, the coordinator chooses one; if `bind` is empty, the node listens at the default address
+    (`_bind_beside`).
     """
     from umwelt.cluster import NodeProcess, NodeSettings
 
@@ -155,9 +159,10 @@ def join(address: str, keys: Path | None, name: str, bind: str) -> int:
 
 
 def _bind_beside(coordinator: str) -> str:
-    """Returns the default address at which a node listens.
+    """Returns the default address at which a node listens, given the coordinator's address.
 
-    This is an ipc socket in the folder of the coordinator's, or the local address that routes to its host, any port.
+    If the coordinator has an ipc address, it is an ipc socket in the same folder. Otherwise it is any free TCP port of
+    the network interface that routes to the coordinator's host.
     """
     if coordinator.startswith("ipc://"):
         return f"ipc://{Path(coordinator.removeprefix('ipc://')).parent}/*"
@@ -166,7 +171,7 @@ def _bind_beside(coordinator: str) -> str:
 
 
 def _own_address_to(host: str) -> str:
-    """Returns the IP address of this machine's interface that routes to `host`.
+    """Returns the IP address of the network interface of this machine that routes to `host`.
 
     Raises RunError if there is no route.
     """

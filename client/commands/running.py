@@ -24,15 +24,17 @@ from umwelt.sandbox.kernel import cached, kernels
 from umwelt.sandbox.step import Law, step
 
 TURN_S = 0.05
+"""Maximum time in seconds of one call of `Engine.poll`."""
 CLOSE_AT_ONCE_S = 0.3
 """Seconds after a second Ctrl-C until processes that still run are killed."""
 SAVING = "saving the world, then stopping · Ctrl-C again: stop at once"
+"""The line that is shown after the first Ctrl-C."""
 
 
 class StopRequest:
-    """A signal handler that remembers whether the user asked to stop.
+    """A signal handler that records whether the user asked to stop.
 
-    The first Ctrl-C sets `requested`, upon which the world is saved; a second one raises KeyboardInterrupt. While
+    The first Ctrl-C sets `requested`; the caller then saves the world. A second Ctrl-C raises KeyboardInterrupt. While
     `immediate` is true (there is nothing to save yet), the first one already raises it.
     """
 
@@ -128,7 +130,7 @@ def compile_laws(world: WorldFile, console: Console) -> None:
 
 
 class Rates:
-    """Measures the speed of a world from its coordinator's statuses, without loading and waiting for nodes."""
+    """Measures the speed of a world from its coordinator's statuses; time spent loading or waiting is not counted."""
 
     def __init__(self) -> None:
         self.node_count = 0
@@ -137,7 +139,7 @@ class Rates:
         self._wall_s = 0.0
 
     def note(self, status: Mapping[str, Any]) -> None:
-        """Adds the ticks and the time since the previous status."""
+        """Adds the ticks and the time since the previous status, if the world was running throughout."""
         now_s = time.monotonic()
         populations = (status["metrics"] or {}).get("populations", {})
         living_count = sum(sum(counts.values()) for counts in populations.values())
@@ -224,6 +226,7 @@ def _poll_until_finished(
     window: WindowProcess | None,
     watcher: Dashboard | StatusLines | None = None,
 ) -> None:
+    """Polls the processes of a run, and updates `rates`, `window` and `watcher`, until all processes have ended."""
     assert engine.coordinator is not None
     while not engine.finished:
         if engine.poll(TURN_S):
@@ -240,7 +243,8 @@ def _poll_until_finished(
 def find_newest(store: Store) -> tuple[Metrics, int]:
     """Returns the newest metrics in the journal or a snapshot, and the world's digest at their tick.
 
-    Metrics from a snapshot have no populations and no substances. Without either, returns zeros for tick 0.
+    Metrics from a snapshot have no populations and no substances. If there is neither a journal nor a snapshot, returns
+    zeros for tick 0.
     """
     newest: tuple[Metrics, int] | None = None
     if store.journal.is_file():  # the coordinator moves a damaged journal aside before it begins another

@@ -39,7 +39,8 @@ def show_replay(text: str) -> Iterator[Callable[[int, int], None]]:
 def show_verification(run: Path, nodes: int, keys: Path | None, as_json: bool) -> int:
     """Replays a run on `nodes` nodes, compares all digests, prints the result, and returns the exit code.
 
-    With `keys`, a folder with public keys, the journal's hash chain must be signed by the key in it.
+    The exit code is 0 if they are equal, else 1. With `keys`, a folder, the journal's hash chain must be signed by the
+    key of the file ledger.public in it.
     """
     public = load_chain_public(keys) if keys is not None else None
     with show_replay(f"verifying {run}") as show:

@@ -13,7 +13,9 @@ from umwelt.cluster import GATEWAY_FILE, read_announcement
 from umwelt.sandbox.errors import UmweltError
 
 CLOSE_S = 3.0
+"""Seconds that the process has to end by itself before it is killed."""
 REQUIRED_PACKAGES = ("arcade", "imgui_bundle")
+"""Packages without which no window can be opened."""
 
 
 class WindowProcess:

@@ -21,7 +21,7 @@ Counts = dict[str, dict[str, int]]
 
 
 def check_shape(value: object, shape: type[T]) -> T:
-    """Returns `value` unchanged. Raises msgspec.ValidationError unless it is of the type `shape`, as a TypedDict."""
+    """Returns `value`, typed as `shape` (such as a TypedDict). Raises msgspec.ValidationError if it does not match."""
     msgspec.convert(value, shape, strict=True)
     return cast(T, value)
 
@@ -65,11 +65,11 @@ class FetchedBeing(TypedDict):
     """Position in 1/1024 of a cell, as is `x_fixed`."""
     x_fixed: int
     row: dict[str, int | list[int] | bytes]
-    """The columns from which the commands `spawn` and `move` create a copy of the being."""
+    """The columns that the commands `spawn` and `move` need in order to create a copy of the being."""
     columns: dict[str, int | list[int]]
     """All columns that persist from tick to tick, by name; the parts of a multi-part column have separate names."""
     held: list[int] | None
-    """The drives set by the command `drive`; None if the being's behaviour acts."""
+    """The drives that apply because of the command `drive`, in 1/1024: one per drive; None without such a command."""
     species: NotRequired[str]
     stimuli: NotRequired[dict[str, int]]
     """Stimuli of the last tick, in 1/1024."""
@@ -87,11 +87,14 @@ class NodeStatus(TypedDict):
     """The node's shard (y, x, height, width); None while it owns no cells."""
     tick: int
     entities: int
+    """Number of the node's beings, including those in its halo."""
     ticks_per_s: float
     waiting_share: float
-    """Share of time that the node spends waiting for neighbours, 0 to 1."""
+    """Share of time that the node spends waiting for messages from neighbours, 0 to 1."""
     round_trip_s: float
+    """Round-trip time of messages to neighbouring nodes; 0 if unknown."""
     resident_bytes: int
+    """Resident memory of the node's process."""
     state: str
     """"ready" or "loading"."""
 
@@ -101,6 +104,7 @@ class MetricsStatus(TypedDict):
 
     tick: int
     digest: str
+    """Digest of the world's state, as 16 hexadecimal digits."""
     births: int
     """Total since tick 0, as is `deaths`."""
     deaths: int
@@ -123,6 +127,7 @@ class Status(TypedDict):
     run: str
     """The run's folder on the coordinator's machine."""
     phase: str
+    """"gathering", "dividing", "assigning", "running", "settling" or "resting"; nodes compute only while "running"."""
     tick: int
     granted: int
     """The tick through which nodes are permitted to run."""
@@ -133,6 +138,7 @@ class Status(TypedDict):
     speed: float
     """Speed limit in ticks per second; 0 for no limit."""
     snapshot_tick: int
+    """Tick of the newest complete snapshot."""
     nodes: list[NodeStatus]
     metrics: MetricsStatus | None
     events: list[Event]
@@ -159,7 +165,7 @@ class Metrics(TypedDict):
 
 
 class Births(TypedDict):
-    """A page of births, ordered by tick; all arrays have one entry per birth.
+    """A page of births, ordered by tick; all arrays have one entry per birth; `y` and `x` are in cells.
 
     `next` and `after` are the arguments `since` and `after` for the next page.
     """
@@ -176,7 +182,7 @@ class Births(TypedDict):
     marker_b: np.ndarray
     marker_c: np.ndarray
     more: bool
-    """Whether more births are available that exceed the size of this page."""
+    """Whether more births are already available, which did not fit into this page."""
     next: int
     after: int
 
@@ -254,7 +260,10 @@ class LivingRelative(Relative):
 
 
 class Lineage(TypedDict):
-    """The relatives of a being, and which of them are alive at `tick`; `lives` is whether the being itself is."""
+    """The relatives of a being, and which of them are alive at `tick`.
+
+    `lives` states whether the being itself is alive.
+    """
 
     tick: int
     being: int

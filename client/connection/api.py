@@ -39,6 +39,7 @@ from umwelt.sandbox.errors import RunError
 from umwelt.sandbox.region import Torus
 
 TIMEOUT_S = 30.0
+"""Default time limit of connecting and of each request, in seconds."""
 CANCEL_WITHIN_S = 1.0
 """Seconds that a workflow has to cancel its tasks after Ctrl-C."""
 
@@ -81,9 +82,10 @@ def open_link(address: str | Path, keys: str | Path | Keys | None, bytes_per_s: 
 
 
 class Place:
-    """Base of all connections and moments: holds the link to the gateway and the announced properties of the world.
+    """Base of all classes of this module that send requests, to a running world or to a past tick of it.
 
-    `shown` is `LIVE` for the running world, or the past tick that the gateway shows.
+    It holds the link to the gateway, and has the properties of the world that the gateway announced. `shown` is `LIVE`
+    for the running world, or the past tick that was passed to `show`.
     """
 
     def __init__(self, link: GatewayLink, shown: int, timeout_s: float):
@@ -92,6 +94,7 @@ class Place:
 
     @property
     def _target(self) -> Target:
+        """The description of the addressed world, from which the functions of `requests.py` compose messages."""
         return Target(self.link.known, self._shown)
 
     @property
@@ -116,7 +119,7 @@ class Place:
 
 
 class RunningWorld(Place):
-    """Base of all connections to a running world: opens the link and holds the properties that a moment lacks."""
+    """Base of all connections to a running world: opens the link, and has properties that a past tick does not have."""
 
     def __init__(self, link: GatewayLink, timeout_s: float = TIMEOUT_S):
         super().__init__(link, LIVE, timeout_s)
@@ -148,10 +151,12 @@ class RunningWorld(Place):
 
 
 def _has_reached(tick: int) -> Callable[[dict[str, Any]], bool]:
+    """Returns a function of a status that returns whether the world has reached `tick`."""
     return lambda status: bool(status.get("tick", -1) >= tick)
 
 
 def _read_status(link: GatewayLink, status: dict[str, Any]) -> Status:
+    """Returns the status as a typed dictionary. Raises RunError if it is malformed."""
     try:
         return check_shape(status, Status)
     except msgspec.ValidationError as error:
@@ -160,6 +165,7 @@ def _read_status(link: GatewayLink, status: dict[str, Any]) -> Status:
 
 
 def _no_answer(link: GatewayLink, request: Request[Any], timeout_s: float) -> RunError:
+    """Returns the error to raise if `request` is not answered within `timeout_s` seconds."""
     fix = "see whether the world still runs"
     return RunError(f"{link.address}: no answer to {request.name} within {timeout_s:g} s: {fix}")
 
@@ -171,6 +177,7 @@ class AsyncPlace(Place):
     """Base of the classes whose methods are coroutines: sends requests, watches views and runs workflows."""
 
     async def _answer(self, request: Request[T]) -> T:
+        """Sends `request`, waits for the answer, and returns its result. Raises RunError after the time limit."""
         timeout_s = self.timeout_s if request.timeout_s is None else request.timeout_s
         future = self.link.ask(request.compose, request.once)
         try:
@@ -253,7 +260,7 @@ def _async_query(
 
 
 class AsyncQuestions(AsyncPlace):
-    """The methods of `Questions`, as coroutines."""
+    """The methods of `Questions`, which query a running world or a past tick, as coroutines."""
 
     query = _async_request(requests.query)
     count = _async_request(requests.count)
@@ -341,6 +348,7 @@ class WaitingPlace(Place):
     """Base of the classes whose methods block for the answer: sends requests, watches views and runs workflows."""
 
     def _answer(self, request: Request[T]) -> T:
+        """Sends `request`, waits for the answer, and returns its result. Raises RunError after the time limit."""
         timeout_s = self.timeout_s if request.timeout_s is None else request.timeout_s
         future = self.link.ask(request.compose, request.once)
         try:
@@ -360,8 +368,8 @@ class WaitingPlace(Place):
     ) -> Iterator[View]:
         """Returns an iterator over views of `rectangle` (y, x, height, width; None: the full world).
 
-        Each step waits for a change in the rectangle and yields the newest view; a slow reader skips older views.
-        `level` is "bodies" (all visible columns of beings), "dots" (place, species and size) or "densities" (counts
+        Each iteration waits for a change in the rectangle and yields the newest view; a slow caller misses older views.
+        `level` is "bodies" (all visible columns of beings), "dots" (position, species and size) or "densities" (counts
         over bins of 8 x 8 cells). `layers` are names from the property `layers`; if `beings` is false, views contain
         layers only. Raises RunError after `timeout_s` without a change.
         """
@@ -432,7 +440,7 @@ def _query(
 
 
 class Questions(WaitingPlace):
-    """The questions that both a running world and a past tick of it can answer, as blocking methods."""
+    """The queries that both a running world and a past tick of it can answer, as blocking methods."""
 
     query = _request(requests.query)
     count = _request(requests.count)
@@ -512,7 +520,7 @@ class Moment(Questions):
 
 
 def _run_in_thread(begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Runs the coroutine that `begin` returns in a new thread and returns its result.
+    """Calls `begin` in a new thread, runs the coroutine that it returns, and returns the coroutine's result.
 
     This works even if the calling thread already runs an event loop, as in a notebook. Ctrl-C cancels the coroutine.
     """

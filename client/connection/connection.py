@@ -35,15 +35,25 @@ from umwelt.cluster import (
 from umwelt.sandbox.errors import RunError
 
 TURN_S = 0.02
+"""Maximum time in seconds that the link's thread waits for a message in one pass of its loop."""
 HELLO_EVERY_S = 0.1
+"""Seconds between two `Hello` messages while no gateway has answered."""
 ALIVE_EVERY_S = 2.0
+"""Seconds after the last credit or keep-alive message after which a keep-alive message is sent."""
 LOST_AFTER_S = 4.0
+"""Seconds without any message after which the gateway counts as lost."""
 BYE_S = 0.02
+"""Seconds to wait for the transmission of the last message before the socket is closed."""
 MAX_MESSAGES_A_TURN = 256
+"""Maximum number of messages that are processed in one pass of the loop."""
 MAX_LAYERS = 256
+"""Maximum number of layers that an announcement may contain."""
 MAX_BYTES_PER_S = 1e15
+"""Upper limit of `bytes_per_s`."""
 PLACE_COLUMNS = ["id", "y", "x"]
+"""The columns with which the tiles of each table must begin."""
 LIMITS = TransportLimits(message_bytes=64 << 20, queued=1000)
+"""Limits of the socket: maximum size of a message, and maximum number of queued messages."""
 
 
 class GatewayLink:
@@ -68,7 +78,9 @@ class GatewayLink:
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         """Functions that other threads submitted, to be called by the link's thread."""
         self._is_welcome = self._is_closing = False
+        """`_is_welcome`: whether the present gateway has answered a `Hello` with its announcement (`Welcome`)."""
         self._heard_s = self._hello_s = self._alive_s = NEVER_S
+        """Monotonic times of the last message from the gateway, the last `Hello`, and the last credit or keep-alive."""
         self._requests = PendingRequests(self._send)
         limit = CreditLimit(_check_limit(bytes_per_s), time.monotonic())
         self._tiles = Subscriptions(self._send, self._changed, lambda: self._is_closing, limit)
@@ -123,8 +135,8 @@ class GatewayLink:
     def ask(self, compose: Callable[[str], viewer_protocol.Message], once: bool = False) -> "Future[Reply]":
         """Sends a request and returns the future of its answer.
 
-        `compose` is called with a new ticket and returns the message, which is resent until it is answered. With `once`
-        it is sent to one gateway only: the future fails if that gateway is lost.
+        `compose` is called with a new ticket (the unique id of the request) and returns the message, which is resent
+        until it is answered. With `once` it is sent to one gateway only: the future fails if that gateway is lost.
         """
         future: Future[Reply] = Future()
         ticket = secrets.token_hex(16)
@@ -141,7 +153,7 @@ class GatewayLink:
         def begin() -> None:
             self._requests.add(task.ticket, task, future)
 
-        if len(self._requests):  # the next answer wakes the thread soon, which then sends several tasks in one message
+        if len(self._requests):  # an answer will wake the thread soon, which then sends all new tasks in one message
             self._jobs.put(begin)
         else:
             self._run_soon(begin)
@@ -235,14 +247,17 @@ class GatewayLink:
             self._transport.wake()
 
     def _run_jobs(self) -> None:
+        """Calls the functions that other threads have submitted."""
         with suppress(queue.Empty):
             while True:
                 self._jobs.get_nowait()()
 
     def _send(self, message: viewer_protocol.Message) -> bool:
+        """Passes a message to the transport; returns whether the transport accepted it."""
         return self._transport is not None and self._transport.send(self.address, viewer_protocol.encode(message))
 
     def _run(self) -> None:
+        """Runs the link's thread: opens the socket and calls `_turn` until the link is closed."""
         with ZmqTransport(b"", None, self._keys, KEEPER, limits=LIMITS) as transport:
             self._transport = transport
             while not self._is_closing:
@@ -252,10 +267,12 @@ class GatewayLink:
         self._end()
 
     def _end(self) -> None:
+        """Fails all requests, including those submitted after the link was closed."""
         self._run_jobs()
         self._requests.fail_all(RunError(f"{self.address}: the connection is closed: connect again"))
 
     def _turn(self, transport: ZmqTransport) -> None:
+        """Runs one pass of the thread's loop: receives messages, then sends what is due."""
         incoming = transport.receive(TURN_S)
         for _ in range(MAX_MESSAGES_A_TURN):
             if incoming is None:
@@ -277,6 +294,7 @@ class GatewayLink:
                 self._send(viewer_protocol.KeepAlive())
 
     def _greet(self, transport: ZmqTransport, now_s: float) -> None:
+        """Sends a `Hello` to the gateway, whose address it first reads again from the run's folder."""
         self._hello_s = now_s
         with suppress(RunError):
             self._find()
@@ -286,7 +304,7 @@ class GatewayLink:
         self._send(viewer_protocol.Hello(viewer_protocol.PROTOCOL_VERSION))
 
     def _find(self) -> None:
-        """Reads the gateway's current address from the run's folder. Raises RunError if there is none."""
+        """Reads the gateway's address from the run's folder. Raises RunError if none is announced there."""
         if _is_address(self._place):
             return
         path = Path(self._place)
@@ -302,12 +320,16 @@ class GatewayLink:
             self.address = announcement["address"]
 
     def _lose_gateway(self) -> None:
-        """Prepares for a new greeting, after the gateway fell silent or answered that it does not know this viewer."""
+        """Marks the gateway as lost, so that `Hello` is sent again.
+
+        Called if the gateway has sent nothing for `LOST_AFTER_S` seconds, or has answered `UnknownViewer`.
+        """
         self._is_welcome, self._hello_s = False, NEVER_S
         self._tiles.gateway_lost()
         self._requests.gateway_lost(self.address)
 
     def _take(self, frames: Sequence[bytes]) -> None:
+        """Processes the frames of one message from the gateway; ignores a malformed message."""
         try:
             message, raw = viewer_protocol.decode(frames)
         except ValueError:
@@ -329,6 +351,7 @@ class GatewayLink:
                 self._take_welcome(message)
 
     def _take_welcome(self, welcome: viewer_protocol.Welcome) -> None:
+        """Stores the gateway's announcement if it is valid; otherwise treats the gateway as unusable."""
         if problem := welcome_problem(welcome, self._welcome):
             fix = "see that a world of this version of umwelt runs there"
             self._refuse(f"{self.address}: the gateway announces {problem}: {fix}")
@@ -341,6 +364,7 @@ class GatewayLink:
             self._tiles.gateway_found()
 
     def _refuse(self, line: str) -> None:
+        """Stores the reason why the gateway cannot be used, with which `open` fails."""
         with self._changed:
             self._refusal = line
             self._changed.notify_all()
@@ -368,14 +392,17 @@ def welcome_problem(welcome: viewer_protocol.Welcome, known: viewer_protocol.Wel
 
 
 def _shape_of(welcome: viewer_protocol.Welcome) -> tuple[int, int, list[str], dict[str, list[str]]]:
+    """Returns the properties that are equal in all announcements of one world."""
     return welcome.height, welcome.width, welcome.layers, welcome.looks
 
 
 def _check_limit(bytes_per_s: float | None) -> float | None:
+    """Returns `bytes_per_s`. Raises RunError if it is neither None nor a positive number."""
     if bytes_per_s is not None and not 0 < bytes_per_s < MAX_BYTES_PER_S:  # false for nan, which is therefore refused
         raise RunError(f"bytes_per_s = {bytes_per_s}: give more than 0, or None for no limit")
     return bytes_per_s
 
 
 def _is_address(place: str | Path) -> bool:
+    """Returns whether `place` is a gateway's address, not a run's folder."""
     return isinstance(place, str) and "://" in place

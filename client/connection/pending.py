@@ -19,19 +19,21 @@ RESEND_S = 1.0
 RESEND_UNSENT_S = 0.1
 """Seconds after which tasks that the transport did not accept are sent again."""
 MAX_TASK_RESEND_S = 8.0
+"""Maximum delay in seconds before a task is resent; see `_send_tasks`."""
 IDLE_S = 2.0
 """Seconds until the next check for due requests if there are none; `add` makes it immediate."""
 MAX_BUNDLED, MAX_BUNDLED_BYTES = 64, 512 << 10
 """Maximum number of tasks in one message, and maximum size of all their arguments if there are several."""
 NEVER_S = -1e9
+"""A monotonic time before all others, for messages that have not been sent or received yet."""
 
 
 @dataclass
 class Reply:
     """A successful answer.
 
-    `tick` is when a command takes effect, or the tick of the state that a question was answered from. `content` is the
-    decoded JSON; `raw` is the first binary frame, empty if there is none.
+    `tick` is the tick at which a command takes effect, or that of the world state from which a query was answered.
+    `content` is the decoded JSON; `raw` is the first binary frame, empty if there is none.
     """
 
     tick: int
@@ -41,9 +43,15 @@ class Reply:
 
 @dataclass
 class _Pending:
+    """A request without an answer: its message, the future of its answer, and when it was last sent.
+
+    `sent_s` is a monotonic time; the message is resent `resend_s` seconds after it.
+    """
+
     message: viewer_protocol.Message | viewer_protocol.Task
     future: "Future[Reply]"
     once: bool
+    """Whether the request fails, instead of being resent, if its gateway is lost."""
     resend_s: float = RESEND_S
     sent_s: float = NEVER_S
     sent: bool = False
@@ -51,16 +59,17 @@ class _Pending:
 
 
 class PendingRequests:
-    """The requests of one connection. Only the link's thread (`connection.py`) uses it, except for `len`.
+    """The unanswered requests of one connection, by ticket: the unique id of a request, which its answer repeats.
 
-    `send` passes a message to the transport and returns whether the transport accepted it.
+    Only the link's thread (`connection.py`) uses it, except for `len`. `send` passes a message to the transport and
+    returns whether the transport accepted it.
     """
 
     def __init__(self, send: Callable[[viewer_protocol.Message], bool]):
         self._send = send
         self._pending: dict[str, _Pending] = {}
         self._due_s = 0.0
-        """Time before which no request is due."""
+        """Monotonic time before which no request needs to be sent."""
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -153,5 +162,6 @@ class PendingRequests:
 
 
 def _fail(pending: _Pending, error: UmweltError) -> None:
+    """Completes the future of a request with `error`, unless it was cancelled."""
     if pending.future.set_running_or_notify_cancel():
         pending.future.set_exception(error)

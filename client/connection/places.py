@@ -17,6 +17,7 @@ from umwelt.sandbox.errors import RunError
 START_S = 20.0
 """Maximum seconds to wait for a run that is starting."""
 POLL_S = 0.1
+"""Seconds between two checks whether a run has started."""
 
 
 def running_runs() -> list[Path]:

@@ -22,7 +22,11 @@ T = TypeVar("T")
 
 
 class Promise(Generic[T]):
-    """The future answer to a request. No method blocks."""
+    """The future answer to a request. No method blocks.
+
+    `asked` is the future of the gateway's reply, `read` the function from the reply to the result, and `what` the
+    request's name in error messages. The time limit `timeout_s` begins with the constructor.
+    """
 
     def __init__(self, asked: "Future[Reply]", what: str, read: Callable[[Reply], T], timeout_s: float):
         self._asked, self.what, self._read = asked, what, read
@@ -53,6 +57,7 @@ class PromisingPlace(Place):
     """Base of the classes whose methods return promises: sends requests to a running world or a past tick of it."""
 
     def _answer(self, request: Request[T]) -> Promise[T]:
+        """Sends `request` and returns the promise of its answer."""
         timeout_s = self.timeout_s if request.timeout_s is None else request.timeout_s
         return Promise(self.link.ask(request.compose, request.once), request.name, request.read, timeout_s)
 
@@ -75,7 +80,7 @@ def _promise(
 
 
 class PromisedQuestions(PromisingPlace):
-    """The questions that both a running world and a past tick of it can answer, as methods that return promises."""
+    """The queries that both a running world and a past tick of it can answer, as methods that return promises."""
 
     query = _promise(requests.query)
     count = _promise(requests.count)
@@ -84,9 +89,9 @@ class PromisedQuestions(PromisingPlace):
 
 
 class PromisedConnection(RunningWorld, PromisedQuestions):
-    """A connection to a running world whose methods return promises. The constructor opens the link and blocks for it.
+    """A connection to a running world whose methods return promises.
 
-    `close` ends it.
+    The constructor opens the link and blocks until the gateway has answered; `close` closes the link.
     """
 
     def close(self) -> None:
@@ -94,7 +99,7 @@ class PromisedConnection(RunningWorld, PromisedQuestions):
         self.link.close()
 
     def show(self, tick: int) -> Promise["PromisedMoment"]:
-        """Returns a promise of the past tick `tick`, shown by the gateway; see `Connection.show`."""
+        """Returns a promise of the past tick `tick`, for watching and querying; see `Connection.show`."""
         request = requests.show(self._target, tick)
 
         def moment(reply: Reply) -> PromisedMoment:

@@ -1,9 +1,9 @@
 """Credit for tiles: the number of tiles that a viewer permits the gateway to send, with or without a rate limit.
 
 The gateway sends one tile per credit and does not know the capacity of the network. A rate limit in bytes per second is
-enforced by a token bucket: it fills with time, up to half a second's worth; the size of each tile that arrives is taken
-from it; credit is granted for the remaining bytes, on a cautious estimate of the size of future tiles. A negative
-balance is a debt: no credit is granted until it is repaid. So the limit holds on average for tiles of any sizes.
+enforced by a token bucket, a balance in bytes: it grows with time, up to the bytes of half a second; the size of each
+tile that arrives is subtracted; credit is granted for the remaining bytes, with an upper estimate of the size of future
+tiles. While the balance is negative, no credit is granted. So the limit holds on average for tiles of any sizes.
 """
 
 from umwelt.cluster import TokenBucket
@@ -11,12 +11,17 @@ from umwelt.cluster import TokenBucket
 CREDIT = 128
 """Maximum number of outstanding tiles: permitted but not yet received."""
 BURST_S = 0.5
+"""Capacity of the bucket, in seconds of the rate limit."""
 GRANT_EVERY_S = 0.02
+"""Minimum time in seconds between two grants of credit under a rate limit."""
 UNDER_WAY_S = 0.1
-"""Age in seconds up to which credit and tiles can still be in transit when a new subscription restarts the count."""
+"""Maximum time in seconds for which credit or a tile is assumed to be in transit when a new subscription is sent."""
 SILENT_S = 0.5
+"""Time in seconds without a tile after which the count of outstanding tiles is regarded as wrong; see `is_doubtful`."""
 FIRST_TILE_BYTES = 16_384.0
+"""Estimated mean size of a tile before any has arrived."""
 TILES_AVERAGED = 32
+"""Number of tiles over which the moving averages of size and deviation extend."""
 DEVIATIONS = 2
 """Number of mean absolute deviations added to the mean size to estimate the size of a future tile, because large tiles
 come in series. On slow connections the rate can stay below the limit if sizes vary much."""
@@ -37,6 +42,7 @@ class CreditLimit:
         self._bucket.refill(now_s)
         self._granted_s = self._active_s = now_s
         self._outstanding_count = self._recent_count = 0
+        """Tiles that were permitted but have not arrived; tiles that were permitted or arrived since `_recent_s`."""
         self._recent_s = now_s
         self._is_certain = True
         """Whether the count of outstanding tiles equals the gateway's, except for messages in transit."""
@@ -52,13 +58,14 @@ class CreditLimit:
         return max(BURST_S * (self.bytes_per_s or 0.0), BURST_TILES * self.tile_bytes)
 
     def _fill(self, now_s: float) -> None:
+        """Adds the bytes earned until `now_s` to the bucket, and restarts the count of recent tiles if it is old."""
         self._bucket.capacity = self._burst_bytes
         self._bucket.refill(now_s)
         if now_s - self._recent_s > UNDER_WAY_S:
             self._recent_count, self._recent_s = 0, now_s
 
     def set_limit(self, bytes_per_s: float | None, now_s: float) -> None:
-        """Changes the limit; a debt from the old limit remains."""
+        """Changes the limit; a negative balance from the old limit remains."""
         self._fill(now_s)
         if self.bytes_per_s is None:
             self._bucket.tokens = 0.0
@@ -72,7 +79,7 @@ class CreditLimit:
         return max(0, min(affordable, CREDIT - self._outstanding_count))
 
     def restart(self, now_s: float) -> int:
-        """Returns the credit for a new subscription; it replaces the credit that the gateway has left."""
+        """Returns the number of tiles to permit with a new subscription; it replaces all credit granted before."""
         self._granted_s = self._active_s = now_s
         if self.bytes_per_s is None:
             self._outstanding_count, self._is_certain = CREDIT, True
@@ -83,7 +90,7 @@ class CreditLimit:
         return self._granted(self._affordable())
 
     def grant(self, now_s: float) -> int:
-        """Returns the credit to send now, often 0."""
+        """Returns the number of further tiles to permit now, often 0."""
         if self.bytes_per_s is None:
             missing = CREDIT - self._outstanding_count
             return self._granted(missing) if missing >= CREDIT // 4 else 0
@@ -94,6 +101,7 @@ class CreditLimit:
         return self._granted(self._affordable())
 
     def _granted(self, tiles: int) -> int:
+        """Counts `tiles` as permitted, and returns the same number."""
         self._outstanding_count += tiles
         self._recent_count += tiles
         return tiles
@@ -115,5 +123,5 @@ class CreditLimit:
             self._bucket.spend(size_bytes)
 
     def is_doubtful(self, now_s: float) -> bool:
-        """Returns whether to resend a subscription, because nothing arrives although credit seems outstanding."""
+        """Returns whether to resend a subscription, because no tile arrives although some were permitted."""
         return self.bytes_per_s is not None and not self._is_certain and now_s - self._active_s > SILENT_S

@@ -1,8 +1,10 @@
-"""All requests to a gateway, as data: the message to send, and the function that reads its answer.
+"""All requests to a gateway, as data: the message to send, and the function that decodes its answer.
 
 Each public function takes a `Target`, then the arguments of the connection method of the same name, and returns a
 `Request`. No function does I/O: `api.py` and `promises.py` wrap each function as a method that blocks for the answer,
-awaits it, or returns a promise. The function's docstring is that method's docstring, so it describes the answer.
+awaits it, or returns a promise. The method has the docstring of the function; therefore the docstrings state the
+result of the method, not the `Request` that the function returns.
+
 To add a request, write its function here and add one line to each connection class.
 """
 
@@ -34,7 +36,9 @@ T = TypeVar("T")
 REPLAY_TIMEOUT_S = 600.0
 """Time limit of requests that replay a part of the run, in seconds."""
 MAX_BIRTHS = 20_000
+"""Default maximum number of births in a page."""
 ERROR_CHARACTERS = 200
+"""Maximum length of the reason in the error message for a malformed answer."""
 
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 """The exceptions that reading a malformed answer can raise."""
@@ -52,7 +56,7 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class Request(Generic[T]):
-    """A message to the gateway and the reader of its single answer. `name` identifies it in error messages."""
+    """A message to the gateway, and the function that decodes its answer. `name` identifies it in error messages."""
 
     name: str
     compose: Callable[[str], ViewerMessage]
@@ -83,13 +87,15 @@ def _four(rectangle: Cells) -> tuple[int, int, int, int]:
 
 
 def _effect_tick(reply: Reply) -> int:
+    """Returns the tick at which a command takes effect, from the gateway's answer to it."""
     return reply.tick
 
 
-# --- questions
+# --- queries
 
 
 def _question(target: Target, question: queries.Question, interpret: Callable[[Reply], T]) -> Request[T]:
+    """Returns the request for a query (`question`) about the target's world and tick."""
     content = msgspec.json.encode(question)
     return Request("a question", lambda ticket: viewer_protocol.Query(ticket, content, target.shown), interpret)
 
@@ -119,13 +125,13 @@ def query(
 
 
 def count(target: Target, rectangle: Cells | None = None) -> Request[Counts]:
-    """Returns the number of living beings by table and species, in `rectangle` or in the full world."""
+    """Returns the number of living beings by table, then by species, in `rectangle` or in the full world."""
     area = None if rectangle is None else _four(rectangle)
     return _question(target, queries.Count(area), lambda reply: check_shape(reply.content["counts"], Counts))
 
 
 def fetch(target: Target, being: int) -> Request[FetchedBeing | None]:
-    """Returns all data of the being with the id `being`: columns, stimuli, drives. None if no such being lives."""
+    """Returns all data of the being with the id `being`: columns, stimuli, drives. None if there is none."""
 
     def interpret(reply: Reply) -> FetchedBeing | None:
         place_and_row = queries.read_being(reply.content)
@@ -169,12 +175,18 @@ def drop(target: Target, y: int, x: int, substance: str, count: int) -> Request[
 
 
 def paint(target: Target, y: int, x: int, height: int, width: int, part: str, value: int) -> Request[int]:
-    """Sets the field or substance `part` to `value` in all cells of a rectangle; returns the effective tick."""
+    """Sets the field or substance `part` to `value` in all cells of a rectangle.
+
+    Returns the tick at which the command takes effect.
+    """
     return command(target, "paint", y=y, x=x, height=height, width=width, part=part, value=value)
 
 
 def rain(target: Target, y: int, x: int, radius_cells: int = 4, count: int = 100) -> Request[int]:
-    """Adds `count` molecules of water to each cell of the disc around `y`, `x`; returns the effective tick."""
+    """Adds `count` molecules of water to each cell of the disc around `y`, `x`.
+
+    Returns the tick at which the command takes effect.
+    """
     return command(target, "rain", y=y, x=x, radius_cells=radius_cells, count=count)
 
 
@@ -196,38 +208,47 @@ def spawn(
 
 
 def remove(target: Target, being: int) -> Request[int]:
-    """Removes a being, with all matter in its body; returns the effective tick."""
+    """Removes a being, with all matter in its body; returns the tick at which the command takes effect."""
     return command(target, "remove", id=being)
 
 
 def move(target: Target, being: int, y: float, x: float) -> Request[int]:
-    """Moves a being to `y`, `x` (in cells); returns the effective tick.
+    """Moves a being to `y`, `x` (in cells); returns the tick at which the command takes effect.
 
-    The gateway reads the being's state before the command takes effect, and the being is placed in that state.
+    The gateway reads the being's state before that tick, and the being is placed in the state that was read.
     """
     return command(target, "move", id=being, y=y, x=x)
 
 
 def wound(target: Target, being: int, tissue_count: int) -> Request[int]:
-    """Moves `tissue_count` molecules of tissue from a body to its cell, as a bite does; returns the effective tick."""
+    """Moves `tissue_count` molecules of tissue from a being's body to the cell below it, as a bite does.
+
+    Returns the tick at which the command takes effect.
+    """
     return command(target, "wound", id=being, tissue_count=tissue_count)
 
 
 def drive(target: Target, being: int, **drives: float) -> Request[int]:
-    """Controls a body: until `release`, these drives (-1 to 1) replace those of its behaviour; others are 0.
+    """Controls a body: until `release`, these drives (-1 to 1) replace those of its behaviour; drives not given are 0.
 
-    Returns the effective tick.
+    Returns the tick at which the command takes effect.
     """
     return command(target, "drive", id=being, drives=drives)
 
 
 def release(target: Target, being: int) -> Request[int]:
-    """Ends the control that `drive` began: the being's behaviour acts again. Returns the effective tick."""
+    """Ends the control that `drive` began: the being's behaviour determines all its drives again.
+
+    Returns the tick at which the command takes effect.
+    """
     return command(target, "drive", id=being, drives=None)
 
 
 def set_rate(target: Target, reaction: str, rate: float | None) -> Request[int]:
-    """Sets the rate of a reaction, per tick; None restores the rate of the world file. Returns the effective tick."""
+    """Sets the rate of a reaction, per tick; None restores the rate of the world file.
+
+    Returns the tick at which the command takes effect.
+    """
     return command(target, "rate", reaction=reaction, rate=rate)
 
 
@@ -249,6 +270,7 @@ def _plain(value: Any) -> Any:
 
 
 def _order(what: str, value: float = 0.0, name: str = "") -> Request[int]:
+    """Returns the request for the order `what` (such as "pause"), with the value or the node's name that it needs."""
     once = what in ("step", "save")
     return Request(what, lambda ticket: viewer_protocol.Order(ticket, what, value, name), _effect_tick, once)
 
@@ -269,7 +291,10 @@ def step(target: Target, ticks: int = 1) -> Request[int]:
 
 
 def speed(target: Target, ticks_per_s: float = 0.0) -> Request[int]:
-    """Limits the world to `ticks_per_s` ticks per second; 0 removes the limit. Returns the effective tick."""
+    """Limits the world to `ticks_per_s` ticks per second; 0 removes the limit.
+
+    Returns the tick at which the limit takes effect.
+    """
     return _order("speed", float(ticks_per_s))
 
 
@@ -279,7 +304,10 @@ def save(target: Target) -> Request[int]:
 
 
 def leave(target: Target, node: str) -> Request[int]:
-    """Removes the node called `node` from the world; the other nodes take over its cells. Returns the tick."""
+    """Removes the node called `node` from the world; the other nodes take over its cells.
+
+    Returns the tick at which the order takes effect.
+    """
     return _order("leave", name=node)
 
 
@@ -294,6 +322,7 @@ def stop(target: Target) -> Request[int]:
 def _history(
     what: str, tick: int, interpret: Callable[[Reply], T], timeout_s: float | None = None, **more: Any
 ) -> Request[T]:
+    """Returns the request for `what` of `viewer_protocol.History`, which documents the fields in `more`."""
     return Request(
         f"{what} {tick}",
         lambda ticket: viewer_protocol.History(ticket, what, tick, **more),
@@ -316,8 +345,8 @@ def show(target: Target, tick: int) -> Request[int]:
 def play(target: Target, ticks_per_s: float) -> Request[int]:
     """Continues the replay of the past tick at `ticks_per_s`; 0 stops it. Returns the tick reached so far.
 
-    The moment is still addressed by the tick with which `show` was called; views and answers contain the tick that it
-    has reached. Calling `show` with that first tick again returns the moment to it.
+    Views and answers contain the tick that the replay has reached. Calling `show` again with the tick with which this
+    replay was requested resets the replay to that tick.
     """
     return _history("play", target.shown, _effect_tick, REPLAY_TIMEOUT_S, value=float(ticks_per_s))
 

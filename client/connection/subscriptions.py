@@ -1,4 +1,7 @@
-"""The tiles that a connection watches: the subscribed topics, the newest pieces of each tile, and credit for more.
+"""The tiles that a connection watches: the subscribed topics, the newest pieces of each tile, and credit.
+
+A *topic* names a tile; a tile consists of one or more encoded *pieces*. *Credit* is the number of tiles that the
+gateway may send until it is given more (see `rate_limit.py`).
 
 Any thread can watch, unwatch and read tiles. All other methods of `Subscriptions` are called by the link's thread
 (`connection.py`), which owns the socket.
@@ -13,7 +16,7 @@ from umwelt.cluster import Topic, viewer_protocol
 from umwelt.sandbox.errors import RunError
 
 FIRST_SETTLE_FACTOR = 20
-"""Factor by which the first view of a place waits longer for its remaining tiles than later views do."""
+"""Factor by which the first view of a rectangle waits longer for its remaining tiles than later views do."""
 
 
 class Subscriptions:
@@ -34,11 +37,13 @@ class Subscriptions:
         self._send, self._changed, self._is_closing, self.limit = send, changed, is_closing, limit
         self.received_bytes = 0
         self._watched: dict[int, Counter[bytes]] = {}
+        """By `shown`: the number of subscriptions to each topic (in packed form)."""
         self._unsent: dict[int, None] = {}
         """Values of `shown` whose subscriptions changed since they were last sent to the gateway (an ordered set)."""
         self._dropped: dict[int, set[bytes]] = {}
-        """Topics that were unwatched since then. The gateway still regards their newest tiles as received here."""
+        """Topics unwatched since then; the gateway does not resend their tiles while they are unchanged."""
         self._tiles: dict[tuple[int, bytes], tuple[int, list[bytes]]] = {}
+        """Arrival number and pieces of each received tile, by `shown` and topic."""
         self._arrivals = 0
         self._is_counting = False
         """Whether the present gateway has been given credit."""
@@ -54,6 +59,7 @@ class Subscriptions:
         self._count(shown, [topic.packed() for topic in topics], -1)
 
     def _count(self, shown: int, topics: list[bytes], change: int) -> None:
+        """Adds `change` (1 or -1) to the number of subscriptions to each topic; drops tiles without subscription."""
         with self._changed:
             counter = self._watched.setdefault(shown, Counter())
             for topic in topics:
@@ -153,7 +159,7 @@ class Subscriptions:
             dropped = {shown: self._dropped.pop(shown, set()) for shown in changed}
         credit, self._is_counting = self.limit.restart(now_s), True
         for shown, topics in watched.items():
-            # the gateway sends a known tile again only after a subscription without it
+            # the gateway resends an unchanged tile only if a previous subscription did not include it
             kept = [topic for topic in topics if topic not in dropped[shown]]
             for part in [kept, topics] if len(kept) < len(topics) else [topics]:
                 self._send(viewer_protocol.Watch(part, credit, shown))

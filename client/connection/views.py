@@ -52,8 +52,9 @@ class View:
 class Watcher:
     """A subscription to the tiles of a rectangle; each call of `next_view` returns a newer view.
 
-    The first call of `next_view` subscribes; `close` ends the subscription. The constructor raises RunError if the
-    world does not have this rectangle, level or layer, or if the view would need too many tiles.
+    The first call of `next_view` subscribes; `close` ends the subscription. `shown` is `LIVE` or a past tick; the other
+    arguments are those of `Connection.watch`. The constructor raises RunError if the world does not have this
+    rectangle, level or layer, or if the view would need too many tiles.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Watcher:
             fix = f"watch 1 to {known.max_tiles} at once: give another rectangle or level"
             raise RunError(f"{len(self._topics)} tiles: {fix}")
         self._decoded: dict[Topic, tuple[int, list[Piece]]] = {}
-        """Arrival number and decoded pieces of each tile, by topic."""
+        """Arrival number and decoded pieces (rectangles of data) of each tile, by topic."""
         self._arrival = 0
         self._is_subscribed = self._is_closed = False
 
@@ -117,6 +118,7 @@ class Watcher:
             self._link.wake()
 
     def _wait(self, timeout_s: float | None) -> None:
+        """Waits for new tiles, as `next_view` specifies."""
         self._arrival = self._link.wait_for_tiles(
             self._shown, self._topics, self._arrival, timeout_s, SETTLE_S, lambda: self._is_closed
         )
@@ -131,6 +133,7 @@ class Watcher:
 
 
 def _decode(frames: Sequence[bytes], torus: Torus) -> list[Piece]:
+    """Decodes the pieces of a tile; skips malformed ones."""
     pieces = []
     for frame in frames:
         with suppress(ValueError):  # a malformed piece leaves its cells empty
@@ -146,6 +149,10 @@ def _join(
     layers: Mapping[str, int],
     torus: Torus,
 ) -> View:
+    """Returns a view of `rectangle`, joined from the decoded pieces of the tiles `topics`.
+
+    `layers` are the layers to include: their numbers in topics, by name.
+    """
     pieces = [piece for topic in topics for piece in decoded.get(topic, (0, []))[1]]
     ticks = [piece.head.tick for piece in pieces]
     covered = sum(piece.rectangle.cells for piece in pieces)

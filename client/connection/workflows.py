@@ -43,10 +43,14 @@ MARGIN_CELLS = 2
 
 T = TypeVar("T")
 _Area = tuple[int, int, int, int]
+"""A rectangle of cells: y, x, height, width."""
 
 
 class WorldFlow(Flow):
-    """The interface through which a workflow runs tasks on the nodes of one world; valid while the workflow runs."""
+    """The interface through which a workflow runs tasks on the nodes of one world; valid while the workflow runs.
+
+    `shown` is `LIVE`, or a past tick that the gateway has replayed.
+    """
 
     def __init__(self, link: GatewayLink, max_tasks: int, shown: int = LIVE):
         super().__init__(link.do, link.halt, max_tasks, shown)
@@ -136,9 +140,9 @@ async def heatmap(flow: WorldFlow, of: str = "", cell: int = 0, rectangle: Cells
 
 
 async def nearest(flow: WorldFlow, species: str, y: float, x: float) -> Nearest:
-    """Finds the being of `species` that is nearest to the place `y`, `x` (in cells).
+    """Finds the being of `species` that is nearest to the position `y`, `x` (in cells).
 
-    Searches increasingly large squares around the place.
+    Searches increasingly large squares around the position.
     """
     known = flow.known
     one_of(species, known.species, "nearest: species")
@@ -154,7 +158,7 @@ async def nearest(flow: WorldFlow, species: str, y: float, x: float) -> Nearest:
         ]
         parts = await flow.over("nearest", questions, y=y, x=x, torus=torus)
         best = min((nearest_of_node for nearest_of_node in parts.values if nearest_of_node is not None), default=None)
-        # a being outside the square is at least this radius away: it can be nearer than a being in a corner
+        # a being outside the square, though at least the radius away, can be nearer than one found in a corner
         if is_everywhere or (best is not None and best[0] <= (radius_cells * SUBCELL) ** 2):
             break
         radius_cells = radius_cells * 2 if best is None else int(best[0] ** 0.5 / SUBCELL) + MARGIN_CELLS
@@ -186,6 +190,7 @@ async def lineage(flow: WorldFlow, being: int) -> Lineage:
 
 
 def _area(rectangle: Cells | None) -> _Area | None:
+    """Returns `rectangle` as a tuple, the form that queries need; None (the full world) remains None."""
     if rectangle is None:
         return None
     y, x, height, width = rectangle
@@ -193,6 +198,7 @@ def _area(rectangle: Cells | None) -> _Area | None:
 
 
 def _square(y: int, x: int, radius_cells: int, torus: tuple[int, int]) -> _Area:
+    """Returns the square of cells within `radius_cells` of a cell along each axis, at most as large as the torus."""
     height, width = (min(2 * radius_cells + 1, size) for size in torus)
     return y - radius_cells, x - radius_cells, height, width
 

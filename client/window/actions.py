@@ -15,8 +15,12 @@ from umwelt.client.window.timeline import Timeline
 from umwelt.cluster import LIVE
 
 WHILE_INHABITING = frozenset({"inhabit", "cancel", "panels", "screenshot", "record"})
-"""Actions whose keys keep their meaning while the user inhabits a being; all other keys steer the being."""
+"""Actions whose keys keep their meaning while the user steers a being by the keyboard ("inhabits" it).
+
+All other keys then steer the being.
+"""
 DEFAULT_TICKS_PER_S, MIN_TICKS_PER_S = 20.0, 0.25
+"""The speed that keys multiply if the world has no limit, and the lowest speed that keys set."""
 
 
 class Actions:
@@ -52,11 +56,12 @@ class Actions:
             "record": captures.toggle_recording,
             "fullscreen": toggle_fullscreen,
         }
+        """The methods that perform actions, by the action's name in `input.keys`."""
 
     # --- keys
 
     def press_key(self, name: str, control: bool, shift: bool) -> None:
-        """Performs the action of a key; `name` is pyglet's name of the key."""
+        """Performs the action of a key; `name` is pyglet's name of the key, `control` and `shift` are modifier keys."""
         action = ACTIONS.get(name, "")
         digit = name.lstrip("_")
         if control:
@@ -78,7 +83,7 @@ class Actions:
             self.toolbox.choose(int(digit) - 1)
 
     def release_key(self, name: str) -> None:
-        """Ends the effect of a held key, such as panning; `name` is pyglet's name of the key."""
+        """Ends the effect of a key that was pressed, such as panning; `name` is pyglet's name of the key."""
         self.navigation.release_key(name)
         if self.inhabiting.being:
             self.inhabiting.on_key(name, False)
@@ -86,7 +91,7 @@ class Actions:
     # --- beings
 
     def toggle_inhabiting(self) -> None:
-        """Inhabits the selected monster, or releases the monster that is inhabited."""
+        """Starts steering the selected monster by the keyboard, or releases the monster that is being steered."""
         if self.inhabiting.being:
             self.inhabiting.end()
         elif self.session.selected is not None:
@@ -98,7 +103,10 @@ class Actions:
         self.inhabiting.begin(being)
 
     def cancel(self) -> None:
-        """Releases the inhabited being; if there is none, cancels the tool or dialog; otherwise deselects."""
+        """Releases the being that is steered by the keyboard.
+
+        If there is none, cancels the chosen tool or dialog; if there is none either, clears the selection.
+        """
         if self.inhabiting.being:
             self.inhabiting.end()
         elif self.toolbox.tool != "look" or self.toolbox.fork_dialog.question is not None:
@@ -128,6 +136,7 @@ class Actions:
         self._command("speed", max(MIN_TICKS_PER_S, ticks_per_s * factor))
 
     def _command(self, name: str, *arguments: Any) -> None:
+        """Calls the method `name` of the connection, such as `pause`, if the user is permitted to change the world."""
         if self.session.keeper:
             self.session.command(name, *arguments)
         else:

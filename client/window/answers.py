@@ -1,4 +1,4 @@
-"""Pending answers from the server, and the callbacks that handle them when they arrive."""
+"""Pending answers from the gateway, and the callbacks that handle them when they arrive."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ from umwelt.client.connection.promises import Promise
 from umwelt.sandbox.errors import UmweltError
 
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
-"""Exceptions that a callback may raise if the server sent an answer of an unexpected shape."""
+"""Exceptions that a callback may raise if the gateway sent an answer of an unexpected form."""
 
 
 class Answers:
@@ -39,5 +39,5 @@ class Answers:
                 continue
             try:
                 then(answer)
-            except MALFORMED as error:  # an answer from a server must never end the program
+            except MALFORMED as error:  # a malformed answer must not end the program
                 report(f"{promise.what}: malformed answer: {' '.join(repr(error).split())[:200]}")

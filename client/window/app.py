@@ -20,10 +20,13 @@ from umwelt.sandbox.errors import RunError, UmweltError
 
 SIZE = (1280, 800)
 MIN_SIDE, MAX_SIDE = 64, 8192
+"""Bounds of the width and height of the window, in pixels."""
 SETTLES_WITHIN_S = 30.0
+"""Time limit in seconds for the arrival of all tiles before a picture is taken."""
 SETTLED_FRAMES = 12
-"""The number of complete frames to draw before a picture is taken, so that fades and glides have ended."""
+"""The number of complete frames to draw before a picture is taken, so that animations have ended."""
 ANSWER_S = 10.0
+"""Time limit of connecting and of each request, in seconds."""
 
 
 @dataclass
@@ -43,8 +46,8 @@ class Sight:
 def view(place: str | Path | None, keys: Path | None, demo: bool, picture: Path | None, sight: Sight) -> None:
     """Opens a window on a running world, or on the bundled recording if `demo` is set.
 
-    `place` is the world's address, `keys` a folder with keys. With `picture`, draws one settled frame into this file
-    instead. Returns when the window has closed and its recordings are written.
+    `place` is the world's address, `keys` a folder with keys. With `picture`, instead draws one frame into this file,
+    after all tiles in view have arrived. Returns when the window has closed and its recordings are written.
     """
     check(sight, picture)
     if demo and place is not None:
@@ -122,6 +125,7 @@ def import_window() -> Any:
 
 
 def _missing_library(error: Exception) -> str:
+    """Returns the error line for a library or driver that could not be loaded."""
     reason = " ".join(str(error).split()) or type(error).__name__
     fix = "install OpenGL's libraries (Debian: apt-get install libgl1 libegl1 libfreetype6 libfontconfig1)"
     return f"view: no window can be opened: {reason}: {fix}"

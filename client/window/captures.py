@@ -12,6 +12,7 @@ from umwelt.client.window.session import Session
 from umwelt.sandbox.errors import UmweltError
 
 FRAMES_PER_S = {".gif": 20, ".mp4": 30}
+"""The frames per second of a recording, by its file format."""
 EARLY_SHARE = 0.98
 """The share of a recording's frame time after which its next frame is added.
 
@@ -19,6 +20,7 @@ Less than 1, because the window's frames are not evenly spaced.
 """
 FOLDER = Path("pictures")
 POLL_S = 0.05
+"""The time in seconds between two checks whether a file is complete."""
 
 
 class Captures:

@@ -85,6 +85,7 @@ _NAMED = {
     "PERIOD": "period",
     "SLASH": "slash",
 }
+"""Imgui's names of keys, by pyglet's names."""
 KEYS = {
     **{getattr(key, name): getattr(imgui.Key, imgui_name) for name, imgui_name in _NAMED.items()},
     **{getattr(key, letter): getattr(imgui.Key, letter.lower()) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"},
@@ -92,6 +93,7 @@ KEYS = {
     **{getattr(key, f"NUM_{digit}"): getattr(imgui.Key, f"keypad{digit}") for digit in range(10)},
     **{getattr(key, f"F{number}"): getattr(imgui.Key, f"f{number}") for number in range(1, 13)},
 }
+"""Imgui's codes of keys, by pyglet's codes."""
 BUTTONS = {mouse.LEFT: 0, mouse.RIGHT: 1, mouse.MIDDLE: 2}
 CURSORS: dict[int, str] = {
     imgui.MouseCursor_.text_input: "CURSOR_TEXT",
@@ -102,6 +104,7 @@ CURSORS: dict[int, str] = {
     imgui.MouseCursor_.resize_nwse: "CURSOR_SIZE_DOWN_RIGHT",
     imgui.MouseCursor_.hand: "CURSOR_HAND",
 }
+"""The attributes of a pyglet window that name its mouse cursors, by imgui's codes of cursors."""
 
 
 class Gui:
@@ -142,11 +145,13 @@ class Gui:
         self.resize(width, height, pixel_ratio)
 
     def _use(self) -> None:
+        """Makes the contexts of this instance the current ones of imgui and implot."""
         imgui.set_current_context(self._context)
         implot.set_current_context(self._plots)
         implot.set_imgui_context(self._context)
 
     def _clipboard(self) -> None:
+        """Lets imgui use the window's clipboard."""
         window, platform = self._window, imgui.get_platform_io()
         if window is None or window.headless:
             return  # imgui then uses its internal clipboard
@@ -174,6 +179,7 @@ class Gui:
         self._show_cursor()
 
     def _draw(self, data: Any) -> None:
+        """Draws imgui's draw lists into the bound framebuffer, and restores the changed state of OpenGL."""
         lists = list(data.cmd_lists)
         self._fill(lists, data.total_vtx_count, data.total_idx_count)
         ctx, target = self.ctx, self.ctx.active_framebuffer
@@ -237,6 +243,7 @@ class Gui:
         self._indices.write(indices)
 
     def _allocate(self, vertex_bytes: int, index_bytes: int) -> None:
+        """Creates larger buffers, and the geometry that reads them."""
         size_bytes = -(-max(MIN_BYTES, 2 * vertex_bytes) // imgui.VERTEX_SIZE) * imgui.VERTEX_SIZE
         self._vertices = self.ctx.buffer(reserve=size_bytes, usage="stream")
         self._indices = self.ctx.buffer(reserve=max(MIN_BYTES, 2 * index_bytes), usage="stream")
@@ -268,6 +275,7 @@ class Gui:
             texture.set_status(statuses.destroyed)
 
     def _show_cursor(self) -> None:
+        """Sets the mouse cursor that imgui requests."""
         wanted = imgui.get_mouse_cursor()
         if wanted == self._cursor or self._window is None:
             return
@@ -321,6 +329,7 @@ class Gui:
         self._key(symbol, modifiers, False)
 
     def _key(self, symbol: int, modifiers: int, down: bool) -> None:
+        """Passes a press (`down`) or release of a key to imgui, with the present state of the modifier keys."""
         (self._down.add if down else self._down.discard)(symbol)
         for imgui_key, modifier, symbols in (
             (imgui.Key.mod_ctrl, key.MOD_CTRL, (key.LCTRL, key.RCTRL)),

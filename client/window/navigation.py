@@ -10,6 +10,7 @@ from umwelt.client.window.session import Session
 WHEEL_FACTOR, KEY_ZOOM_PER_S = 1.18, 3.0
 """Zoom factors: for one notch of the mouse wheel, and for each second that a zoom key is held."""
 PAN_PIXELS_PER_S = 900.0
+"""The speed at which keys pan the view, in logical pixels per second."""
 
 Pixel = tuple[float, float]
 """A position in framebuffer pixels (right, down) from the upper left corner."""
@@ -21,6 +22,7 @@ class Navigation:
     def __init__(self, session: Session, pixel_ratio: Callable[[], float]):
         self.session, self.pixel_ratio = session, pixel_ratio
         self._held: set[str] = set()
+        """The names of the keys that are down."""
 
     # --- keys that are held
 
@@ -39,7 +41,7 @@ class Navigation:
         self._held.clear()
 
     def turn(self, seconds: float) -> None:
-        """Pans and zooms by the held keys; called once a frame, with the seconds since the last frame."""
+        """Pans and zooms by the keys that are down; called once a frame, with the seconds since the last frame."""
         right = sum(PANS[name][0] for name in self._held if name in PANS)
         down = sum(PANS[name][1] for name in self._held if name in PANS)
         if right or down:
@@ -62,7 +64,7 @@ class Navigation:
         self.session.camera.zoom(WHEEL_FACTOR**notches, pixel)
 
     def cell(self, pixel: Pixel) -> tuple[float, float]:
-        """Returns the place (y, x in cells) under a pixel."""
+        """Returns the position (y, x in cells) under a pixel."""
         return self.session.camera.cell(*pixel)
 
     def being(self, pixel: Pixel) -> tuple[int, str]:

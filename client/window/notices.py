@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 SHOWN_S = 6.0
+"""The time in seconds for which a notice is displayed."""
 MAX_KEPT = 100
 
 

@@ -16,6 +16,7 @@ class Pointer:
     def __init__(self, session: Session, toolbox: Toolbox, navigation: Navigation):
         self.session, self.toolbox, self.navigation = session, toolbox, navigation
         self._pressed_at: Pixel | None = None
+        """Where the button was pressed; None while it is up."""
         self._dragging_world = False
 
     def hover(self, pixel: Pixel) -> None:

@@ -13,11 +13,12 @@ from umwelt.sandbox.region import Torus
 from umwelt.sandbox.units import SUBCELL
 
 FETCH_PERIOD_S = 0.2
+"""The minimum time in seconds between two fetches of the being."""
 
 
 @dataclass
 class Selected:
-    """A selected being and its data of the latest fetch (`api.Connection.fetch`)."""
+    """A selected being and its data of the latest fetch (`api.Connection.fetch`); `being` is None before the first."""
 
     id: int
     table: str = ""
@@ -28,7 +29,9 @@ class Selected:
     """The number of consecutive fetches that did not find the being."""
     asked_s: float = -1e9
     waiting: bool = False
+    """Whether a fetch is in progress; `asked_s` is the time at which the latest one began."""
     family: dict[str, Any] | None = None
+    """The ancestors and children (`api.Connection.family`); None before they have been fetched."""
 
 
 class Selection:
@@ -48,7 +51,7 @@ class Selection:
     def place(self, frame: Frame, torus: Torus) -> tuple[float, float, float] | None:
         """Returns y and x in cells and the heading in radians at which the being is drawn.
 
-        A being outside the frame is at the place of its latest fetch, with heading 0. None if no place is known.
+        For a being outside the frame, this is the position of its latest fetch, with heading 0; None if it is unknown.
         """
         if self.selected is None:
             return None

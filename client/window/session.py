@@ -23,7 +23,7 @@ from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.region import Torus
 
 NEAR_BYTES_PER_S, FAR_BYTES_PER_S = 2.8e6, 0.95e6
-"""Limits of the bytes per second that the gateway sends: with beings or dots in view, and with densities only."""
+"""Limits of the bytes per second that the gateway sends: with bodies or dots in view, and with densities only."""
 STALE_S = 2.5
 """The age in seconds of the latest status beyond which the connection counts as lost."""
 
@@ -32,7 +32,7 @@ class Session:
     """One window's view of one world, live or in the past. Created by `app`, closed when the window closes.
 
     `world` is a `PromisedConnection`, or a recording with the same methods. `looking` is the target of queries:
-    `world`, or a moment of its past.
+    `world`, or the past tick that is displayed (a `PromisedMoment`).
     """
 
     def __init__(self, world: Any, camera: Camera, clock: Callable[[], float] = time.monotonic):
@@ -50,20 +50,19 @@ class Session:
         self.done: list[Any] = []
         """The commands issued in this window (`sending.Done`), oldest first."""
         self.at_close: list[Callable[[], None]] = []
-        """Callbacks that `close` calls before the connection closes, to release resources such as an inhabited being.
-        """
+        """Callbacks that `close` calls before it closes the connection, such as one that releases a steered being."""
         self.awaited = LIVE
         """The tick that is being replayed and will be displayed; equal to `shown` when no replay is awaited."""
         self._last_status: dict[str, Any] = {}
         self._answers = Answers()
-        # measurements from before the window opened; if the server has none, the plots begin at the present tick
+        # measurements from before the window opened; if the gateway has none, the plots begin at the present tick
         self.ask(world.metrics(), self.series.begin, lambda line: None)
 
     # --- properties
 
     @property
     def known(self) -> viewer_protocol.Welcome:
-        """The server's description of the world."""
+        """The gateway's description of the world."""
         return self.core.known
 
     @property
@@ -207,6 +206,7 @@ class Session:
         self.feed.turn(self.camera, self.looks, now_s)
 
     def _read_status(self) -> None:
+        """Takes over the newest status, and detects whether the connection is lost."""
         status, age_s = self.core.latest()
         self.reconnecting = age_s > STALE_S
         if status and status is not self._last_status:

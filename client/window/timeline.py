@@ -13,11 +13,15 @@ from umwelt.cluster import LIVE
 from umwelt.sandbox.errors import UmweltError
 
 LIST_PERIOD_S = 5.0
+"""The time in seconds after which the list of snapshots is fetched again."""
 NOW_SHARE = 0.995
 """The position on the strip, from 0 to 1, from which on the end of a drag displays the running world."""
 MAX_MARKS_NEAR = 3
+"""The maximum number of marks in a tooltip."""
 DEFAULT_TICKS_PER_S, MIN_TICKS_PER_S = 20.0, 0.25
+"""The speed of playback at first, and the minimum that can be set."""
 SNAPSHOT, KEPT, COMMAND, EVENT = "snapshot", "kept snapshot", "command", "event"
+"""The kinds of marks on the timeline."""
 
 
 class Mark(NamedTuple):
@@ -31,8 +35,8 @@ class Mark(NamedTuple):
 class Timeline:
     """The timeline of one session. `turn` is called once a frame.
 
-    `held` is the tick under the mouse while the strip is dragged, else None; `playing` is whether a moment of the past
-    is being played.
+    `held` is the tick under the mouse while the strip is dragged, else None; `playing` is whether the replay of a past
+    tick is being continued ("played").
     """
 
     def __init__(self, session: Session):
@@ -148,7 +152,7 @@ class Timeline:
         return self.session.shown != LIVE
 
     def toggle(self) -> None:
-        """Starts or pauses playback of the past."""
+        """Starts or pauses playback of the displayed past tick."""
         if not self.can_play:
             self.session.say("this is the present: show a tick of the past first", bad=True)
             return
@@ -161,6 +165,7 @@ class Timeline:
             self._play(self.play_ticks_per_s)
 
     def _play(self, ticks_per_s: float) -> None:
+        """Continues the replay of the displayed tick at this speed; 0 pauses it."""
         moment = self.session.looking
         before, self.playing = self.playing, ticks_per_s > 0
 
@@ -175,7 +180,7 @@ class Timeline:
             failed(str(error))
 
     def fork(self) -> None:
-        """Starts a fork at the displayed tick."""
+        """Forks the run at the displayed tick."""
         fork_run(self.session, self.position)
 
     # --- once a frame
@@ -200,6 +205,7 @@ class Timeline:
             self._list_snapshots(now_s)
 
     def _list_snapshots(self, now_s: float) -> None:
+        """Starts a fetch of the list of snapshots."""
         self._listed_s, self._listing = now_s, True
 
         def receive(snapshots: list[dict[str, Any]]) -> None:

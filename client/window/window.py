@@ -95,6 +95,7 @@ class Window(arcade.Window):
             self.gui.end()
 
     def _draw_world(self) -> None:
+        """Draws the world with the marks of the chosen tool and of the selected being's senses."""
         session, camera, overlay = self.session, self.session.camera, self.stage.overlay
         rings, lines = self.toolbox.marks() if session.shown == LIVE else ([], [])
         selected, place = session.selected, session.selected_place()
@@ -107,6 +108,7 @@ class Window(arcade.Window):
         self.stage.draw(session.feed.frame, camera, session.looks, session.status.get("nodes") or ())
 
     def _draw_panels(self) -> None:
+        """Draws the panels, or only an open question if the panels are hidden."""
         session = self.session
         if not self.dock.visible:
             self.toolbar.draw_question(self.toolbox.fork_dialog)
@@ -139,7 +141,7 @@ class Window(arcade.Window):
         self.set_fullscreen(not self.fullscreen)
 
     def close(self) -> None:
-        """Releases the inhabited being, ends a recording in progress, and closes the window."""
+        """Releases the being that is steered, ends a recording in progress, and closes the window."""
         if hasattr(self, "captures"):
             self.inhabiting.end()
             if self.captures.recorder is not None:
@@ -213,7 +215,7 @@ class Window(arcade.Window):
         self.gui.on_focus(True)
 
     def on_deactivate(self) -> None:
-        """Handles the window's losing keyboard focus: treats all held keys as released."""
+        """Handles the window's losing keyboard focus: treats all keys as released."""
         self.gui.on_focus(False)
         self.navigation.release_all_keys()
         self.inhabiting.release_keys()

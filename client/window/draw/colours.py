@@ -1,4 +1,7 @@
-"""Colours used both by the world view and by the panels: of species, and of the stimuli at antennae."""
+"""Colours used both by the world view and by the panels: of species, and of the stimuli at antennae.
+
+In this module, `known` is the gateway's description of the world (`viewer_protocol.Welcome`).
+"""
 
 import zlib
 from functools import cache
@@ -9,6 +12,7 @@ import numpy as np
 from umwelt.client.pictures.scene import hsv, leaf_hue, species_hue
 
 Tint = tuple[float, float, float]
+"""A colour: red, green and blue, each from 0 to 1."""
 
 PANEL_LEAF, PANEL_LEAVES = 0.34, 0.26
 """The hue of leaves in panels, and the largest shift of it by the hue gene."""
@@ -23,6 +27,7 @@ SENSE_COLOURS: dict[str, Tint] = {
     "heat": (0.98, 0.60, 0.36),
     "body": (0.75, 0.68, 0.95),
 }
+"""The colours of stimuli, by the name of the stimulus without the antenna."""
 
 
 def plant_tables(known: Any) -> frozenset[str]:
@@ -31,14 +36,18 @@ def plant_tables(known: Any) -> frozenset[str]:
 
 
 def body_hues(species: np.ndarray, hue_gene: np.ndarray | None, plant: bool) -> np.ndarray:
-    """Returns the hues of bodies, `float[n]` from 0 to 1: from the hue gene (-128 to 127), or else from the species."""
+    """Returns the hues of bodies, `float[n]` from 0 to 1.
+
+    `hue_gene` has values from -128 to 127; if it is None, hues are derived from the species. `plant` selects the range
+    of hues of plants.
+    """
     if hue_gene is None:
         return species_hue(species, plant)
     return leaf_hue(hue_gene) if plant else (hue_gene + 128) / 255
 
 
 def species_colour(known: Any, table: str, species: int) -> Tint:
-    """Returns the colour of a species by its number, red, green and blue from 0 to 1.
+    """Returns the colour of the species with this number.
 
     It is the colour of the founders' bodies if that is known. Species -1 stands for a whole table, in a world without
     species.
@@ -52,7 +61,7 @@ def species_colour(known: Any, table: str, species: int) -> Tint:
 
 
 def named_colour(known: Any, name: str) -> Tint:
-    """Returns the colour of a species or table by its name, for panels; greens differ more than on bodies."""
+    """Returns the colour of a species or table by its name, for panels; plants differ more in hue than in the world."""
     number = known.species.index(name) if name in known.species else -1
     table = known.kinds.get(name, name)
     if name in known.hues and table in plant_tables(known):
@@ -62,5 +71,6 @@ def named_colour(known: Any, name: str) -> Tint:
 
 @cache
 def _colour(hue: float, plant: bool) -> Tint:
+    """Returns the colour of a hue from 0 to 1; plants are darker and less saturated."""
     red, green, blue = hsv(np.float32(hue), *((0.55, 0.66) if plant else (0.62, 1.0))).tolist()
     return red, green, blue

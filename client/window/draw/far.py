@@ -1,4 +1,8 @@
-"""Drawing of beings at small scales: one dot per being, or densities by bins, drawn as scattered grains."""
+"""Drawing of beings at small scales: one dot per being, or densities, drawn as randomly scattered specks.
+
+Densities are numbers of beings in bins of 8 x 8 cells. `ctx` is the `arcade.gl.Context` of the window, `quad` a
+geometry that covers it, and `known` the gateway's description of the world (`viewer_protocol.Welcome`).
+"""
 
 import math
 from collections.abc import Mapping
@@ -15,15 +19,19 @@ from umwelt.client.window.feed.frame import Densities, Dots, Frame
 from umwelt.cluster import BIN_CELLS
 
 KINDS = 4
-"""The number of species of plants, and of other beings, with separate colours in densities.
+"""The number of species with separate colours in densities: so many of plants, and as many of other beings.
 
-Rarer species have the colour of the least frequent of these.
+These are the most frequent species; all others have the colour of the last of them.
 """
 MAX_TABLES, MAX_SPECIES = 16, 256
+"""The size of the palette texture: one row per table, one column per species."""
 MIN_GRID_PIXELS = 1.7
-"""A width in pixels: beings are scattered in two blended grids, with cells of at most and of more than this width."""
+"""The maximum width in pixels of the cells of a grid with at most one speck per cell.
+
+Specks are drawn in this grid and in one with cells of twice the width, which are blended.
+"""
 POINT_SIZES = 0x8642
-"""OpenGL's `GL_PROGRAM_POINT_SIZE`: shaders set the size of points."""
+"""OpenGL's constant `GL_PROGRAM_POINT_SIZE`: while it is enabled, shaders set the size of points."""
 
 
 def find_runs(table: np.ndarray) -> list[tuple[int, int, int]]:
@@ -35,9 +43,9 @@ def find_runs(table: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def grid_of(scale: float) -> tuple[float, float]:
-    """Returns the width in cells of the grid in which beings are scattered, and the blend share of the next wider grid.
+    """Returns the width of the cells of the finer grid of specks, and the share of the coarser grid in the blend.
 
-    `scale` is in pixels per cell; the width is a power of two.
+    The width is in cells of the world and a power of two; the share is from 0 to 1. `scale` is in pixels per cell.
     """
     exact = math.log2(MIN_GRID_PIXELS / scale)
     low = math.floor(exact)
@@ -60,9 +68,10 @@ def by_kind(
 
 
 class DotsDrawer:
-    """Draws dots as points; uploads them when they have changed."""
+    """Draws the dots of a frame (`frame.Dots`) as points; uploads them when they have changed."""
 
     COLUMNS = ("x", "y", "species", "size", "table")
+    """The columns of `Dots` that are uploaded, each into a buffer."""
 
     def __init__(self, ctx: Any, known: Any):
         self.ctx, self.known, self.plant_tables = ctx, known, plant_tables(known)
@@ -74,9 +83,11 @@ class DotsDrawer:
         self._count = self._capacity = 0
         self._buffers: list[Any] = []
         self._runs: list[tuple[int, int, int]] = []
+        """The results of `find_runs`, in the order in which they are drawn."""
         self._geometry: Any = None
 
     def _paint(self, tables: list[str]) -> None:
+        """Writes the colours of all species into the palette texture; alpha is 255 for plants, else 0."""
         colours = np.zeros((MAX_TABLES, MAX_SPECIES, 4), np.uint8)
         for row, name in enumerate(tables[:MAX_TABLES]):
             plant = name in self.plant_tables
@@ -127,7 +138,7 @@ class DotsDrawer:
             buffer.write(column if column.flags.writeable else column.tobytes())
 
     def draw(self, frame: Frame, camera: Camera, strength: float) -> None:
-        """Draws all dots with an opacity `strength` from 0 to 1: plants first."""
+        """Draws all dots, plants first; `strength` is their opacity, from 0 to 1."""
         if frame.dots is None:
             return
         self.upload(frame.dots, frame.tables)
@@ -164,7 +175,7 @@ class DotsDrawer:
 
 
 class DensitiesDrawer:
-    """Draws densities over the full window, from one texture for plants and one for other beings."""
+    """Draws the densities of a frame over the full window, from one texture for plants and one for other beings."""
 
     def __init__(self, ctx: Any, known: Any, quad: Any):
         self.ctx, self.quad, self.known, self.plant_tables = ctx, quad, known, plant_tables(known)

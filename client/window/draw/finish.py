@@ -1,6 +1,8 @@
-"""The last step of drawing: bloom, day and night, rain, a soft tone curve, a vignette and dither.
+"""The last step of drawing: bloom, day and night, rain, tone mapping, a vignette and dither.
 
-The scene is first drawn into half-float textures, then into the window by one of three shaders.
+The scene is first drawn into half-float textures, then into the window by one of three shaders: without weather, with
+weather, or with weather and wind. `ctx` is the `arcade.gl.Context` of the window, `quad` a geometry that covers it, and
+`known` the gateway's description of the world (`viewer_protocol.Welcome`).
 """
 
 from typing import Any
@@ -13,8 +15,9 @@ from umwelt.client.window.feed.frame import Frame
 BLOOM_DIVISORS = (4, 8, 16, 32)
 """Divisors of the window's size at which bloom is blurred."""
 BLOOM_THRESHOLD, BLOOM_STRENGTH = 0.58, 0.55
+"""The brightness from which a pixel adds to the bloom, and the factor of the bloom."""
 BLUR_SHARES = (0.62, 0.75, 0.85)
-"""The share of each wider blur that is added to the next narrower blur."""
+"""The factors by which each wider blur is multiplied before it is added to the next narrower blur."""
 
 
 class Finish:
@@ -44,6 +47,7 @@ class Finish:
         self._targets[0].use()
 
     def _resize(self, width: int, height: int) -> None:
+        """Creates new textures: one for the scene, and one for each of `BLOOM_DIVISORS`."""
         self._drop()
         self.size = width, height
         for part in (1, *BLOOM_DIVISORS):
@@ -88,9 +92,9 @@ class Finish:
     ) -> None:
         """Draws the finished scene into `target`.
 
-        `strength` is that of the weather from 0 to 1, `composed` the ground's textures, `drift` the distance that the
-        wind has carried the rain in cells (right, down), `windy` the wind's strength from 0 to 1, `bloom` a factor of
-        the bloom.
+        `composed` are the ground's textures; `strength` is the strength of the weather from 0 to 1, `windy` that of the
+        wind. `drift` is the distance in cells (right, down) by which the wind has moved the rain so far. `bloom` is a
+        factor of the bloom; at 0 there is none.
         """
         if bloom > 0:
             self._bloom()
@@ -123,6 +127,7 @@ class Finish:
         self.quad.render(shader)
 
     def _drop(self) -> None:
+        """Deletes the textures and framebuffers of the scene and the bloom."""
         for target in self._targets:
             for texture in target.color_attachments:
                 texture.delete()

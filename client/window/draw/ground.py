@@ -1,8 +1,10 @@
 """Drawing of the ground: soil, water, detritus and scents, from the planes of a frame.
 
+A plane (`frame.Plane`) has the values of one layer over a rectangle, one for each square of `step` x `step` cells.
 Planes differ in rectangle and step. All are first composed into three textures over one rectangle, blended over time
 with the previously composed textures. The ground is drawn from these textures, sampled by splines, so that no cell
-edges are visible.
+edges are visible. `ctx` is the `arcade.gl.Context` of the window, `quad` a geometry that covers it, and `known` the
+gateway's description of the world (`viewer_protocol.Welcome`).
 """
 
 import math
@@ -24,13 +26,16 @@ from umwelt.sandbox.units import ONE
 CAPACITY_COUNT = 640
 """The water count that a cell of soil holds, for a world whose climate does not specify it."""
 READ = ("elevation", "water", "detritus", "aroma", "musk", "alarm", "light", "temperature", "rain", "cover")
+"""The layers from which the ground is composed; the position is the texture unit. A world without Earth's layers has
+its first layer drawn as "cover"."""
 MISSING = {"light": float(ONE), "temperature": 2000.0, "elevation": 0.0}
 """Values drawn for planes that the frame does not contain: full sunlight, 20 degrees, elevation 0."""
 EASE_PER_S = 5.0
 """Rate of approach to changed values, per second: the difference falls by a factor of e in a fifth of a second."""
 EASED_S = 1.0
-"""The time in seconds after which a change counts as complete."""
+"""The time in seconds after which the approach to changed values counts as complete."""
 COMPOSE_PERIOD_S = 1 / 30
+"""The minimum time in seconds between two compositions while the view does not move."""
 NEAR_PIXELS = 3.0
 """The scale in pixels per cell from which stones, crumbs and ripples fade in."""
 BEFORE_UNIT = 10
@@ -40,7 +45,7 @@ BEFORE_UNITS = {"before_a": BEFORE_UNIT, "before_b": BEFORE_UNIT + 1, "before_c"
 
 @dataclass(frozen=True)
 class Spread:
-    """The location of a texture in the world: its rectangle, and the cells (right, down) that its values cover."""
+    """The location of a texture in the world: its rectangle, and the number of cells (right, down) that it covers."""
 
     rectangle: Rectangle
     extent: tuple[float, float]
@@ -77,7 +82,7 @@ class Spread:
         return (*self.origin(camera), 1 / self.extent[0], 1 / self.extent[1])
 
     def within(self, other: "Spread", height: int, width: int) -> tuple[float, float, float, float]:
-        """Returns the same as `place`, relative to the corner of `other` instead of the window's middle.
+        """Returns the same as `place`, but relative to the corner of `other` instead of the middle of the window.
 
         `height` and `width` are the world's.
         """
@@ -145,6 +150,7 @@ class Planes:
     def __init__(self, ctx: Any, height: int, width: int):
         self.ctx, self.height, self.width = ctx, height, width
         self._held: dict[str, tuple[Any, int, Spread]] = {}
+        """The texture of each plane, the number of the uploaded plane, and the texture's location."""
 
     def get(self, name: str, plane: Plane) -> tuple[Any, Spread]:
         """Returns a plane's texture (one float per value) and its spread; uploads the plane if it has changed."""
@@ -208,6 +214,7 @@ class Ground:
         self._cover = (0.0, 1.0)
 
     def _plain(self, value: float) -> Any:
+        """Returns a texture of 1 x 1 with this value, for a plane that the frame does not contain."""
         texture = self.ctx.texture((1, 1), components=1, dtype="f4")
         texture.write(np.array([value], np.float32))
         return texture
@@ -252,6 +259,10 @@ class Ground:
             self._cover = low, max(1.0, high - low)
 
     def _compose(self, frame: Frame, names: Mapping[str, str], now: float) -> None:
+        """Draws all planes into the three composed textures, blended with the previous ones.
+
+        `names` are the names of planes in the frame by the names in `READ`; `now` is the time in seconds.
+        """
         height, width = int(self.world[1]), int(self.world[0])
         plane = Plane(Rectangle(0, 0, height, width), max(height, width), np.zeros((1, 1), np.int32))
         if names:

@@ -7,6 +7,7 @@ import numpy as np
 from arcade.gl import BufferDescription
 
 MIN_ROWS = 256
+"""The number of rows that a new buffer has room for."""
 NEAR_FROM = 22.0
 """The scale in pixels per cell from which bodies are drawn in full detail."""
 
@@ -62,7 +63,7 @@ def pack_bits(*parts: tuple[np.ndarray, int]) -> np.ndarray:
 
 
 class Marks:
-    """Looks up in `Looks` which beings of a swarm are highlighted, and the hues of their clades."""
+    """Looks up in the drawing options (`Looks`) which beings are highlighted, and the hues of their clades."""
 
     def __init__(self) -> None:
         self._hues: tuple[Any, np.ndarray, np.ndarray] = (None, np.zeros(0, np.int64), np.zeros(0))
@@ -75,13 +76,16 @@ class Marks:
 
     @staticmethod
     def highlighted(ids: np.ndarray, looks: Any) -> np.ndarray:
-        """Returns which beings are highlighted, `bool[n]`."""
+        """Returns whether each being is highlighted, `bool[n]`."""
         if not looks.highlighted:
             return np.zeros(len(ids), bool)
         return np.isin(ids, np.fromiter(looks.highlighted, np.int64, len(looks.highlighted)))
 
     def hues(self, ids: np.ndarray, own: np.ndarray, looks: Any) -> np.ndarray:
-        """Returns the hues to draw: the clade's hue if `looks.lineages` is set and the clade is known, else `own`."""
+        """Returns the hues to draw, `float[n]` from 0 to 1.
+
+        They are those of the beings' clades if `looks.lineages` is set, and `own` for beings whose clade is not known.
+        """
         if not looks.lineages or not looks.clade_hues:
             return own
         of, keys, values = self._hues

@@ -1,4 +1,8 @@
-"""Layers as colour maps: the range of drawn values, the colours of a layer, and its legend."""
+"""Layers as colour maps: the range of drawn values, the colours of a layer, and its legend.
+
+`ctx` is the `arcade.gl.Context` of the window, `quad` a geometry that covers it, `known` the gateway's description of
+the world (`viewer_protocol.Welcome`), and a plane (`frame.Plane`) holds the values of a layer over a rectangle.
+"""
 
 import math
 import zlib
@@ -17,19 +21,24 @@ from umwelt.client.window.feed.looks import Looks
 from umwelt.sandbox.units import ONE
 
 STEPS = 256
+"""The number of colours of a colour map."""
 CONTOUR_COUNT = 9.0
 """The number of contour lines between the lowest and the highest value."""
 MIN_PERCENT, MAX_PERCENT = 2.0, 98.0
+"""The percentiles of a layer's values at the ends of the drawn range."""
 SAMPLED_SIDE = 128
 """The number of rows and columns, approximately, from which the range is estimated."""
 ZERO_BELOW = 0.35
 """The ratio of a range's low end to its high end below which the range is extended to zero."""
 RANGE_EASE_PER_S = 2.5
+"""Rate at which the drawn range approaches the layer's, per second."""
 TICKS = 5
+"""The approximate number of tick marks of a legend."""
 COLDEST, WARMEST = -25.0, 45.0
 """The temperatures in degrees Celsius at the ends of the colour map, with 0 degrees in its middle."""
 
 Points = Sequence[tuple[float, float, float]]
+"""The colours of a colour map at evenly spaced positions: red, green and blue from 0 to 1."""
 MAPS: dict[str, Points] = {
     "sea": (
         (0.012, 0.030, 0.085),
@@ -150,7 +159,9 @@ OWN_MAPS = {
     "tissue": "moss",
     "price": "warmth",
 }
+"""The colour map (a key of `MAPS`) of layers with these names."""
 OTHER_MAPS = ("sea", "moss", "ember", "dusk")
+"""Colour maps of all other layers; the name of a layer selects one of them."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +192,7 @@ def span_of(name: str, plane: Plane) -> tuple[float, float]:
     if not sampled.size:
         return 0.0, 1.0
     low, high = (float(value) for value in np.percentile(sampled, (MIN_PERCENT, MAX_PERCENT)))
-    if high <= low:  # the values differ on a few cells only
+    if high <= low:  # only a few cells have other values
         low, high = float(sampled.min()), float(sampled.max())
     if name in ("light", "rain"):
         low, high = 0.0, max(high, ONE / 4)
@@ -271,6 +282,7 @@ class LayerDrawer:
         self._drawn_s = 0.0
 
     def _follow(self, name: str, plane: Plane, now_s: float) -> None:
+        """Moves `span` toward the range of the plane, and updates the texture of colours if necessary."""
         fresh = name != self._name
         if fresh or plane.number != self._number:
             self._target_span = span_of(name, plane)

@@ -15,20 +15,25 @@ from umwelt.client.window.feed.looks import Looks
 SUGAR_BASE_COUNT, SUGAR_PER_STORE_COUNT = 160, 160
 """The sugar count at which a body is drawn as full: without store organs, and the increase for each store organ."""
 HUNGRY_COUNT = 60
+"""The sugar count below which a body is drawn paler."""
 WALKED_MAX_CELLS = 2.0
+"""The maximum distance in a tick for which walking is drawn."""
 WALK_WRAP_CELLS = 512.0
-"""The walked distance in cells at which it wraps, because a float32 would lose small steps to rounding."""
+"""Walked distances are stored modulo this number of cells, because a large float32 would lose small steps."""
 BENDS = 0.35
-"""The weight of the present turn in the bend of a body, which is a moving average over ticks."""
+"""The bend of a body is a moving average of its turns over ticks; this is the weight of the present turn."""
 DRAWN_ORGANS = ("jaw", "gut", "leg", "eye", "armour", "spike", "store", "gland")
 """The organs that the shader draws, in the order of its bits; other organs are not drawn."""
 ORGAN_BITS = 4
+"""The number of bits in which the number of organs of one kind is stored."""
 DEFAULT_ORGANS = {"leg": 3, "eye": 2, "gut": 1}
+"""The numbers of organs that are drawn if the table has no columns of organs."""
 ASLEEP, SHUT, MARKED, WAS_SHUT = 1, 2, 4, 8
+"""Bits of the flags in the fourth number of `in_looks`; `WAS_SHUT`: the eyes were shut in the previous tick."""
 
 
 class Monsters:
-    """Draws swarms of monsters, with separate GPU buffers for each table."""
+    """Draws swarms of monsters (`frame.Swarm`); the monsters of each table have GPU buffers of their own."""
 
     def __init__(self, ctx: Any):
         self._ctx = ctx
@@ -104,6 +109,7 @@ class _Herd:
         self._walked, self._bend, self._shut, self._was_shut = walked, bend, shut, was_shut
 
     def _motion(self, swarm: Swarm) -> np.ndarray:
+        """Returns the attributes `in_way`, `in_turn` and `in_walk` of the vertex shader, `float32[n, 12]`."""
         rows = np.empty((len(swarm), 12), np.float32)
         rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3] = swarm.x_before, swarm.y_before, swarm.x, swarm.y
         rows[:, 4], rows[:, 5] = swarm.heading_before, swarm.heading
@@ -113,6 +119,7 @@ class _Herd:
         return rows
 
     def _packed_looks(self, swarm: Swarm, looks: Looks) -> np.ndarray:
+        """Returns the attributes `in_looks` and `in_own` of the vertex shader, `uint32[n, 5]`, packed by bits."""
         column, ids = swarm.column, swarm.ids
         rows = np.empty((len(swarm), 5), np.uint32)
         rows[:, 0] = pack_bits(

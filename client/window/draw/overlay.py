@@ -1,4 +1,4 @@
-"""Lines and rings over the world: borders and loads of nodes, the selected being, marks of tools and senses."""
+"""Lines and rings over the world: borders of shards, the selected being, and marks (`marks.py`) of tools and senses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,9 +18,13 @@ from umwelt.client.window.feed.torus import shortest
 from umwelt.sandbox.region import Rectangle, Torus
 
 MIN_RING_PIXELS = 16.0
+"""The minimum radius of the ring around the selected being."""
 DASHES = 5.0
+"""The number of dashes of the ring around the selected being."""
 NODE_LINE_PIXELS, LOAD_PIXELS = 2.0, 120.0
+"""The width of borders of shards, and the length of the bar of a fully loaded node."""
 MIN_ROWS = 256
+"""The number of rows that a new buffer has room for."""
 
 
 class _Batch:
@@ -37,6 +41,7 @@ class _Batch:
         self._describe()
 
     def _describe(self) -> None:
+        """Creates the geometry that reads the buffer."""
         self._geometry = self.ctx.geometry(
             [
                 BufferDescription(self._corners, "2f", ["in_vert"]),
@@ -46,6 +51,7 @@ class _Batch:
         )
 
     def draw(self, rows: list[tuple[float, ...]], viewport: tuple[float, float], seconds: float) -> None:
+        """Uploads the rows and draws a quad for each; `viewport` is in pixels."""
         if not rows:
             return
         values = np.array(rows, np.float32)
@@ -58,12 +64,13 @@ class _Batch:
         self._geometry.render(self.program, instances=len(rows))
 
     def release(self) -> None:
+        """Deletes the buffers."""
         self._buffer.delete()
         self._corners.delete()
 
 
 class Overlay:
-    """Draws marks at the window's resolution, after the finish, so that they stay sharp.
+    """Draws marks at the window's resolution, after all effects of `finish.py`, so that they stay sharp.
 
     The window sets `rings` and `lines` (types in `marks`); they stay until it sets others.
     """
@@ -115,7 +122,7 @@ def _way(camera: Camera, y: float, x: float, y_end: float, x_end: float) -> tupl
 
 
 def selection(frame: Frame, camera: Camera, being: int) -> list[tuple[float, ...]]:
-    """Returns the dashed ring of the selected being as a row of the ring buffer, empty if it is not in the frame."""
+    """Returns the dashed ring of the being as one row of the ring buffer; empty if the being is not in the frame."""
     location, place = row_of(frame, being), place_of(frame, being, Torus(camera.height, camera.width))
     if location is None or place is None:
         return []
@@ -133,7 +140,7 @@ def node_colour(at: int) -> tuple[float, float, float]:
 
 
 def node_lines(camera: Camera, node: Mapping[str, Any], at: int) -> list[tuple[float, ...]]:
-    """Returns lines for the border of a node's shard, in all copies in view, and a bar for the node's load.
+    """Returns the border of a node's shard, for each copy in view, and a bar for the node's load, as rows of lines.
 
     `at` is the node's index, which determines the colour.
     """

@@ -27,13 +27,14 @@ SUGAR_POOR_COUNT, WATER_POOR_COUNT = 8, 16
 GENES = {"leaf": 0, "shape": 0, "height": -40, "thorn": -128}
 """The genes that shape leaves, with the values drawn for plants without these genes."""
 MARKED, ALOFT = 1, 2
+"""Bits of the flags in the third number of `in_looks`."""
 STEM_DIRECTIONS = 8
 STEM_CELLS = 1.2
-"""A factor for sine and cosine such that, rounded, the products are the offset of one of the eight neighbours."""
+"""A factor for the sine and cosine of a stem's direction; the rounded products are the offset to a neighbour cell."""
 
 
 class Plants:
-    """Draws swarms of plants; `wind` (right, down, about -1 to 1) bends their leaves."""
+    """Draws swarms of plants (`frame.Swarm`); `wind` (right, down, about -1 to 1) bends their leaves."""
 
     def __init__(self, ctx: Any):
         self._ctx = ctx
@@ -95,7 +96,7 @@ class _Stand:
         grown = np.clip(tissue / LEAF_FULL_COUNT, 0, 1)
         rows = self._rows(swarm, looks, stage, grown)
         sizes = np.where(stage == MODULE, (grown * 255).astype(np.uint8), 0)
-        order = np.argsort(sizes.astype(np.uint8), kind="stable")  # large leaves over small ones
+        order = np.argsort(sizes.astype(np.uint8), kind="stable")  # large leaves are drawn over small ones
         sorted_stage = stage[order]
         for instances, which in (
             (self.rosettes, sorted_stage >= MODULE),
@@ -131,7 +132,7 @@ class _Stand:
 
     @staticmethod
     def _stem_rows(swarm: Swarm, rows: np.ndarray, grown: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """Returns a row for the stem of each module whose older neighbour is in view.
+        """Returns a row for the stem of each module whose older neighbour (to which the stem leads) is in view.
 
         Numbers 2 and 3 of a row hold the offset to the neighbour in cells.
         """
@@ -144,7 +145,7 @@ class _Stand:
         own, elder, elder_ids = own[in_view], elder[in_view], elder_ids[in_view]
         stems = rows[own]
         places = stems.view(np.float32)
-        # by direction, not by the neighbour's place, which may lie across a seam
+        # computed from the direction, because the neighbour's position can be beyond the edge of the world
         eighth = np.float32(2 * np.pi / STEM_DIRECTIONS)
         angle = (swarm.columns["stem_direction"][own].astype(np.float32) - 1) * eighth
         base, elder_stray = rows.view(np.float32)[own, :2], cell_offsets(elder_ids)

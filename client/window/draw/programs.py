@@ -1,4 +1,7 @@
-"""Shader programs from the files in `shaders/`, and the uniforms that they have in common."""
+"""Shader programs, compiled from the files in `shaders/`, and the uniforms that they have in common.
+
+`ctx` is the `arcade.gl.Context` of the window.
+"""
 
 from functools import cache
 from importlib import resources
@@ -9,7 +12,7 @@ from umwelt.client.window.feed.frame import Frame
 
 INCLUDE = "#include "
 CLOCK_WRAP_S = 3600.0
-"""The time in seconds at which times wrap, because shaders receive them as float32, which would lose precision."""
+"""Times are passed to shaders modulo this number of seconds, because a large float32 would lose precision."""
 
 
 @cache
@@ -37,7 +40,7 @@ def give(program: Any, **values: Any) -> None:
 
 
 def lay_over(ctx: Any) -> None:
-    """Enables blending of the following draws over the existing content; colours are premultiplied by alpha."""
+    """Makes the following draw calls blend over the existing content; their colours are premultiplied by alpha."""
     ctx.enable(ctx.BLEND)
     ctx.blend_func = ctx.ONE, ctx.ONE_MINUS_SRC_ALPHA
 

@@ -14,18 +14,20 @@ from umwelt.client.window.draw.marks import Line, Ring
 from umwelt.sandbox.units import ONE, SUBCELL, TURN
 
 KIN, STRANGER = (0.45, 0.85, 1.0), (1.0, 0.55, 0.35)
+"""The colours of the line to the nearest body: for a close relative, and for an unrelated being."""
 SIGHT_COLOUR = (0.6, 0.85, 1.0, 0.16)
 NOTHING_SENSED = (0.7, 0.75, 0.8)
 MIN_STRENGTH = 0.02
+"""The strength of a stimulus up to which an antenna has the colour `NOTHING_SENSED`."""
 DRY_EYES_LOSS = 256
-"""Determines the loss of sight range with dry eyes: completely dry eyes see 256 / (ONE + 256) as far; see `sense.py`.
-"""
+"""Determines the loss of sight range with dry eyes: completely dry eyes see 256 / (ONE + 256) as far (`sense.py`)."""
 
 
 def sense_marks(being: Mapping[str, Any], y: float, x: float, heading: float) -> tuple[list[Ring], list[Line]]:
-    """Returns the rings and lines of a fetched being drawn at `y`, `x` (cells) with `heading` in radians.
+    """Returns the rings and lines that display the senses of a being.
 
-    Both are empty for a being without senses, such as a plant.
+    `being` is the answer to a fetch of the being, which is drawn at `y`, `x` (cells) with `heading` in radians. Both
+    lists are empty for a being without senses, such as a plant.
     """
     if "stimuli" not in being:
         return [], []
@@ -37,7 +39,7 @@ def sense_marks(being: Mapping[str, Any], y: float, x: float, heading: float) ->
 
 
 def sight_cells(columns: Mapping[str, Any]) -> float:
-    """Returns the range of sight of a body, in cells: 0 with closed eyes, reduced with dry eyes."""
+    """Returns the range of sight in cells from a being's columns: 0 with closed eyes, reduced with dry eyes."""
     if columns.get("eyes_shut"):
         return 0.0
     distance_fixed = min(
@@ -49,7 +51,7 @@ def sight_cells(columns: Mapping[str, Any]) -> float:
 
 
 def _antenna(stimuli: dict[str, float], name: str, number: int, y: float, x: float, heading: float) -> Line:
-    """Returns an antenna from head to tip, in the colour of the strongest stimulus at it."""
+    """Returns an antenna (the `number`-th of `ANTENNAE`) from head to tip, in the colour of its strongest stimulus."""
     strengths = {sense: abs(stimuli.get(f"{sense}_{name}", 0.0)) for sense in ANTENNA_SENSES}
     del strengths["light"]  # there is nearly always more light than anything else
     sense = max(strengths, key=lambda key: strengths[key])

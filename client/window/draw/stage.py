@@ -1,4 +1,8 @@
-"""The stage: draws all layers of the world view, in order."""
+"""The stage: draws the world view, from the ground to the marks over it.
+
+`ctx` is the `arcade.gl.Context` of the window, `known` the gateway's description of the world
+(`viewer_protocol.Welcome`).
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +22,9 @@ from umwelt.client.window.feed.frame import Frame
 from umwelt.client.window.feed.looks import Looks
 
 FULL_WIND_CELLS_S = 6.0
+"""The wind speed in cells per second at which its effects are strongest."""
 UNDER_A_MAP = 0.3
+"""The opacity of plants while a layer is drawn as a colour map."""
 MAP_HIDES_WEATHER, MAP_HIDES_BLOOM = 0.9, 0.7
 """The shares of weather and bloom that a colour map at full strength removes, so that its colours can be read."""
 
@@ -29,7 +35,7 @@ def _late(share: float) -> float:
 
 
 class Stage:
-    """Draws one window's frames. The window sets `wind` (cells per second, right and down) and the overlay's marks."""
+    """Draws the frames of one window, which sets `wind` (cells per second, right and down) and the overlay's marks."""
 
     def __init__(self, ctx: Any, known: Any, bloom: bool = True):
         self.ctx, self.known, self.bloom = ctx, known, bloom
@@ -90,6 +96,7 @@ class Stage:
         ctx.blend_func = ctx.BLEND_DEFAULT
 
     def _bodies(self, frame: Frame, camera: Camera, looks: Looks, strength: float) -> None:
+        """Draws the beings of all tables as bodies with opacity `strength`: plants first, then monsters."""
         for drawer, plant in ((self.plants, True), (self.monsters, False)):
             for swarm in frame.swarms:
                 if swarm.plant == plant and len(swarm):

@@ -1,7 +1,7 @@
-"""The camera: the place at the middle of the window, and the scale in pixels per cell.
+"""The camera: the position at the middle of the window, and the scale in pixels per cell.
 
-Pixels are the framebuffer's; y and rows grow downward, as in images. The torus has no edge: a view may cross the seams,
-and when zoomed out it contains several copies of the world side by side.
+Pixels are the framebuffer's; y and rows grow downward, as in images. The world is a torus: a view may cross the seams,
+where the last row and column adjoin the first, and when zoomed out it contains several copies of the world.
 """
 
 import math
@@ -11,6 +11,7 @@ from umwelt.client.window.feed.torus import shortest
 from umwelt.sandbox.region import Rectangle
 
 MIN_SCALE, MAX_SCALE = 0.25, 400.0
+"""Bounds of the scale, in pixels per cell."""
 SETTLED, SETTLED_PIXELS = 1e-3, 0.25
 """Distances from the target, in log(scale) and in pixels, below which the camera stops moving."""
 EASE_PER_S = 14.0
@@ -19,7 +20,7 @@ EASE_PER_S = 14.0
 DENSITIES_BELOW, BODIES_FROM = 1.6, 7.0
 """Limits in pixels per cell: only densities are drawn below the first, bodies from the second on, dots in between."""
 FADE = 1.25
-"""From a limit of scale to `FADE` times it, the levels on both sides of the limit are drawn and blended."""
+"""Between a limit of the scale and `FADE` times the limit, the levels on both sides of it are drawn and blended."""
 WHOLE_WORLD_SHARE = 0.9
 """The share of the window that the full world takes at the smallest scale."""
 
@@ -28,8 +29,8 @@ WHOLE_WORLD_SHARE = 0.9
 class Camera:
     """A camera over a world of `height` x `width` cells.
 
-    `y`, `x` is the place in the middle, `scale` the pixels per cell. `target` is the (y, x, scale) that the camera
-    approaches.
+    `y`, `x` is the position in the middle, in cells, and `scale` the pixels per cell. `target` is the (y, x, scale)
+    that the camera approaches smoothly.
     """
 
     height: int
@@ -61,7 +62,10 @@ class Camera:
     # --- moving
 
     def look(self, y: float, x: float, scale: float | None = None, at_once: bool = False) -> None:
-        """Moves to a place by the shortest way round the torus; with `at_once`, jumps there without gliding."""
+        """Moves smoothly to a position (in cells) and scale, by the shortest way; with `at_once`, jumps there.
+
+        If `scale` is None, the scale stays.
+        """
         wanted = min(max(scale or self.target[2], self.min_scale), MAX_SCALE)
         self.target = (self._near(y, self.y, self.height), self._near(x, self.x, self.width), wanted)
         if at_once:
@@ -69,7 +73,7 @@ class Camera:
             self._wrap()
 
     def pan(self, right_pixels: float, down_pixels: float, at_once: bool = True) -> None:
-        """Moves the view by pixels, immediately (`at_once`, for dragging) or gliding (for keys)."""
+        """Moves the view by pixels, immediately (`at_once`, for dragging) or smoothly (for keys)."""
         y, x, scale = self.target
         y, x = y + down_pixels / self.scale, x + right_pixels / self.scale
         self.target = (y, x, scale)
@@ -78,7 +82,7 @@ class Camera:
         self._wrap()
 
     def zoom(self, factor: float, at: tuple[float, float] | None = None) -> None:
-        """Multiplies the scale; the place under the pixel `at` (default: the middle) stays under it."""
+        """Multiplies the scale; the position under the pixel `at` (default: the middle) stays under it."""
         y, x, scale = self.target
         wanted = min(max(scale * factor, self.min_scale), MAX_SCALE)
         right, down = self._from_middle(at)
@@ -94,7 +98,7 @@ class Camera:
             self.y, self.x, self.scale = self.target
         else:
             moved = True
-            # the middle follows 1 / scale, not time, so that the place under the mouse stands still while zooming
+            # interpolated in 1 / scale, so that the position under the mouse does not move while zooming
             before = self.scale
             self.scale = math.exp(math.log(before) + share * math.log(scale / before))
             if near:
@@ -121,26 +125,28 @@ class Camera:
     # --- from pixels to cells and back
 
     def _from_middle(self, at: tuple[float, float] | None) -> tuple[float, float]:
+        """Returns a pixel relative to the middle of the window (right, down); None stands for the middle."""
         return (0.0, 0.0) if at is None else (at[0] - self.view[0] / 2, at[1] - self.view[1] / 2)
 
     def cell(self, right: float, down: float) -> tuple[float, float]:
-        """Returns the place (y, x in cells) under a pixel, counted from the upper left corner."""
+        """Returns the position (y, x in cells) under a pixel, which is counted from the upper left corner."""
         right, down = self._from_middle((right, down))
         return (self.y + down / self.scale) % self.height, (self.x + right / self.scale) % self.width
 
     def pixel(self, y: float, x: float) -> tuple[float, float]:
-        """Returns the pixel (right, down) of a place, of its copy nearest to the middle."""
+        """Returns the pixel (right, down) of a position in cells, in the copy of the world nearest to the middle."""
         y, x = self._near(y, self.y, self.height), self._near(x, self.x, self.width)
         return self.view[0] / 2 + (x - self.x) * self.scale, self.view[1] / 2 + (y - self.y) * self.scale
 
     @staticmethod
     def _near(place: float, middle: float, size: int) -> float:
+        """Returns the coordinate of the copy of `place` that is nearest to `middle`, on an axis of `size` cells."""
         return middle + shortest(place - middle, size)
 
     # --- what is in view
 
     def rectangle(self, margin_cells: float = 0.0) -> Rectangle:
-        """Returns the cells in view and a margin, at most the full world; the rectangle may cross the seams."""
+        """Returns the cells in view and a margin around them, at most the full world; it may cross the seams."""
         spans = []
         for middle, size, pixels in ((self.y, self.height, self.view[1]), (self.x, self.width, self.view[0])):
             half = pixels / self.scale / 2 + margin_cells
@@ -152,7 +158,7 @@ class Camera:
     def images(self, rectangle: Rectangle, margin_cells: float = 2.0) -> list[tuple[int, int]]:
         """Returns the corners (y, x) of all copies of a rectangle in view, in the camera's unwrapped coordinates.
 
-        A place `p` cells from the rectangle's corner is drawn `p + corner - camera` cells from the middle of the
+        What is `p` cells from the rectangle's corner is drawn `p + corner - camera` cells from the middle of the
         window.
         """
         spans = []

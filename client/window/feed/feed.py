@@ -1,5 +1,9 @@
 """The feed: subscribes to the tiles in view and builds the frame that the stage draws.
 
+A tile is a square of the world, either with its beings at one level of detail (bodies, dots or densities) or with one
+field. Each node sends the piece of a tile that lies in its shard. A frame (`frame.Frame`) is the content of one
+drawing.
+
 Tiles of beings stay subscribed. Fields change slowly: their tiles are subscribed to in turn and unsubscribed when they
 have arrived, so that most of the bandwidth is left for moving beings.
 """
@@ -38,21 +42,30 @@ MARGIN_SHARE = 0.12
 With it, panning does not expose missing tiles.
 """
 ALIGNED_CELLS = 64
+"""The sides of the subscribed rectangle lie on multiples of this number of cells."""
 CELLS_FROM = 3.0
 """The scale in pixels per cell from which fields are fetched cell by cell; below it, in bins of 8 x 8 cells."""
 SUBSCRIBE_PERIOD_S = 0.2
+"""The time in seconds after which subscriptions are updated even if the view has not moved."""
 MAX_FIELD_TILES = 48
 """The maximum number of field tiles that are subscribed to at a time."""
 FIELD_PERIOD_S, STILL_PERIOD_S = 0.5, 8.0
+"""The time in seconds after which a field's tile is fetched again, for layers in general and for those in `STILL`."""
 STILL = ("elevation",)
-"""Layers that hardly change; they are fetched again every `STILL_PERIOD_S` seconds."""
+"""Layers that hardly change."""
 DECODED_PER_FRAME = 12
+"""The maximum number of tiles that are decoded in a frame, unless tiles in view are still missing."""
 DOTS_PERIOD_S = 0.045
-"""The shortest time in seconds between two rebuilds of the dots, which do not glide between ticks."""
+"""The shortest time in seconds between two rebuilds of the dots, which are not animated between ticks."""
 MAX_TICK = 1 << 53
+"""The upper limit of ticks in pieces; pieces with other ticks are ignored."""
 MIN_GLIDE_S, MAX_GLIDE_S, GLIDE_SMOOTHING = 0.02, 0.6, 0.1
+"""Bounds of the time in which a being moves to a new position, and the weight of a new interval in its average."""
 PLANT_DISTANCE_FACTOR, PLANT_DISTANCE_CELLS = 1.8, 0.2
-"""A plant's distance is multiplied by the first and increased by the second, so that a monster on a leaf is picked."""
+"""In `nearest`, the distance of a plant is multiplied by the first and increased by the second.
+
+So a click on a monster that stands on a plant selects the monster.
+"""
 
 
 class Source(Protocol):
@@ -60,7 +73,7 @@ class Source(Protocol):
 
     @property
     def known(self) -> Welcome:
-        """The server's description of the world."""
+        """The gateway's description of the world."""
 
     def watch(self, shown: int, topics: Sequence[Topic]) -> None:
         """Subscribes to tiles of tick `shown` of the past, or of the running world (`LIVE`)."""
@@ -81,6 +94,7 @@ class _Kept:
     whole: bool = False
     """Whether the pieces cover the tile; each node sends the piece that lies in its shard."""
     gathered: dict[str, TileBeings | None] = field(default_factory=dict)
+    """The beings of the tile by table, None for a table without beings; filled when first used."""
     arrived_s: float = -1e9
     due_s: float = 0.0
     """The time from which the tile is subscribed to again, if it is a tile of a field."""
@@ -89,7 +103,7 @@ class _Kept:
 class Feed:
     """The subscriptions of one session, and the frame that is built from their tiles.
 
-    `shown` is `LIVE` for the running world, or a tick of its past.
+    `shown` is `LIVE` for the running world, or a tick of its past. The owner calls `turn` once per drawn frame.
     """
 
     def __init__(self, source: Source):
@@ -102,6 +116,7 @@ class Feed:
         self.behind = 0
         """The number of tiles that have arrived and are not decoded yet."""
         self._watched: dict[Topic, None] = {}
+        """The topics of the tiles that are subscribed to at present (an ordered set)."""
         self._wanted: dict[Topic, None] = {}
         self._kept: dict[Topic, _Kept] = {}
         self._turned_s = self._dotted_s = -1e9
@@ -150,11 +165,16 @@ class Feed:
         return aligned(rectangle, ALIGNED_CELLS, self.torus)
 
     def _field_names(self, looks: Looks) -> list[str]:
+        """Returns the names of the layers to subscribe to: those of the ground, and the one drawn as a colour map."""
         layers = self.source.known.layers[1:]
         names = [name for name in GROUND_LAYERS if name in layers] or layers[:1]
         return list(dict.fromkeys([*names, *([looks.layer] if looks.layer in layers else [])]))
 
     def _want(self, levels: Iterable[str], names: Iterable[str], cells: bool) -> None:
+        """Sets the tiles in view that are to be fetched, and drops all others.
+
+        `levels` are the levels of beings, `names` the layers; `cells` selects fields cell by cell instead of by bins.
+        """
         layers = self.source.known.layers
         numbers = [layers.index(name) for name in names]
         topics = [topic for level in levels for topic in topics_over(self.frame.rectangle, level, [BEINGS], self.torus)]
@@ -198,13 +218,14 @@ class Feed:
         return {topic for _, topic, _ in taken}
 
     def _keep(self, topic: Topic, arrival: int, frames: Sequence[bytes], now_s: float) -> None:
+        """Decodes a tile's pieces (`frames`) and stores them; ignores malformed pieces."""
         kept = self._kept.setdefault(topic, _Kept())
         pieces = []
         for content in frames:
             try:
                 piece = decode(content, self.torus)
             except ValueError:
-                continue  # content from a server must never end the program
+                continue  # malformed content must not end the program
             if piece.topic == topic and 0 <= piece.head.tick < MAX_TICK:
                 pieces.append(piece)
         if topic.level == BODIES and topic.layer == BEINGS and kept.arrival >= 0:
@@ -224,6 +245,10 @@ class Feed:
     # --- the frame
 
     def _fill(self, news: set[Topic], moved: bool, levels: Sequence[str], cells: bool, now_s: float) -> None:
+        """Rebuilds those components of the frame whose tiles have arrived; all of them if the view has `moved`.
+
+        `news` are the topics of the tiles that have arrived since the previous frame.
+        """
         frame = self.frame
         kinds = {(topic.level, topic.layer) for topic in news}
         self.number += len(kinds)
@@ -245,6 +270,7 @@ class Feed:
             del frame.planes[name]
 
     def _of(self, level: int, layer: int) -> list[tuple[Topic, _Kept]]:
+        """Returns the stored tiles in view of one level and layer, with their topics."""
         return [
             (topic, self._kept[topic])
             for topic in self._wanted
@@ -252,6 +278,7 @@ class Feed:
         ]
 
     def _swarms(self, seen: bool, news: set[Topic], now_s: float) -> None:
+        """Rebuilds the swarms of all tables; there are none unless bodies are `seen` at the present scale."""
         frame = self.frame
         kept = self._of(BODIES, BEINGS) if seen else []
         before = {swarm.table: swarm for swarm in frame.swarms}
@@ -269,12 +296,14 @@ class Feed:
                 frame.swarms.append(swarm)
 
     def _dots(self) -> Dots:
+        """Returns the dots of all stored tiles of dots in view."""
         pieces = [piece for _, kept in self._of(DOTS, BEINGS) for piece in kept.pieces]
         dots = dots_of(pieces, self.frame, self.torus)
         dots.number = self.number
         return dots
 
     def _densities(self) -> Densities:
+        """Returns the densities of all stored tiles of densities in view."""
         view = aligned(self.frame.rectangle, BIN_CELLS, self.torus)
         pieces = [piece for _, kept in self._of(DENSITIES, BEINGS) for piece in kept.pieces]
         counts = join_counts(pieces, view, self.torus)
@@ -282,6 +311,7 @@ class Feed:
         return Densities(view, flat, self.number)
 
     def _plane(self, name: str, level: int, layer: int) -> None:
+        """Rebuilds the plane of one layer; after a move, only when all of its tiles have arrived."""
         step = BIN_CELLS if level == DENSITIES else 1
         pieces = [piece for _, kept in self._of(level, layer) for piece in kept.pieces]
         known = self.frame.planes.get(name)
@@ -296,11 +326,12 @@ class Feed:
         self.frame.planes[name] = Plane(view, step, plane_of(pieces, view, step, self.torus), self.number)
 
     def _covered(self, level: int, layer: int) -> bool:
+        """Returns whether all tiles in view of one level and layer have arrived."""
         return all(topic in self._kept for topic in self._wanted if (topic.level, topic.layer) == (level, layer))
 
 
 def nearest(frame: Frame, y: float, x: float, torus: Torus, max_cells: float) -> tuple[int, str]:
-    """Returns the id and table of the being drawn nearest to a place, at most `max_cells` away; else 0 and "".
+    """Returns the id and table of the being drawn nearest to a position, less than `max_cells` away; else 0 and "".
 
     Monsters are preferred to plants.
     """
@@ -344,7 +375,7 @@ def place_of(frame: Frame, being: int, torus: Torus) -> tuple[float, float, floa
 
 
 def drawn_places(swarm: Swarm, frame: Frame, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the places where gliding beings are drawn: y and x in cells from the frame's corner."""
+    """Returns where beings are drawn on their way to their new positions: y and x in cells from the frame's corner."""
     share = np.clip((frame.now_s - swarm.since_s[rows]) / max(1e-3, frame.glide_s), 0, 1)
     return (
         swarm.y_before[rows] + (swarm.y[rows] - swarm.y_before[rows]) * share,

@@ -12,15 +12,16 @@ from umwelt.sandbox.region import Rectangle
 
 @dataclass
 class Swarm:
-    """The beings of one table that are drawn as bodies, ordered by id.
+    """The beings of one table that are drawn as bodies, ordered by id; all arrays have one entry per being.
 
     `y` and `x` are in cells from the corner of `Frame.rectangle`, not wrapped: `y` ranges from 0 to the rectangle's
-    height. A being glides from (`y_before`, `x_before`) to (`y`, `x`) within `Frame.glide_s` seconds from the time
-    `since_s`.
+    height. A being is drawn as moving from (`y_before`, `x_before`) to (`y`, `x`) within `Frame.glide_s` seconds from
+    the time `since_s`.
     """
 
     table: str
     plant: bool
+    """Whether the beings are plants, which do not move."""
     ids: np.ndarray
     """The beings' ids, `int64[n]`."""
     y: np.ndarray
@@ -28,9 +29,10 @@ class Swarm:
     y_before: np.ndarray
     x_before: np.ndarray
     heading: np.ndarray
-    """Heading in radians, clockwise from the x axis; `heading_before` is within half a turn of it."""
+    """Heading in radians, from the x axis toward the y axis; `heading_before` is within half a turn of it."""
     heading_before: np.ndarray
     since_s: np.ndarray
+    """The time at which each being's present movement began, on the clock of `Frame.now_s`."""
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     """The other columns of the body tiles, in the world's integer units: species, organs, genes, states."""
     corner: tuple[int, int] = (0, 0)
@@ -50,7 +52,7 @@ class Swarm:
 
 @dataclass
 class Dots:
-    """The beings of all tables that are drawn as dots; coordinates as in `Swarm`."""
+    """The beings of all tables that are drawn as dots, one entry per being; coordinates as in `Swarm`."""
 
     y: np.ndarray
     x: np.ndarray
@@ -97,7 +99,9 @@ class Frame:
     now_s: float = 0.0
     """The present time in seconds, on the same clock as `Swarm.since_s`."""
     glide_s: float = 0.05
+    """The time in seconds in which beings move to their new positions: the mean interval between arrivals of tiles."""
     tables: list[str] = field(default_factory=list)
+    """The names of the world's tables; `Dots.table` has indices into this list."""
     swarms: list[Swarm] = field(default_factory=list)
     dots: Dots | None = None
     densities: Densities | None = None

@@ -1,4 +1,4 @@
-"""Joining of decoded tile pieces into the arrays of a frame."""
+"""Joins the decoded pieces of tiles into the arrays of a frame. Each node sends the piece of a tile in its shard."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,7 @@ from umwelt.sandbox.region import Rectangle, Torus
 from umwelt.sandbox.units import TURN
 
 MAX_GLIDE_CELLS = 12.0
-"""The largest move in cells that is drawn as a glide; longer moves are the effect of a command and are drawn as jumps.
-"""
+"""The largest distance in cells over which a movement is animated; a command can move beings farther, as a jump."""
 
 
 def merge_pieces(held: Sequence[Piece], arrived: Sequence[Piece], cells: int) -> list[Piece]:
@@ -83,7 +82,7 @@ def swarm_of(
     torus: Torus,
     now_s: float,
 ) -> Swarm | None:
-    """Returns the beings of a table from all tiles in view; they glide from where they are drawn now.
+    """Returns the beings of a table from all tiles in view; they move from where they are drawn at present.
 
     Each element of `parts` holds the beings of one tile, and whether the tile has arrived since the previous frame.
     `before` is the table's swarm in the previous frame. Returns None if there are no beings.
@@ -125,7 +124,7 @@ def swarm_of(
 
 
 def _glide(swarm: Swarm, before: Swarm, new: np.ndarray, frame: Frame, torus: Torus, now_s: float) -> None:
-    """Starts glides from the currently drawn places for beings of new tiles; continues the other beings' glides.
+    """Sets the movements of `swarm`: new ones for beings of new tiles, from where they are drawn; else as in `before`.
 
     `new` is `bool[n]`: whether a being's tile has arrived since the previous frame.
     """

@@ -13,7 +13,9 @@ class Looks:
     layer: str = ""
     """The name of the layer that is drawn as a colour map; empty: the ground is drawn."""
     layer_strength: float = 0.9
+    """The opacity of the colour map, from 0 to 1."""
     scents: bool = True
+    """Whether scents (aroma, musk and alarm) are drawn on the ground."""
     weather: bool = True
     """Whether day and night, rain and wind are drawn."""
     nodes: bool = False
@@ -23,6 +25,7 @@ class Looks:
     senses: bool = True
     """Whether the selected being's senses are drawn: antennae, range of sight, and the other body that it sees."""
     bloom: float = 1.0
+    """The strength of the bloom, a factor."""
     selected: int = 0
     """The id of the selected being; 0 if there is none."""
     highlighted: frozenset[int] = field(default_factory=frozenset)

@@ -1,4 +1,4 @@
-"""Measurements of the world over time, for plots; and the shapes of server answers that the window reads."""
+"""Measurements of the world over time, for plots; and the types of the gateway's answers that the window reads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,8 +8,11 @@ import msgspec
 import numpy as np
 
 MAX_POINTS = 4000
+"""The number of points beyond which a series is thinned."""
 Whole = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+"""An integer of 64 bits."""
 Number = Annotated[float, msgspec.Meta(ge=-1e30, le=1e30)]
+"""A finite number."""
 
 
 class Metrics(TypedDict):
@@ -74,6 +77,8 @@ class Status(TypedDict, total=False):
 
 
 class _Being(TypedDict):
+    """The fields that every fetched being has."""
+
     kind: str
     id: Whole
     y_fixed: Whole
@@ -93,7 +98,7 @@ class Being(_Being, total=False):
 
 
 def fits(answer: Any, shape: Any) -> bool:
-    """Returns whether a server's answer has the given shape (a TypedDict)."""
+    """Returns whether an answer of the gateway is of the type `shape` (a TypedDict)."""
     try:
         msgspec.convert(answer, shape, strict=True)
     except (msgspec.ValidationError, RecursionError, OverflowError):
@@ -113,6 +118,7 @@ class Series:
     """Curves by species, or by table for a table without species."""
     substances: dict[str, list[float]] = field(default_factory=dict)
     births: list[float] = field(default_factory=list)
+    """Total births since tick 0 at each point, as are `deaths` for deaths."""
     deaths: list[float] = field(default_factory=list)
 
     def note(self, status: Mapping[str, Any]) -> None:
@@ -128,6 +134,7 @@ class Series:
     def _add(
         self, tick: int, populations: Mapping[str, float], substances: Mapping[str, float], births: float, deaths: float
     ) -> None:
+        """Appends a point; names that are missing from it, or that are new, have the value 0."""
         for curves, values in ((self.populations, populations), (self.substances, substances)):
             for name in values:
                 curves.setdefault(name, [0.0] * len(self.ticks))
@@ -155,6 +162,7 @@ class Series:
         self.deaths = [float(value) for value in past["deaths"][:count]] + self.deaths
 
     def _thin(self) -> None:
+        """Removes every second point of the older half."""
         keep = np.r_[0 : len(self.ticks) // 2 : 2, len(self.ticks) // 2 : len(self.ticks)].tolist()
         for curves in (self.populations, self.substances):
             for name, curve in curves.items():

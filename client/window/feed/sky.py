@@ -1,4 +1,7 @@
-"""Wind and sunlight for drawing: the same waves as in `sandbox/laws/weather.py`, in floating point."""
+"""Wind and sunlight for drawing: the formulas of `sandbox/laws/weather.py`, in floating point.
+
+`climate` has the fields of `weather.Climate` by name, and is empty in a world without weather.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,10 +14,11 @@ from umwelt.sandbox.region import Torus
 from umwelt.sandbox.units import ONE
 
 DRIFT_DAYS = 5
+"""The number of days in which the pattern of wind moves once around the world."""
 CELLS_PER_S = 2.2
 """The drawn speed of the strongest wind, in cells per second."""
 MIN_SUN = 0.1
-"""The share of full sunlight above which the clouds' shade can be computed from the light on the ground."""
+"""The sunlight, as a share of full sunlight, above which the shade of clouds can be computed from a piece."""
 MAX_LIGHT = 32
 """The upper limit of light, in units of full sunlight; higher than in any climate."""
 ASSUMED_CLOUDS = 0.4
@@ -22,9 +26,9 @@ ASSUMED_CLOUDS = 0.4
 
 
 def wind_at(climate: Mapping[str, int], tick: float, y_share: float, x_share: float) -> tuple[float, float]:
-    """Returns the wind (right, down) in cells per second at a place.
+    """Returns the wind (right, down) in cells per second at a position.
 
-    `y_share` and `x_share` are the place's coordinates as shares of the world's height and width.
+    `y_share` and `x_share` are the position's coordinates as shares of the world's height and width.
     """
     day_ticks = climate.get("day_ticks", 0)
     if not day_ticks:
@@ -40,7 +44,7 @@ def wind_at(climate: Mapping[str, int], tick: float, y_share: float, x_share: fl
 
 
 def under_one_sun(pieces: Sequence[Piece], climate: Mapping[str, int], torus: Torus) -> list[Piece]:
-    """Returns pieces of the light layer recomputed for the latest tick: each keeps its clouds, under the present sun.
+    """Returns the pieces of the light layer, recomputed for the sun of the latest tick; the shade of clouds stays.
 
     Tiles arrive one after another; without this, the edges between tiles of different ticks would be visible.
     """

@@ -8,6 +8,7 @@ import numpy as np
 from umwelt.sandbox.region import Rectangle, Torus
 
 Way = TypeVar("Way", float, np.ndarray)
+"""A displacement in cells along one axis, or an array of them."""
 
 
 def shortest(way: Way, size: int | float) -> Way:
@@ -16,14 +17,14 @@ def shortest(way: Way, size: int | float) -> Way:
 
 
 def inside(y: float, x: float, torus: Torus) -> tuple[float, float]:
-    """Returns the place wrapped onto the torus: 0 <= y < height, 0 <= x < width."""
+    """Returns the position wrapped onto the torus: 0 <= y < height, 0 <= x < width."""
     # in floating point, a tiny negative number modulo a size is that size itself
     y, x = y % torus.height, x % torus.width
     return (0.0 if y >= torus.height else y), (0.0 if x >= torus.width else x)
 
 
 def cell_of(y: float, x: float, torus: Torus) -> tuple[int, int]:
-    """Returns the cell (y, x) that contains a place."""
+    """Returns the cell (y, x) that contains a position."""
     y, x = inside(y, x, torus)
     return math.floor(y), math.floor(x)
 

@@ -1,4 +1,7 @@
-"""Undo and changes of the past: both fork the run at a past tick, after the user has confirmed it."""
+"""Undo and changes of the past: after the user has confirmed it, both fork the run at a past tick.
+
+A fork is a new run that shares the history of the present one up to that tick.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Inhabiting a monster: the user steers it with the keyboard, in place of its behaviour, until it is released.
 
-The world keeps a being under control from the first drive command until a release command, even beyond its death. So
-once a drive command can have reached the world, the release is resent until a release that was sent after all drive
-commands were answered is confirmed.
+A being remains under control from the first drive command until a release command, even if it dies meanwhile. So once
+a drive command may have reached the world, release commands are sent until one of them is confirmed that was sent after
+all drive commands had been answered.
 """
 
 import time
@@ -19,22 +19,29 @@ from umwelt.sandbox.units import ONE
 SEND_EVERY_S, REPEAT_EVERY_S = 0.1, 1.0
 """Intervals at which changed drives are sent, and unchanged drives are repeated, in seconds."""
 FETCH_EVERY_S = 0.4
+"""Interval at which the state of the body is fetched, in seconds."""
 RELEASE_AGAIN_S, MAX_RELEASES = 1.0, 120
+"""Delay in seconds before a failed release is sent again, and maximum number of releases that are sent."""
 CLOSE_WITHIN_S = 3.0
+"""Maximum time in seconds for which closing the window waits for confirmed releases."""
 MAX_UNANSWERED = 4
 """Maximum number of drive commands that wait for an answer; no further ones are sent meanwhile."""
 MIN_TURNS_A_S, MAX_TURNS_A_S, TURN_RAMP_S = 0.12, 0.6, 0.9
+"""Turning speed when the key is pressed and at most, in full turns per second, and the time from one to the other."""
 TURN_A_TICK = 1 / 8
 """Full turns per tick at a `turn` drive of 1 (see `interface.DRIVES`)."""
 MIN_THRUST, THRUST_RAMP_S = 0.4, 0.35
+"""The drive `thrust` when the key is pressed, and the time in seconds until it has increased to 1."""
 STEPS = 256
 """Drives are rounded to multiples of 1/256, so that small changes are not sent."""
 PACE_OVER_S, DEFAULT_TICKS_A_S = 1.5, 20.0
+"""Time in seconds over which the world's speed is measured, and the speed that is assumed before."""
 MIN_SCALE = 26.0
 """Minimum zoom of the camera when a body is taken over, in pixels per cell."""
 MAX_FRAME_S = 0.2
 """Upper limit of a frame's duration in `_ramp`, so that drives do not jump after a slow frame."""
 PERCENT = ONE / 100
+"""One per cent in the units of states, 1/1024."""
 
 KEYS: dict[str, tuple[str, float]] = {
     "W": ("thrust", 1.0),
@@ -72,7 +79,7 @@ HINTS = (
 
 @dataclass
 class _Release:
-    """The state of releasing a body."""
+    """The state of releasing a body; a release command is sent again at the time `due_s`."""
 
     promise: Promise | None = None
     """The answer to the most recent release command; None if none is awaited."""
@@ -80,13 +87,14 @@ class _Release:
     """Whether all drive commands were answered before that release was sent, so that none can follow it."""
     due_s: float = -1e9
     sent: int = 0
+    """The number of release commands that were sent."""
 
 
 class Inhabiting:
-    """Steers at most one monster (its "body") by the keyboard; the window owns it and calls `turn` once per frame.
+    """Steers at most one monster (the "body") by the keyboard; the window calls `turn` once per frame.
 
-    `being` is the id of the inhabited body, 0 if none; `sent_drives` are the most recently sent drives; `body` is the
-    most recently fetched state of the body; `ticks_per_s` is the measured speed of the world.
+    `being` is the id of the body that is steered, 0 if none; `sent_drives` are the most recently sent drives; `body` is
+    the most recently fetched state of the body; `ticks_per_s` is the measured speed of the world.
     """
 
     def __init__(self, session: Session):
@@ -96,7 +104,10 @@ class Inhabiting:
         self.body: dict[str, Any] | None = None
         self.ticks_per_s = DEFAULT_TICKS_A_S
         self._keys_down: dict[str, None] = {}
-        """The keys that are down, in the order in which they were pressed; of two that turn, the later one counts."""
+        """The keys that are down, in the order in which they were pressed (an ordered set).
+
+        If several keys set the same drive, the last one applies.
+        """
         self._turn, self._thrust = 0.0, 0.0
         self._unanswered: list[tuple[int, Promise]] = []
         """Ids of bodies, each with the awaited answer to a drive command."""
@@ -157,6 +168,7 @@ class Inhabiting:
         return ""
 
     def _table(self, being: int) -> str:
+        """Returns the table that contains a being, if it is selected or drawn; else ""."""
         selected = self.session.selected
         if selected is not None and selected.id == being and selected.table:
             return selected.table
@@ -164,7 +176,7 @@ class Inhabiting:
         return tables[0] if tables else ""
 
     def end(self, why: str = "") -> None:
-        """Stops steering and begins to release the body; displays that, preceded by the reason `why`."""
+        """Stops steering and begins to release the body; displays a notice with the reason `why`, if given."""
         if not self.being:
             return
         being, self.being = self.being, 0
@@ -263,6 +275,7 @@ class Inhabiting:
             self._send_drives(now_s)
 
     def _measure_pace(self, now_s: float) -> None:
+        """Measures `ticks_per_s`, the speed of the world, from the statuses."""
         tick = int(self.session.status.get("tick", 0))
         if self._pace_from is None or tick < self._pace_from[1]:
             self._pace_from = (now_s, tick)
@@ -324,6 +337,7 @@ class Inhabiting:
             self._send_release(being, release)
 
     def _send_release(self, being: int, release: _Release) -> None:
+        """Advances the release of a body: takes the answer to the last release command, and sends another if needed."""
         now_s = time.monotonic()
         if release.promise is not None and release.promise.done:
             promise, release.promise = release.promise, None
@@ -351,6 +365,7 @@ class Inhabiting:
             release.due_s = now_s + RELEASE_AGAIN_S
 
     def _forget(self, being: int) -> None:
+        """Ends the release of a body."""
         self._releases.pop(being, None)
         self._reached.discard(being)
 
@@ -382,6 +397,7 @@ class Inhabiting:
         imgui.end()
 
     def _state(self) -> str:
+        """Returns the line that displays the state of the body."""
         row = (self.body or {}).get("row") or {}
         words = [f"you steer {self.being}"]
         for name, label in (("fatigue", "fatigue"), ("pain", "pain"), ("dryness", "dry eyes")):

@@ -40,8 +40,10 @@ BINDINGS = (
     Binding("F11", ("F11",), "fullscreen", "full screen"),
     Binding("Ctrl Q", (), "", "close the window; the world continues"),
 )
+"""All key bindings, in the order of the help."""
 
 ACTIONS = {name: binding.action for binding in BINDINGS for name in binding.names}
+"""The action of each key, by pyglet's name of the key."""
 PANS = {
     "LEFT": (-1, 0),
     "RIGHT": (1, 0),
@@ -54,4 +56,6 @@ PANS = {
 }
 """The direction (right, down) in which a key moves the view while it is down."""
 ZOOMS = {"PLUS": 1, "EQUAL": 1, "NUM_ADD": 1, "PAGEUP": 1, "MINUS": -1, "NUM_SUBTRACT": -1, "PAGEDOWN": -1}
+"""Keys that zoom in (1) or out (-1) while they are down."""
 SPEEDS = {"BRACKETLEFT": 0.5, "BRACKETRIGHT": 2.0}
+"""The factor by which a key changes the speed of the world."""

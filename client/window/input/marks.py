@@ -1,4 +1,4 @@
-"""Marks that the window draws over the world: rings and lines, and rectangles made of lines. No side effects."""
+"""Marks that the window draws over the world: rings and lines, and rectangles made of lines."""
 
 import math
 
@@ -10,6 +10,7 @@ Line = tuple[float, float, float, float, Colour, float]
 """A straight line: y and x of one end, y and x of the other (in cells), colour, width in pixels."""
 
 PIECE_CELLS = 16
+"""Maximum length of a piece of a line, in cells; see `pieces`."""
 
 
 def outline(rectangle: tuple[int, int, int, int], colour: Colour) -> list[Line]:
@@ -29,7 +30,8 @@ def outline(rectangle: tuple[int, int, int, int], colour: Colour) -> list[Line]:
 def pieces(y: float, x: float, down: float, right: float, colour: Colour, width_pixels: float) -> list[Line]:
     """Returns the line from (y, x) to (y + down, x + right), divided into pieces of at most `PIECE_CELLS` cells.
 
-    A line is drawn along the shortest way between its ends on the torus; a long line would take the other way.
+    Each line is drawn along the shortest way between its ends on the torus, so one that is longer than half of the
+    torus would be drawn the other way round.
     """
     count = max(1, math.ceil(max(abs(down), abs(right)) / PIECE_CELLS))
     ends = [(y + down * index / count, x + right * index / count) for index in range(count + 1)]

@@ -9,14 +9,17 @@ from umwelt.client.window.session import Session
 from umwelt.sandbox.errors import UmweltError
 
 BATCH_EVERY_S = 0.1
+"""Minimum time in seconds between two batches of a stroke."""
 MAX_DONE = 500
+"""Maximum number of entries in the list of confirmed commands."""
 
 Cell = tuple[int, int]
+"""A cell: y, x."""
 
 
 @dataclass
 class Done:
-    """A confirmed command, or all confirmed commands of one stroke.
+    """A confirmed command, or all confirmed commands of one stroke of the mouse.
 
     `tick` is the first tick at which they take effect; `words` describes them.
     """
@@ -100,6 +103,7 @@ class Stroke:
         self._report()
 
     def _send(self, cells: Sequence[Cell]) -> None:
+        """Sends the commands of these cells as one batch."""
         session = self.sender.session
 
         def confirm(tick: Any) -> None:
@@ -126,5 +130,6 @@ class Stroke:
             fail(str(error))
 
     def _report(self) -> None:
+        """Displays the stroke's report, if it has been released and all of its batches are answered."""
         if self._released and self._answered_batches == self._sent_batches and self._done is not None:
             self.sender.session.say(f"{self._done.words} (tick {self._done.tick})")

@@ -1,7 +1,8 @@
 """The tools of the window: the chosen tool, the settings of all tools, and the translation of mouse input to commands.
 
 The window reports the mouse's position in cells. The description of the chosen tool (`umwelt.agents.commands.tool`)
-specifies its gesture and command. Only the gesture `spawn` has code of its own here.
+specifies its command and its gesture, the way in which the mouse is used: such as a stroke over cells, or a press on a
+being. Only tools with the gesture `spawn`, which place beings, need more code than their description.
 """
 
 import math
@@ -32,9 +33,11 @@ SHIFT = 1
 SKY_LAYERS = ("light", "temperature", "rain")
 """Layers that are computed from the climate and cannot be painted."""
 PAST_LINE = "this is the past: fork it to change it"
+"""The notice if the user tries to change a past tick."""
 NO_BEING_LINE = "no being is here: press on a being; zoom in to see single beings"
 
 Fields = dict[str, Any]
+"""The fields of a command, by name."""
 
 
 class Toolbox:
@@ -70,7 +73,7 @@ class Toolbox:
     # --- choices and settings
 
     def species(self, table: str) -> list[str]:
-        """Returns the species of a table; those whose table the server does not state are included."""
+        """Returns the species of a table, including those whose table the gateway does not state."""
         known = self.session.known
         return [name for name in known.species if known.kinds.get(name, table) == table]
 
@@ -134,6 +137,7 @@ class Toolbox:
         self.choose(tool.name)
 
     def _source(self, tool: Tool) -> Choice:
+        """Returns the setting `source` of a tool with the gesture `spawn`."""
         return next(setting for setting in tool.settings if isinstance(setting, Choice) and setting.name == "source")
 
     # --- the mouse
@@ -202,7 +206,7 @@ class Toolbox:
         self._mouse = (y, x)
 
     def cancel(self) -> None:
-        """Handles the Esc key: closes an open question, else aborts a drag, else chooses the look tool."""
+        """Handles the Esc key: closes an open question, else aborts a drag, else chooses the tool "look"."""
         if self.fork_dialog.question is not None:
             self.fork_dialog.answer(False)
         elif self._pressed is not None and (self._draws_rectangle or self._grabbed):
@@ -224,6 +228,7 @@ class Toolbox:
         stroke.flush(self.session.clock())
 
     def _end_gesture(self) -> None:
+        """Ends the gesture in progress; a stroke sends its remaining cells."""
         stroke, self._stroke = self._stroke, None
         self._pressed, self._grabbed, self._draws_rectangle = None, 0, False
         if stroke is not None:
@@ -241,6 +246,7 @@ class Toolbox:
         return True
 
     def _cell(self, y: float, x: float) -> tuple[int, int]:
+        """Returns the cell (y, x) that contains a position."""
         return cell_of(y, x, self.session.torus)
 
     # --- requests
@@ -256,6 +262,7 @@ class Toolbox:
         return {**tool.fixed, **{setting.name: self.value(tool, setting) for setting in tool.settings}}
 
     def _spawn(self, tool: Tool, y: float, x: float) -> None:
+        """Sends the command that places a being at a position, from the tool's setting `source`."""
         fields, table = self._fields(tool), _table_of(tool)
         source = fields.pop("source")
         fields |= dict(zip(("y", "x"), self._cell(y, x), strict=True))
@@ -283,6 +290,7 @@ class Toolbox:
         self.sender.send(words.format_map(fields), KIND_BY_TOOL[tool.name].name, **fields)
 
     def _put_down(self, y: float, x: float) -> None:
+        """Sends the command that moves the dragged being to a position, unless it was hardly dragged."""
         if math.hypot(*self._moved) < MIN_DRAG_CELLS:
             say_once(self.session, "drag the being to its new place")
             return
@@ -292,13 +300,15 @@ class Toolbox:
     # --- strokes
 
     def _spacing(self, tool: Tool) -> int:
-        """Returns the minimum distance between two cells of a stroke: the tool's radius, at least 1."""
+        """Returns the minimum distance in cells between two commands of a stroke: the tool's radius, at least 1."""
         return max(1, self._fields(tool)[tool.radius]) if tool.radius else 1
 
     def _brush_side(self) -> int:
+        """Returns the side of the brush in cells, within its bounds."""
         return min(MAX_SIDE_CELLS, max(1, self.brush.side_cells))
 
     def _brush_size(self) -> Fields:
+        """Returns the height and width of the brush in cells, at most those of the world."""
         torus, side = self.session.torus, self._brush_side()
         return {"height": min(side, torus.height), "width": min(side, torus.width)}
 
@@ -325,7 +335,7 @@ class Toolbox:
         self._stroke.flush(self.session.clock())
 
     def _extend_stroke(self, stroke: Stroke, start: tuple[float, float], step: tuple[float, float]) -> None:
-        """Adds the cells on the way from `start` by `step` to a stroke, at least its spacing apart."""
+        """Adds the cells between `start` and `start + step` to a stroke, at least `_stroke_spacing` cells apart."""
         torus = self.session.torus
         count = max(1, math.ceil(max(abs(step[0]), abs(step[1])) * 2))
         for index in range(1, count + 1):
@@ -377,6 +387,7 @@ class Toolbox:
         return [(row + 0.5, column + 0.5, radius, colour)], []
 
     def _brush_rectangle(self, y: float, x: float) -> tuple[int, int, int, int]:
+        """Returns the rectangle (y, x, height, width) that the brush covers at a position."""
         size = self._brush_size()
         return *_corner(*self._cell(y, x), size), size["height"], size["width"]
 

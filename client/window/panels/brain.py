@@ -26,26 +26,39 @@ from umwelt.sandbox.units import ONE
 __all__ = ["Brain", "why"]
 
 MAX_INPUTS = 16
+"""Maximum number of drawn inputs (stimuli and memory)."""
 MIN_ROW_PX = 12.5
+"""Minimum distance between the rows of inputs."""
 MAX_LINES = 110
+"""Maximum number of lines between two columns of nodes."""
 MAX_REASONS = 6
+"""Maximum number of listed contributions to the explained drive."""
 MIN_FLOW = 0.012
+"""Absolute value of a contribution from one node to another below which no line is drawn."""
 REASONS_PX = 166.0
+"""Height that is left for the list of contributions below the net."""
 MIN_SHARE = 0.005
+"""Minimum absolute value of a listed contribution to the explained drive."""
 SMALL_PX = 13.0
 INPUT_NAMES_PX, DRIVE_NAMES_PX = 104.0, 74.0
+"""Widths that are left for the names of inputs and of drives."""
 
 
 @dataclass
 class _Picture:
-    """The drawn content of a net: its nodes by column, and lines as (from, to, strength), the weakest first."""
+    """The drawn content of a net: the values of its nodes in three columns, and the lines between the columns.
+
+    A line is (row of its start, row of its end, contribution); the weakest lines come first.
+    """
 
     inputs: list[tuple[str, float]]
+    """The name and value of each stimulus that is drawn, and of the memory."""
     hidden: list[float]
     drives: list[float]
     incoming: list[tuple[int, int, float]]
     outgoing: list[tuple[int, int, float]]
     reasons: list[tuple[str, float]]
+    """The contributions to the explained drive, by name, the strongest first (`reasons.why`)."""
     total: float
     """The net's output for the explained drive, before clamping."""
     drive: int
@@ -91,6 +104,7 @@ class Brain:
     # --- the net
 
     def _net(self, picture: _Picture, height: float) -> None:
+        """Draws the net with a height of `height` logical pixels, and handles the mouse over it."""
         size = ImVec2(imgui.get_content_region_avail().x, height)
         corner = imgui.get_cursor_screen_pos()
         imgui.invisible_button("##net", size)
@@ -131,6 +145,7 @@ class Brain:
     # --- why
 
     def _why(self, picture: _Picture) -> None:
+        """Draws the contributions to the explained drive as bars with sentences."""
         name, value = in_words(DRIVES[picture.drive]), picture.drives[picture.drive]
         imgui.text(f"Why {name}")
         imgui.same_line(0, 6)
@@ -154,6 +169,7 @@ class Brain:
     # --- plants
 
     def _plant(self, genome: bytes) -> None:
+        """Draws the genes of a plant, which has no net."""
         dim("plants have no neural net: their genes decide")
         imgui.push_text_wrap_pos(0.0)
         for name, value in genes.trait_values(genome):
@@ -170,6 +186,10 @@ class Brain:
 
 
 def _build_picture(genome: bytes, being: Mapping[str, Any], explained: int | None, max_inputs: int) -> _Picture:
+    """Returns the picture of a fetched monster's net with at most `max_inputs` inputs.
+
+    `explained` is the index of the drive to explain; None for the strongest.
+    """
     incoming, _, outgoing = weights_of(genome)
     sensed = [int(being["stimuli"].get(name, 0)) for name in STIMULI]
     stimuli = np.array(sensed, np.float64) / ONE
@@ -203,7 +223,7 @@ def _build_picture(genome: bytes, being: Mapping[str, Any], explained: int | Non
 
 
 def _lines_of(flows: np.ndarray, max_count: int) -> list[tuple[int, int, float]]:
-    """Returns at most `max_count` of the strongest lines, in order of strength so that the strongest are on top."""
+    """Returns at most `max_count` lines: the strongest contributions in `flows[from, to]`, in ascending order."""
     flat = np.abs(flows).ravel()
     order = np.argsort(flat, kind="stable")[-max_count:]
     width = flows.shape[1]
@@ -238,7 +258,7 @@ def _lines(
 
 
 def _write(draw_list: Any, x: float, y: float, tone: int, words: str, size: float, ends: bool) -> None:
-    """Draws a name beside its node: it starts at `x`, or ends at `x` if `ends` is set."""
+    """Draws a name of font size `size` beside its node: it starts at `x`, or ends at `x` if `ends` is set."""
     scale = size / imgui.get_font_size()
     left = x - text_px(words) * scale if ends else x
     draw_list.add_text(imgui.get_font(), size, ImVec2(left, y - 0.58 * size), tone, words)
@@ -269,6 +289,7 @@ def _near(mouse: Any, rows: list[list[float]], left: float, middle: float, right
 
 
 def _tooltip(picture: _Picture, near: tuple[int, int]) -> str:
+    """Returns the text of the tooltip of the node with this column and row."""
     column, at = near
     if column == 0:
         name, value = picture.inputs[at]

@@ -15,13 +15,20 @@ import numpy as np
 from umwelt.client.lineage.clades import IdIndex, clade_hue, lay_out_rows
 
 DRIFT = 24
+"""The difference of a marker gene from the founder's beyond which a new clade begins."""
 BINS = 96
+"""The number of intervals of time in which births are counted."""
 MAX_CLADES = 4000
+"""The number of clades beyond which no clade splits off."""
 
 
 @dataclass
 class Clade:
-    """A clade: the tick of its beginning, and the number of the clade it split off from (-1: began with founders)."""
+    """A clade: the tick of its beginning, and the number of the clade that it split off from.
+
+    `parent` is -1 for a clade that began with founders. `markers` are the marker genes of the first being, `hue` the
+    colour's hue from 0 to 1, and `last_tick` the tick of the latest birth.
+    """
 
     species: int | str
     parent: int
@@ -38,12 +45,16 @@ class Clades:
     def __init__(self) -> None:
         self.clades: list[Clade] = []
         self.known = IdIndex()
+        """The number of the clade of each being, by the being's id."""
         self.first_tick, self.last_tick = 0, 0
         self.bin_ticks = 8
         self._counts = np.zeros((16, BINS), np.int32)
         self._founders = np.zeros((16, 3), np.int16)
+        """The marker genes of the first being of each clade."""
         self._children: dict[tuple[Any, int], list[int]] = {}
-        """By (species, number of a clade), the clades that split off from it; under -1, those that began with founders.
+        """The clades that split off from a clade, by (species, number of that clade).
+
+        Those that began with founders have the key (species, -1).
         """
 
     def __len__(self) -> int:
@@ -96,7 +107,7 @@ class Clades:
             own = within[waiting]
             ready = (own < 0) | (numbers[own] >= 0)
             if not ready.any():
-                ready[:] = True  # circular parents: the server's data is invalid
+                ready[:] = True  # circular parents: the page is invalid
             now = waiting[ready]
             parent_clade = np.where(within[now] >= 0, numbers[within[now]], earlier[now])
             numbers[now] = self._place(parent_clade, ticks[now], species[now], markers[now])
@@ -139,6 +150,7 @@ class Clades:
         return number
 
     def _count(self, numbers: np.ndarray, ticks: np.ndarray) -> None:
+        """Counts the births of a page by clade and time; doubles `bin_ticks` until the page's last tick fits."""
         self.last_tick = max(self.last_tick, int(ticks.max()))
         while (self.last_tick - self.first_tick) // self.bin_ticks >= BINS:
             pairs = self._counts[:, 0::2] + self._counts[:, 1::2]

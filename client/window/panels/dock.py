@@ -29,14 +29,14 @@ WINDOW_FLAGS = imgui.WindowFlags_.no_collapse | imgui.WindowFlags_.no_focus_on_a
 BANNER_BELOW_PX, TOASTS_ABOVE_PX = 62.0, 30.0
 """Vertical distances: of banners from the top bar, and of notices from the lower inset.
 
-They leave room for the toolbar, and for the drives of an inhabited being.
+They leave room for the toolbar, and for the keys that steer a being.
 """
 MOVED_PX = 1.5
 """The distance from its assigned place beyond which a panel counts as moved by the user."""
 
 
 class Panel(NamedTuple):
-    """A panel: its title and place, whether it requires a selected being, and whether it is open at the start."""
+    """A panel: title, icon, place, whether it needs a selected being, whether it is open at first, and its tooltip."""
 
     title: str
     icon: str
@@ -78,6 +78,7 @@ PANELS = (
     Panel("Events", ICON.ICON_FA_LIST_UL, Spot("middle", 200, 110), False, False, "what happened, newest first"),
     Panel("Help", ICON.ICON_FA_CIRCLE_QUESTION, Spot("over", 500, 300), False, False, "keys (H)"),
 )
+"""All panels, in the order of the buttons in the top bar."""
 
 
 class Dock:
@@ -105,6 +106,7 @@ class Dock:
             "Help": Help(),
         }
         self._placed: dict[str, tuple[float, float, float, float]] = {}
+        """The assigned place (x, y, width, height) of each panel."""
         self._moved: set[str] = set()
         """Titles of panels that the user moved or resized."""
         self._due: set[str] = set()
@@ -133,6 +135,7 @@ class Dock:
         status.draw_banner(session, middle, top + BAR_PX + BANNER_BELOW_PX)
 
     def _shown(self, session: Any) -> list[Panel]:
+        """Returns the panels that are open and have what they need."""
         return [
             panel
             for panel in PANELS
@@ -156,6 +159,7 @@ class Dock:
                 self._due.add(title)
 
     def _panel(self, session: Any, panel: Panel) -> None:
+        """Draws one panel."""
         title = panel.title
         x, y, width, height = self._placed.get(title, (60.0, 60.0, 320.0, 240.0))
         due = title in self._due
@@ -201,6 +205,7 @@ class Dock:
         imgui.pop_style_var(2)
 
     def _toggle(self, session: Any, panel: Panel, with_title: bool) -> None:
+        """Draws the button that opens and closes a panel."""
         is_open = self.open[panel.title]
         text = f"{panel.icon}  {panel.title}" if with_title else panel.icon
         width = text_px(text) + 16

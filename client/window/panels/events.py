@@ -11,7 +11,7 @@ from umwelt.client.window.panels.widgets import dim
 MAX_KEPT = 400
 MAX_CLADES_REPORTED = 60
 MIN_CLADE_BIRTHS = 12
-"""The births from which a clade is reported, because most clades die out soon after they split off."""
+"""The number of births from which a clade is reported; most clades die out soon after they split off."""
 
 ICON = icons_fontawesome_6
 KINDS: dict[str, tuple[str, Colour]] = {
@@ -22,6 +22,7 @@ KINDS: dict[str, tuple[str, Colour]] = {
     "back": (ICON.ICON_FA_SEEDLING, GOOD),
     "bad": (ICON.ICON_FA_TRIANGLE_EXCLAMATION, WARN),
 }
+"""The icon and colour of each kind of entry: events of the cluster, of clades, of this window, and of species."""
 
 
 FILTERS: dict[str, tuple[str, ...]] = {
@@ -30,6 +31,7 @@ FILTERS: dict[str, tuple[str, ...]] = {
     "cluster": ("world",),
     "this window": ("here", "bad"),
 }
+"""The kinds of entries that each choice of the panel displays."""
 
 
 class Event(NamedTuple):
@@ -49,6 +51,7 @@ class Events:
         self._status: Any = None
         self._series_at = 0
         self._lived: dict[str, bool] = {}
+        """Whether each species was alive at the latest point of the series."""
         self._notice_s = -1e9
         self._clades: set[int] = set()
         self._births = 0
@@ -73,6 +76,7 @@ class Events:
             self._note_clades(session, clades)
 
     def _add(self, event: Event) -> None:
+        """Inserts an event in order of ticks; beyond `MAX_KEPT` events, the oldest is removed."""
         at = len(self.lines)
         while at and self.lines[at - 1].tick > event.tick:
             at -= 1
@@ -81,6 +85,7 @@ class Events:
             del self.lines[0]
 
     def _note_species(self, session: Any) -> None:
+        """Adds events for species that have died out or reappeared."""
         series = session.series
         if not series.ticks or series.ticks[-1] <= self._series_at:
             return
@@ -95,6 +100,7 @@ class Events:
             self._lived[name] = lives
 
     def _note_clades(self, session: Any, clades: Any) -> None:
+        """Adds events for clades that have reached `MIN_CLADE_BIRTHS` births."""
         for number, clade in enumerate(clades.clades):
             if clade.parent >= 0 and clade.births >= MIN_CLADE_BIRTHS and number not in self._clades:
                 self._clades.add(number)

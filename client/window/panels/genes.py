@@ -43,7 +43,9 @@ PLANT_WORDS = {
     "marker_b": "neutral marker: tells kinship, has no effect",
     "marker_c": "neutral marker: tells kinship, has no effect",
 }
+"""The effects of a plant's genes, for tooltips."""
 SIGNED_GENES = frozenset({"light_weight", "water_weight", "room_weight"})
+"""Genes of plants whose sign matters."""
 MONSTER_WORDS = {
     "birth_organs": "organs that a child is born with",
     "breed_reserve": "sugar kept back when breeding",
@@ -58,6 +60,7 @@ MONSTER_WORDS = {
     "fangs": "jaws that grind leaves (low) or tear flesh (high)",
     "glow": "how much it glows",
 }
+"""The effects of a monster's traits, for tooltips."""
 
 
 def is_monster(genome: bytes) -> bool:
@@ -93,6 +96,7 @@ def gene_name(at: int, monster: bool) -> str:
 
 @cache
 def _monster_gene_names() -> tuple[str, ...]:
+    """Returns the names of all genes of a monster, by position."""
     names = {slot: f"organ {slot + 1}" for slot in range(ORGAN_SLOTS)}
     names |= {FIRST_TRAIT + index: name for index, name in enumerate(MONSTER_TRAITS)}
     inputs = (*STIMULI, *(f"memory {unit + 1}" for unit in range(MEMORY)))

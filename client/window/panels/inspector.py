@@ -64,10 +64,15 @@ ORGAN_COLOURS = {
     "none": DIM,
 }
 STATES = (("fatigue", "fatigue", WARN), ("pain", "pain", BAD), ("dryness", "dry eyes", (0.6, 0.8, 0.95, 1.0)))
+"""The columns of states, with their labels and colours."""
 FAMILY_PERIOD_S = 10.0
+"""Time in seconds after which the relatives are fetched again."""
 MAX_STRONGEST = 14
+"""Number of stimuli in the list of the strongest."""
 WOUND_COUNT = 4
+"""Number of tissue molecules that the button "wound" removes."""
 MAX_RELATIVES = 24
+"""Number of ancestors, and of children, that are listed."""
 
 
 class Inspector:
@@ -77,6 +82,7 @@ class Inspector:
         self.by_strength = False
         self._family_of, self._family_s = 0, -1e9
         self._weights: tuple[int, np.ndarray] = (0, np.empty(0, np.float32))
+        """A hash of the displayed genome, and the weights of its net."""
 
     def draw(self, session: Any, hooks: Hooks) -> None:
         """Draws the panel's content; called in every frame in which the panel is visible."""
@@ -109,6 +115,7 @@ class Inspector:
     # --- identity and actions
 
     def _name(self, session: Any, selected: Any, being: dict[str, Any]) -> None:
+        """Draws species, generation, age, position and state of the being."""
         columns = being["columns"]
         species = being.get("species") or being["kind"]
         imgui.text_colored(vector(species_colour(session.known, species)), species.capitalize())
@@ -136,6 +143,7 @@ class Inspector:
                 first = False
 
     def _buttons(self, session: Any, selected: Any, being: dict[str, Any], hooks: Hooks) -> None:
+        """Draws the buttons: follow, steer, copy the genome, wound, remove."""
         able = may_command(session) and session.shown == LIVE and not selected.gone
         toolbox = hooks.toolbox
         width = (imgui.get_content_region_avail().x - 4 * 6) / 5
@@ -181,6 +189,7 @@ class Inspector:
     # --- body
 
     def _body(self, session: Any, being: dict[str, Any]) -> None:
+        """Draws the substances, states and organs of the body."""
         columns = being["columns"]
         substances = session.known.substances or [n.removesuffix("_count") for n in columns if n.endswith("_count")]
         counts = [(name, int(columns.get(f"{name}_count", 0))) for name in substances]
@@ -199,6 +208,7 @@ class Inspector:
             self._organs(columns)
 
     def _plant(self, columns: dict[str, Any]) -> None:
+        """Draws the stage and the activities of a module of a plant."""
         stage = STAGES[columns["stage"]] if 0 <= columns["stage"] < len(STAGES) else "unknown stage"
         chip(f"{ICON.ICON_FA_SEEDLING} {stage}", GOOD)
         if columns.get("stem_direction"):
@@ -210,6 +220,7 @@ class Inspector:
                 meter(words, min(1.0, value / 8), f"{value:.1f}", BAD if name == "hunger" else GOOD)
 
     def _organs(self, columns: dict[str, Any]) -> None:
+        """Draws the organs of a monster with their numbers."""
         first = True
         for name in ORGANS:
             count = int(columns.get(f"{name}_organs", 0))
@@ -224,11 +235,13 @@ class Inspector:
     # --- drives and senses
 
     def _drives(self, drives: dict[str, int]) -> None:
+        """Draws the drives, given in 1/1024, as bars."""
         for name in DRIVES:
             value = drives.get(name, 0) / ONE
             meter(in_words(name), value, f"{value:+.2f}", ACCENT)
 
     def _senses(self, stimuli: dict[str, int]) -> None:
+        """Draws the stimuli, given in 1/1024: by antenna, or the strongest first."""
         imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(3, 1))
         _, self.by_strength = imgui.checkbox("strongest first", self.by_strength)
         imgui.pop_style_var()
@@ -278,6 +291,7 @@ class Inspector:
     # --- genome
 
     def _genome(self, genome: bytes) -> None:
+        """Draws the traits of a genome; for a monster, also its organs and the weights of its net."""
         monster = genes.is_monster(genome)
         if monster:
             self._plan(genome)
@@ -291,6 +305,7 @@ class Inspector:
             self._net_genes(genome)
 
     def _plan(self, genome: bytes) -> None:
+        """Draws the organs of a genome as icons, in the order in which they grow."""
         dim("organs, in the order in which they grow")
         first = True
         for name in genes.organ_plan(genome):
@@ -301,6 +316,7 @@ class Inspector:
                 imgui.set_tooltip(name)
 
     def _net_genes(self, genome: bytes) -> None:
+        """Draws the weights of a genome's net as a histogram."""
         if self._weights[0] != hash(genome):
             values = np.frombuffer(genome, np.int8)[FIRST_WEIGHT:].astype(np.float32)
             self._weights = hash(genome), np.ascontiguousarray(values)
@@ -319,6 +335,7 @@ class Inspector:
     # --- family
 
     def _family(self, session: Any, selected: Any) -> None:
+        """Draws the ancestors and children of the selected being."""
         self._ask_family(session, selected)
         family = selected.family
         if family is None:
@@ -341,6 +358,7 @@ class Inspector:
                 dim(f"and {len(relatives) - MAX_RELATIVES} more")
 
     def _ask_family(self, session: Any, selected: Any) -> None:
+        """Fetches the relatives of the selected being, at most every `FAMILY_PERIOD_S` seconds."""
         now_s = session.clock()
         if self._family_of == selected.id and now_s - self._family_s < FAMILY_PERIOD_S:
             return
@@ -353,7 +371,7 @@ class Inspector:
 
 
 def _describe_relative(relative: Any) -> tuple[int, str]:
-    """Returns the id of a relative, and its species and tick of birth as text, if known; some servers send only ids."""
+    """Returns the id of a relative, and its species and tick of birth as text, if known; `relative` can be an id."""
     if not isinstance(relative, Mapping):
         return int(relative), ""
     words = [str(relative["species"])] if relative.get("species") not in (None, "") else []
@@ -362,6 +380,7 @@ def _describe_relative(relative: Any) -> tuple[int, str]:
 
 
 def _link(session: Any, number: int, words: str) -> None:
+    """Draws the id of a being as a link that selects it, followed by `words`."""
     if imgui.text_link(str(number)):
         session.select(number)
     if words:

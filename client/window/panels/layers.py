@@ -16,6 +16,7 @@ OTHER_COLOURS: dict[str, Colour] = {
     "temperature": (0.98, 0.55, 0.36, 1.0),
     "rain": (0.45, 0.72, 1.0, 1.0),
 }
+"""The colours of switches for layers that are not substances."""
 TOGGLES = (
     ("scents", "scents", "aroma, musk and alarm in the air"),
     ("weather", "weather", "day and night, rain, wind"),
@@ -23,6 +24,7 @@ TOGGLES = (
     ("nodes", "nodes", "borders and loads of the nodes' shards (N)"),
     ("senses", "senses", "antennae and sight of the selected being"),
 )
+"""The switches: an attribute of `Looks`, the label, and the tooltip."""
 
 
 class Layers:
@@ -52,6 +54,7 @@ class Layers:
         imgui.pop_style_var()
 
     def _maps(self, looks: Any, known: Any) -> None:
+        """Draws a switch for each layer, to draw it as a colour map."""
         if _switch("no map", not looks.layer, TEXT, "show the ground (L: next layer)"):
             looks.layer = ""
         for name in known.layers[1:]:
@@ -63,6 +66,7 @@ class Layers:
 
 
 def _chip_px(words: str) -> float:
+    """Returns the width of a switch in logical pixels."""
     return text_px(words) + DOT_PX + 15
 
 

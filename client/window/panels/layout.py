@@ -4,17 +4,23 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 MARGIN = 10.0
+"""Distance of panels from the edges of the window; `GAP` is the distance between panels."""
 GAP = 8.0
 BAR_PX = 28.0
+"""Height of the top bar."""
 LEFT_PX, RIGHT_PX = 316.0, 342.0
+"""Widths of the left and the right column."""
 MIN_MIDDLE_PX = 300.0
+"""Minimum width of the middle column."""
 TOOLBAR_PX = 68.0
 """The height that is left free for the toolbar above the middle column."""
 MAX_MIDDLE_PX, MAX_OVER_PX = 720.0, 640.0
+"""Maximum widths of the middle column and of panels above all others."""
 LEFT_SHARE, RIGHT_SHARE = 0.31, 0.34
 """The maximum shares of the window's width for the left and the right column, for narrow windows."""
 
 Place = tuple[float, float, float, float]
+"""The place of a panel: x, y, width, height."""
 
 
 class Spot(NamedTuple):

@@ -1,4 +1,6 @@
-"""The lineage panel: the tree of life, with one spindle per clade whose width is the clade's births over time.
+"""The lineage panel: the tree of life, with a spindle for each clade.
+
+A spindle is a shape along the time axis whose width follows the clade's number of births.
 
 While the panel is open, or beings are coloured by clade, births are fetched page by page, from the first of the run;
 the tree grows until all have arrived, and then with new births.
@@ -19,13 +21,17 @@ from umwelt.client.window.panels.theme import DIM, TEXT, Colour, vector
 from umwelt.client.window.panels.widgets import dim, short
 
 MAX_ROWS = 28
+"""Maximum number of spindles."""
 FETCH_PERIOD_S, HUES_PERIOD_S = 1.0, 0.5
+"""Time in seconds between two fetches after all births have arrived, and between two updates of hues."""
 ROW_PX = 15.0
+"""Minimum height of a row with which clades are named."""
 _OF = implot.AxisFlags_
 TIME_FLAGS = _OF.no_label | _OF.no_highlight | _OF.lock
 ROW_FLAGS = TIME_FLAGS | _OF.invert | _OF.no_grid_lines | _OF.no_tick_marks
 BARE_ROW_FLAGS = ROW_FLAGS | _OF.no_tick_labels
 PAGE_SIZE = 4000
+"""Number of births that are fetched at a time."""
 
 
 class Lineage:
@@ -46,6 +52,7 @@ class Lineage:
         self._ticks: np.ndarray = np.empty(0)
         self._row_of = np.empty(0, np.int32)
         self._lit = False
+        """Whether beings of a chosen clade are highlighted."""
         self._family: frozenset[int] = frozenset()
         """The numbers of the chosen clade and its branches."""
 
@@ -60,6 +67,7 @@ class Lineage:
         self._mark(session)
 
     def _take(self, page: dict[str, Any]) -> None:
+        """Adds a page of births to the clades, and determines where the next page begins."""
         added = self.clades.add(page)
         self._complete = not page.get("more")
         ticks = np.asarray(page["tick"])
@@ -71,6 +79,7 @@ class Lineage:
             self._since = last if added or self._complete else last + 1
 
     def _fetch(self, session: Any) -> None:
+        """Starts a fetch of the next page of births, unless one is in progress or none is due."""
         now_s = session.clock()
         if self._waiting or self._pages or session.reconnecting:
             return
@@ -139,6 +148,7 @@ class Lineage:
         self._tree(session)
 
     def _prepare(self) -> None:
+        """Computes the rows and widths of the spindles, if clades or the choice have changed."""
         stamp = (len(self.clades), len(self.clades.clades), self.chosen)
         if stamp == self._stamp:
             return
@@ -149,6 +159,7 @@ class Lineage:
         self._ticks = self.clades.first_tick + self.clades.bin_ticks * (np.arange(BINS) + 0.5)
 
     def _tree(self, session: Any) -> None:
+        """Draws the plot of the tree."""
         room = imgui.get_content_region_avail()
         height = max(room.y, 90.0)
         if not implot.begin_plot("##tree", ImVec2(room.x, height), PLOT_FLAGS):
@@ -187,6 +198,7 @@ class Lineage:
                 )
 
     def _spindles(self) -> None:
+        """Draws the spindles; if a clade is chosen, all but its own and its branches' are dimmed."""
         spec = implot.Spec()
         family = self._family if self.chosen >= 0 else None
         last = min(BINS, (self.clades.last_tick - self.clades.first_tick) // self.clades.bin_ticks + 1)
@@ -203,6 +215,7 @@ class Lineage:
             implot.plot_shaded(f"##{number}", self._ticks[part], row - widths[part], row + widths[part], spec)
 
     def _mouse(self, session: Any) -> None:
+        """Chooses the clade that was clicked, and draws a tooltip for the clade under the mouse."""
         if not implot.is_plot_hovered():
             return
         row = round(implot.get_plot_mouse_pos().y)

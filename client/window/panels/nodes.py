@@ -18,6 +18,7 @@ COLUMNS = (
     ("latency", 1.0),
     ("memory", 1.0),
 )
+"""The titles of the table's columns, with their relative widths."""
 MIB = 1 << 20
 TABLE_FLAGS = imgui.TableFlags_.row_bg | imgui.TableFlags_.scroll_y | imgui.TableFlags_.borders_inner_v
 
@@ -54,6 +55,7 @@ class Nodes:
         imgui.end_table()
 
     def _row(self, session: Any, node: dict[str, Any], largest: dict[str, float]) -> None:
+        """Draws the row of a node; `largest` are the maxima over all nodes, for the lengths of bars."""
         imgui.table_next_row()
         imgui.table_next_column()
         ready = node.get("state") == "ready"

@@ -23,6 +23,7 @@ from umwelt.client.window.panels.theme import (
 from umwelt.client.window.panels.widgets import dim, flow, short, thin
 
 MAX_DRAWN = 600
+"""Maximum number of points of a curve."""
 TABS = ("Species", "Matter", "Births")
 SMALL_PX = 13.0
 PLOT_FLAGS = (
@@ -37,6 +38,7 @@ MIN_LOGGED = 0.5
 """The value at which zero is drawn on a logarithmic axis."""
 
 Curve = tuple[str, Colour, np.ndarray]
+"""A curve: its name, colour and values."""
 
 
 class Populations:
@@ -46,6 +48,7 @@ class Populations:
         self.logged = False
         self._stamp: tuple = ()
         self._hidden: set[str] = set()
+        """The names of curves that the user has hidden."""
         self._ticks = np.empty(0)
         self._curves: list[Curve] = []
 
@@ -70,6 +73,7 @@ class Populations:
         self._plot(TABS[chosen])
 
     def _rebuild(self, session: Any, chosen: int) -> None:
+        """Computes the curves of the chosen tab, if the tab or the series has changed."""
         series = session.series
         stamp = (chosen, len(series.ticks), series.ticks[-1] if series.ticks else -1)
         if stamp == self._stamp:
@@ -94,6 +98,7 @@ class Populations:
             ]
 
     def _shown(self) -> list[Curve]:
+        """Returns the curves that are not hidden."""
         return [curve for curve in self._curves if curve[0] not in self._hidden]
 
     def _legend(self) -> None:
@@ -117,6 +122,7 @@ class Populations:
         imgui.pop_font()
 
     def _plot(self, title: str) -> None:
+        """Draws the curves."""
         size = imgui.get_content_region_avail()
         if not implot.begin_plot(f"##{title}{self.logged}", ImVec2(size.x, max(70.0, size.y)), PLOT_FLAGS):
             return
@@ -171,6 +177,7 @@ def round_steps(highest: float, logged: bool) -> list[float]:
 
 
 def _picked(curve: list[float], at: np.ndarray) -> np.ndarray:
+    """Returns the values of a curve at the indices `at`, `float64[n]`."""
     return np.ascontiguousarray(np.asarray(curve, np.float64)[at])
 
 

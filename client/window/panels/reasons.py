@@ -1,7 +1,9 @@
 """Explanations of a monster's behaviour: the contribution of each stimulus to a drive through the neural net.
 
-A saturated unit does not pass on small changes, so its output is listed separately and not attributed to stimuli. The
-contributions to a drive add up to the net's output for the drive before clamping, except for rounding.
+A net has one layer of hidden units, whose activations are also its memory: each unit sums weighted stimuli and weighted
+activations of the previous tick, limited to -1 to 1. The output of a unit at a limit (saturated) does not follow small
+changes of stimuli, so it is listed separately and not attributed to stimuli. The contributions to a drive add up to the
+net's output for the drive before clamping, except for rounding.
 """
 
 from collections.abc import Sequence
@@ -18,8 +20,10 @@ WEIGHT_ONE = 64
 MAX_ROUNDING = 0.06
 """The mean difference up to which drives count as the net's output; the drives in recordings are rounded."""
 REMEMBERED, AT_LIMIT = "memory", "saturated units"
+"""The names under which the contributions of the memory and of saturated units are listed."""
 
 Weights = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""The weights of a net; see `weights_of`."""
 
 
 @lru_cache(maxsize=8)
@@ -48,14 +52,17 @@ def follows_net(genome: bytes, hidden: Sequence[int], drives: Sequence[int]) -> 
 
 
 def contributions(genome: bytes, stimuli: Sequence[int], hidden: Sequence[int], drive: int) -> np.ndarray:
-    """Returns the contributions to a drive, `float[43]`: of each stimulus, of the memory, and of saturated units."""
+    """Returns the contributions to a drive: one of each stimulus, then of the memory, and of saturated units.
+
+    The arguments are those of `why`; the result is `float[len(STIMULI) + 2]`.
+    """
     incoming, _, outgoing = weights_of(bytes(genome))
     active = np.asarray(hidden, np.float64) / ONE
     sensed = np.asarray(stimuli, np.float64) / ONE
     free = np.abs(np.asarray(hidden)) < ONE
     onward = np.where(free, outgoing[drive], 0.0)
     by_stimulus = (incoming * sensed[:, None]) @ onward
-    # the rest of a unit's activation came from the memory of the previous tick
+    # what stimuli do not explain of a unit's activation came from the memory of the previous tick
     remembered = onward @ (active - sensed @ incoming)
     limited = np.where(free, 0.0, outgoing[drive]) @ active
     return np.concatenate([by_stimulus, [remembered, limited]])

@@ -12,9 +12,12 @@ from umwelt.client.window.panels.world import Rates
 from umwelt.cluster import LIVE
 
 PART_GAP = 16.0
+"""Distance between two entries of the top bar, in logical pixels."""
 MOONLIGHT: Colour = (0.62, 0.70, 0.98, 1.0)
 FADE_IN_S, FADE_OUT_S = 0.12, 0.6
+"""Times in seconds in which a notice appears and disappears."""
 MAX_NOTICES = 5
+"""Maximum number of notices that are displayed at a time."""
 Part = tuple[str, Colour, bool]
 """An entry of the top bar: its text, its colour, and whether it is displayed in windows of any width."""
 SEASONS = ("spring", "summer", "autumn", "winter")
@@ -23,7 +26,10 @@ ICON = icons_fontawesome_6
 
 
 def clock_words(tick: int, climate: Mapping[str, int]) -> tuple[str, bool]:
-    """Returns season, day and time of a tick as text, and whether it is daytime; "" for a world without a climate."""
+    """Returns the season, day and time of a tick as text, and whether it is daytime.
+
+    The text is empty for a world without days.
+    """
     day_ticks, year_ticks = climate.get("day_ticks", 0), climate.get("year_ticks", 0)
     if day_ticks <= 0:
         return "", True
@@ -95,6 +101,7 @@ def draw_banner(session: Any, middle: float, top: float) -> None:
 
 
 def _banner(middle: float, top: float, text: str, under: str, colour: Colour) -> None:
+    """Draws a banner: `text` in large letters, and `under` below it."""
     draw_list, font = imgui.get_foreground_draw_list(), imgui.get_font()
     large = imgui.get_font_size() * 1.6
     width = max(text_px(text) * 1.6, text_px(under)) + 44

@@ -8,6 +8,7 @@ from imgui_bundle import ImVec2, ImVec4, imgui, implot
 from umwelt.client.window.draw.colours import named_colour
 
 Colour = tuple[float, float, float, float]
+"""A colour: red, green, blue and opacity, each from 0 to 1."""
 
 TEXT: Colour = (0.88, 0.94, 0.93, 1.0)
 DIM: Colour = (0.53, 0.62, 0.63, 1.0)
@@ -17,6 +18,7 @@ BAD: Colour = (0.95, 0.42, 0.45, 1.0)
 WARN: Colour = (0.96, 0.75, 0.38, 1.0)
 GROUND: Colour = (0.035, 0.055, 0.065, 0.86)
 FRAME: Colour = (0.10, 0.145, 0.16, 0.92)
+"""The background of input fields; `GROUND` is that of panels."""
 
 FURTHER_COLOURS: tuple[Colour, ...] = (
     (0.42, 0.86, 0.49, 1.0),
@@ -30,6 +32,7 @@ FURTHER_COLOURS: tuple[Colour, ...] = (
     (0.96, 0.58, 0.76, 1.0),
     (0.62, 0.70, 0.78, 1.0),
 )
+"""Colours of substances that are not in `SUBSTANCE_COLOURS`; the name of a substance selects one of them."""
 SUBSTANCE_COLOURS: dict[str, Colour] = {
     "water": (0.34, 0.66, 0.98, 1.0),
     "vapour": (0.68, 0.83, 0.95, 1.0),

@@ -34,6 +34,7 @@ class TimelineStrip:
         imgui.pop_style_var()
 
     def _buttons(self) -> None:
+        """Draws the buttons, and the displayed tick beside them."""
         timeline, session = self.timeline, self.timeline.session
         past = session.shown != LIVE
         if tile_button(icons.ICON_FA_FORWARD_FAST, "return to the present (Backspace)", past or timeline.waiting):
@@ -59,6 +60,7 @@ class TimelineStrip:
                 timeline.cancel()
 
     def _strip(self) -> None:
+        """Draws the strip and its tooltip, and forwards drags on it to the timeline."""
         timeline = self.timeline
         corner, room = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail()
         width, height = max(20.0, room.x), max(10.0, imgui.get_frame_height())
@@ -75,6 +77,8 @@ class TimelineStrip:
             imgui.set_tooltip("\n".join(lines))
 
     def _paint(self, corner: ImVec2, width: float, height: float) -> None:
+        """Draws the strip's background, marks, and present position."""
+
         def colour(red: float, green: float, blue: float, alpha: float) -> int:
             return imgui.get_color_u32(ImVec4(red, green, blue, alpha))
 

@@ -22,7 +22,9 @@ from umwelt.cluster import LIVE
 BUTTON_PX, FIELD_PX, CHOICE_PX = 34.0, 96.0, 120.0
 TOP_PX = 10.0
 MAX_DONE_SHOWN = 12
+"""Number of commands in the list of past commands."""
 SOURCE_LABELS = {"founder": "founder", "genome": "copied genome", "copy": "copy of a being"}
+"""Labels of the sources from which a being can be placed."""
 
 
 class Toolbar:
@@ -48,6 +50,7 @@ class Toolbar:
         self.draw_question(toolbox.fork_dialog)
 
     def _buttons(self, toolbox: Toolbox) -> None:
+        """Draws the buttons of all tools, of undo, and of the list of past commands."""
         imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(3, 4))
         for index, tool in enumerate(TOOLS):
             if index:
@@ -74,6 +77,7 @@ class Toolbar:
         imgui.pop_style_var()
 
     def _done(self, toolbox: Toolbox) -> None:
+        """Draws the list of past commands, while it is open."""
         if not imgui.begin_popup("done"):
             return
         done = toolbox.sender.done
@@ -94,6 +98,7 @@ class Toolbar:
     # --- settings
 
     def _settings(self, session: Session, toolbox: Toolbox) -> None:
+        """Draws the settings of the chosen tool, or the reason why it cannot be used."""
         tool = BY_NAME[toolbox.tool]
         imgui.align_text_to_frame_padding()
         imgui.text_colored(ImVec4(*look_of(tool.name).colour), tool.label)
@@ -115,6 +120,7 @@ class Toolbar:
             imgui.text_disabled(tool.hint)
 
     def _setting(self, session: Session, toolbox: Toolbox, tool: Tool, setting: Number | Choice) -> None:
+        """Draws one setting of a tool, and stores its edited value."""
         values = toolbox.settings[tool.name]
         if isinstance(setting, Choice):
             values[setting.name] = _choose(setting.label, values[setting.name], toolbox.choices(setting))
@@ -126,6 +132,7 @@ class Toolbar:
             imgui.text_disabled(unit)
 
     def _brush(self, toolbox: Toolbox) -> None:
+        """Draws the settings of the brush."""
         brush = toolbox.brush
         imgui.same_line()
         _, brush.rectangle = imgui.checkbox("rectangle", brush.rectangle)

@@ -8,10 +8,12 @@ from imgui_bundle import ImVec2, imgui
 from umwelt.client.window.panels.theme import ACCENT, BAD, DIM, FRAME, TEXT, Colour, packed, vector
 
 LINE_PX = 19.0
+"""Height of a line in logical pixels; `METER_PX` is the height of the bar of a meter."""
 METER_PX = 9.0
 HINT_FLAGS = imgui.HoveredFlags_.allow_when_disabled | imgui.HoveredFlags_.delay_short
 _TEXT, _DIM, _FRAME = packed(TEXT), packed(DIM), packed(FRAME)
 MIDDLE = packed((0.6, 0.8, 0.8, 0.35))
+"""The colour of the middle line of a signed meter."""
 
 
 def dim(text: str) -> None:

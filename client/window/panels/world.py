@@ -18,7 +18,9 @@ UNLIMITED_FROM = 0.9
 The right end of the slider means unlimited speed.
 """
 SNAPSHOTS_PERIOD_S = 10.0
+"""The time in seconds after which the list of snapshots is fetched again."""
 RATE_OVER_S, FRAME_RATE_SMOOTHING = 1.5, 0.08
+"""The time in seconds over which the world's speed is measured, and the weight of a new frame in the frame rate."""
 
 
 class Rates:
@@ -55,6 +57,7 @@ class World:
         self.snapshots: list[dict[str, Any]] = []
         self._asked_s = -1e9
         self._chosen: float | None = None
+        """The position of the speed slider while it is being dragged, else None."""
         self._jump = 0
 
     def draw(self, session: Any, hooks: Hooks) -> None:
@@ -108,6 +111,7 @@ class World:
             session.command("save", done="snapshot saved", then=lambda _: self._list_again())
 
     def _list_again(self) -> None:
+        """Makes the next frame fetch the list of snapshots."""
         self._asked_s = -1e9
 
     def _speed(self, session: Any) -> None:
@@ -129,6 +133,7 @@ class World:
             imgui.end_disabled()
 
     def _past(self, session: Any) -> None:
+        """Draws the choice of a past tick, or the button that returns to the present."""
         icon = icons_fontawesome_6
         if session.shown != LIVE:
             label = f"{icon.ICON_FA_CLOCK_ROTATE_LEFT} Return to the present"
@@ -158,6 +163,7 @@ class World:
             imgui.end_combo()
 
     def _refresh(self, session: Any) -> None:
+        """Fetches the list of snapshots, at most every `SNAPSHOTS_PERIOD_S` seconds."""
         now_s = session.clock()
         if now_s - self._asked_s < SNAPSHOTS_PERIOD_S or session.reconnecting:
             return

@@ -1,7 +1,8 @@
 """Playback of a recording, with the same interface as a connection to a running world.
 
-The recorded beings and fields of a moment are copied into a region; the code that nodes use then encodes its tiles and
-answers queries. Playback can be paused and its speed changed; commands that would change the world are refused.
+The recorded beings and fields of a moment (a recorded tick, see `recording.py`) are copied into a region; the code that
+nodes use then encodes its tiles and answers queries. Playback can be paused and its speed changed; commands that would
+change the world are refused.
 """
 
 import time
@@ -58,11 +59,17 @@ from umwelt.sandbox.units import SUBCELL_BITS
 
 BUNDLED = Path(__file__).with_name("pond.demo")
 UNTOUCHED = "this is a recording: start a world with umwelt launch to touch one"
+"""The error line for commands that would change the world."""
 MAX_TICKS_A_S = 400.0
+"""The maximum speed of playback."""
 MOVES = ".moves"
+"""The suffix of the names of tracks that are sampled at each moment; see `Recording.tracks`."""
 SKY_FROM = ("vapour", "elevation")
+"""The recorded layers from which the layers of `SKY` are computed."""
 WAIT_S = 0.005
+"""The time in seconds between two checks of a condition while waiting for it."""
 _BORN = ("id", "parent_id", "tick", "y", "x", "species")
+"""The columns of a page of births, besides the marker genes."""
 
 
 def recorded_world(recording: Recording) -> WorldFile:
@@ -79,7 +86,7 @@ def recorded_world(recording: Recording) -> WorldFile:
 
 
 class RecordedWorld:
-    """The state of a recorded world at one moment, as regions; `show` sets the moment.
+    """The state of a recorded world at one moment, in regions; `show` sets the moment by its number, from 0.
 
     `region` has all fields and tables. `fast` has the tables that are sampled at each moment, `slow` the other tables;
     both share the fields and table objects of `region`.
@@ -154,8 +161,10 @@ class RecordedWorld:
 class _Columns:
     """The recorded columns of a table, converted to the entries of its present schema.
 
-    `fixed` has one row per track. `moving` lists the sampled columns: the tracks to which the rows belong, the name and
-    the values. `births` are the birthplaces; `sizes` are the extents of the world, for the columns of positions.
+    `tracks` and `moves` are the tracks that are sampled rarely and at each moment (None if the table has no such
+    tracks). `fixed` has one row per track. `moving` lists the sampled columns: the tracks to which the rows belong, the
+    name and the values. `births` are the birthplaces; `sizes` are the extents of the world, for the columns of
+    positions. `steps` and `levels` are those of `Recording`.
     """
 
     tracks: Tracks
@@ -338,6 +347,7 @@ class Playback:
         self._fast, self._slow = (
             TileEncoder(self.recorded.world, region) for region in (self.recorded.fast, self.recorded.slow)
         )
+        """Encoders of the tables that are sampled at each moment, and of the other tables and fields."""
         self._watched: Counter[Topic] = Counter()
         self._kept: dict[Topic, _CachedTile] = {}
         self._arrivals = 0
@@ -394,7 +404,7 @@ class Playback:
         self._new = True
 
     def unwatch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Removes tiles from the watched ones; a tile watched several times must be removed as often."""
+        """Removes tiles from the watched ones; a tile that was added several times must be removed as often."""
         self._watched.subtract(topics)
         for topic in [topic for topic, count in self._watched.items() if count <= 0]:
             del self._watched[topic]
@@ -424,7 +434,7 @@ class Playback:
             kept = self._kept.setdefault(topic, _CachedTile())
             if topic.layer == BEINGS and kept.moment != moment:
                 fast.append(topic)
-            # from 1: the slow tables are filled in the first moment of a sample
+            # at least 1, because the slow tables are filled in the first moment of a sample
             turn = min(
                 1 + (2 * topic.y + topic.x + topic.layer) % max(1, self.recording.slow - 1), self.recording.slow - 1
             )
@@ -446,6 +456,7 @@ class Playback:
                 kept.sample, kept.slow = sample, slow_pieces[topic]
 
     def _pieces(self, encoder: TileEncoder, topics: Sequence[Topic]) -> dict[Topic, list[bytes]]:
+        """Encodes tiles; returns the pieces of each by topic."""
         pieces: dict[Topic, list[bytes]] = {topic: [] for topic in topics}
         for topic, piece in encoder.tiles(topics, 0) if topics else ():
             pieces[topic].append(piece)
@@ -498,6 +509,10 @@ class Playback:
         return self._wait(newest, lambda arrival: arrival > after, timeout_s)
 
     def _wait(self, look: Callable[[], Any], wanted: Callable[[Any], bool], timeout_s: float | None) -> Any:
+        """Calls `look` until `wanted` is true of the result, and returns the result.
+
+        Raises RunError after `timeout_s` seconds.
+        """
         end_s = time.monotonic() + (1e9 if timeout_s is None else timeout_s)
         while not wanted(seen := look()):
             if time.monotonic() > end_s:
@@ -508,7 +523,7 @@ class Playback:
     # --- queries and commands
 
     def ask(self, made: Callable[[str], viewer_protocol.Message], once: bool = False) -> "Future[Reply]":
-        """Answers the message that `made` returns; the future is already done.
+        """Answers the message that `made` returns for a ticket; the returned future is already done.
 
         Its exception is an UmweltError if the message is invalid or would change the world.
         """
@@ -520,6 +535,7 @@ class Playback:
         return future
 
     def _reply(self, message: viewer_protocol.Message) -> Reply:
+        """Returns the reply to a message. Raises UmweltError if it is invalid or would change the world."""
         if isinstance(message, viewer_protocol.Query) and message.shown == LIVE:
             self.recorded.show(self.moment)
             self._new = True  # the tiles of this moment are still to be encoded
@@ -533,6 +549,7 @@ class Playback:
         raise RunError(UNTOUCHED)
 
     def _read_history(self, message: viewer_protocol.History) -> Reply:
+        """Returns the reply to a request about the past of the recorded world."""
         journal: Any = self.journal
         tick = journal.reached = self.recorded.tick(self.moment)
         if message.what == "list":

@@ -1,7 +1,8 @@
 """Makes the recording that is bundled with Umwelt: python -m umwelt.client.window.recording.make_demo [FILE]
 
 Runs a small world in this process up to `FIRST_TICK`, then records the next `TICKS` ticks, which are one minute of
-playback. The same world file and laws give the same recording.
+playback. The same world file and laws give the same recording. A *moment* is a recorded tick, a *track* all samples of
+one being (see `recording.py`).
 """
 
 import sys
@@ -23,9 +24,11 @@ from umwelt.sandbox.region import Region
 from umwelt.sandbox.step import advance
 
 WORLD, SEED = "pond", 3
+"""The bundled world that is recorded, and its seed."""
 FIRST_TICK, TICKS = 780, 600
 """The first recorded tick, and the number of recorded ticks: one day of this world."""
 TICKS_A_S, MOMENT_TICKS = 10.0, 2
+"""The speed of playback, and the number of ticks from one recorded moment to the next."""
 SLOW, FIELD = 5, 25
 """Intervals in moments between samples of columns that are not in `MOVES`, and between samples of fields."""
 MOVES = ("y_fixed", "x_fixed", "heading", "speed_fixed", "fatigue", "pain", "asleep", "eyes_shut")
@@ -40,6 +43,7 @@ PLANT_COLUMNS = (
     "stem_direction",
     "stage",
 )
+"""Columns of plants that are sampled every `SLOW` moments."""
 STEPS = {
     "y_fixed": 8,
     "x_fixed": 8,
@@ -98,10 +102,12 @@ class Recorder:
                 self.fields.setdefault(layer, []).append(self.region.owned_view(layer).astype(np.int32))
 
     def _slow_columns(self, name: str) -> list[str]:
+        """Returns the names of the columns of a table, other than of plants, that are sampled every `SLOW` moments."""
         columns = [c for c in self.region.tables[name].schema.own if not c.fixed and (not c.derived or c.name in LAST)]
         return [column.name for column in columns if column.name not in (*MOVES, "age_ticks")]
 
     def _sample_beings(self, into: str, name: str, sample: int, columns: tuple[str, ...]) -> None:
+        """Adds a sample of these columns of the table `name` to `samples[into]`, with the number `sample`."""
         table, rows = self.region.tables[name], np.flatnonzero(self.region.owned_rows(name))
         values = {"id": table["id"][rows].copy()}
         births = dict(zip(("y_fixed", "x_fixed"), birthplaces(values["id"], *self.region.torus), strict=True))
@@ -114,6 +120,7 @@ class Recorder:
         self.samples.setdefault(into, []).append((sample, values))
 
     def _sample_fixed(self, name: str) -> None:
+        """Adds the columns of the table `name` that never change, of the present beings, to `fixed[name]`."""
         table, rows = self.region.tables[name], np.flatnonzero(self.region.owned_rows(name))
         names = [column.name for column in table.schema.own if column.fixed]
         values = {column: table[column][rows].copy() for column in ("id", *names)}
@@ -196,6 +203,7 @@ def steady_levels(values: np.ndarray, tracks: Tracks, levels: list[int]) -> np.n
 
 
 def _bounds(dtype: np.dtype, step: int) -> tuple[int, int]:
+    """Returns the lowest and the highest multiple of `step` that `dtype` can represent."""
     bounds = np.iinfo(dtype)
     return -(-bounds.min // step) * step, bounds.max // step * step
 

@@ -25,14 +25,18 @@ SUFFIXES = (".gif", ".mp4")
 QUEUE_BYTES, MIN_QUEUED_FRAMES, MAX_QUEUED_FRAMES = 128 << 20, 4, 64
 """Capacity of the queue of frames in bytes, and bounds of its capacity in frames (which take precedence)."""
 POLL_S = 0.25
+"""The time in seconds between two checks of whether the recording has ended."""
 MIN_SIDE, MAX_SIDE = 16, 16384
+"""Bounds of the width and height of a video, in pixels."""
 MAX_FRAMES_PER_S = 100
 MP4_CRF = 10
 """The constant rate factor of H.264: from 0 (lossless) to 51."""
 PALETTE_FILTER = "split[film][sample];[sample]palettegen=stats_mode=full[palette]"
+"""Filters of the first pass: copies the video and computes the palette of all frames."""
 GIF_FILTER = "paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
 """Uses an ordered dither, which depends on the pixel's position alone, so that unchanged areas do not flicker."""
 PROGRESS_PERIOD_S = 0.1
+"""The time in seconds between two progress reports of ffmpeg."""
 
 
 def screenshot(pixels: np.ndarray, path: Path) -> None:
@@ -173,6 +177,7 @@ class Recorder:
     # --- the recorder's thread
 
     def _run(self) -> None:
+        """Encodes the frames from the queue into the file; runs in the recorder's thread."""
         _ignore_interrupts()
         try:
             with replace_file(self.path) as half:
@@ -197,6 +202,7 @@ class Recorder:
             self.error_line = f"{self.path}: cannot be recorded: {reason}: choose another place or format"
 
     def _incoming(self) -> Iterator[np.ndarray]:
+        """Yields the frames from the queue, until the recording ends."""
         while not self._aborted:
             try:
                 frame = self._frames.get(timeout=POLL_S)
@@ -210,6 +216,7 @@ class Recorder:
                 yield frame
 
     def _report(self, share: float) -> None:
+        """Records the progress of `Encoder.finish`; raises `_DiscardedError` if the video was aborted."""
         if self._aborted:
             raise _DiscardedError
         self._finished_share = share
@@ -270,12 +277,14 @@ class _Ffmpeg:
             raise self._error()
 
     def _wait(self) -> None:
+        """Closes ffmpeg's standard input and waits until the process ends."""
         if self.process.stdin is not None:
             with suppress(BrokenPipeError):
                 self.process.stdin.close()
         self.process.wait()
 
     def _error(self) -> OSError:
+        """Waits until ffmpeg has ended, and returns an error with the last line of its log."""
         self._wait()
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()

@@ -34,11 +34,15 @@ MAGIC = b"umwelt recording 2\n"
 ZSTD_LEVEL = 22
 MAX_FILE_BYTES, MAX_HEAD_BYTES = 64 << 20, 1 << 20
 MAX_RAW_BYTES, MAX_BLOCKS, MAX_MOMENTS = 512 << 20, 500, 100_000
+"""Limits that a file must satisfy: sizes of file, head and decoded arrays, numbers of arrays and of moments."""
 SEAL_BYTES = 16
 """Length of the BLAKE2b hash of the rest of the file, which detects damage."""
 MEND = "make one with: python -m umwelt.client.window.recording.make_demo FILE"
+"""The fix in error messages about invalid files."""
 _SIZES = struct.Struct("<II")
+"""The compressed and the uncompressed size of the head, in bytes."""
 _DTYPES = {name: np.dtype(name) for name in ("int8", "uint8", "int16", "uint16", "int32", "int64")}
+"""The dtypes that arrays of a file may have."""
 
 
 class Block(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -142,7 +146,9 @@ class _HeadValues(TypedDict):
 
 
 _ORDERS = ("ids", "firsts", "counts")
+"""The arrays of `Tracks` that describe the tracks."""
 HEAD_VALUES = tuple(_HeadValues.__annotations__)
+"""The names of the fields of `Recording` that are not arrays."""
 
 
 # --- columns that are stored relative to others
@@ -213,6 +219,7 @@ def match_entries(values: np.ndarray, names: Sequence[str], column: Column) -> n
 
 
 def _pack_array(name: str, array: np.ndarray, differences: bool) -> tuple[Block, bytes]:
+    """Encodes an array; returns its description and its compressed bytes. The inverse is `_unpack_array`."""
     values = np.ascontiguousarray(array)
     block = Block(name, values.dtype.name, list(values.shape), differences, 0)
     if differences:
@@ -229,6 +236,7 @@ def _pack_array(name: str, array: np.ndarray, differences: bool) -> tuple[Block,
 
 
 def _unpack_array(block: Block, content: bytes) -> np.ndarray:
+    """Decodes the compressed bytes of an array."""
     dtype = _DTYPES[block.dtype]
     count = math.prod(block.shape)
     raw = _decompress(content, count * dtype.itemsize)
@@ -258,6 +266,7 @@ def pack(values: Mapping[str, Any], arrays: Mapping[str, tuple[np.ndarray, bool]
 
 
 def _seal(rest: bytes) -> bytes:
+    """Returns the hash of the content that follows it in the file."""
     return hashlib.blake2b(rest, digest_size=SEAL_BYTES).digest()
 
 
@@ -285,6 +294,7 @@ def unpack(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def _check_head(head: Head) -> None:
+    """Raises ValueError if an array of the head has an invalid type or size, or all are too large together."""
     raw_bytes = 0
     for block in head.blocks:
         if block.dtype not in _DTYPES or not 1 <= len(block.shape) <= 3 or min(block.shape) < 0 or block.size_bytes < 0:
@@ -295,6 +305,7 @@ def _check_head(head: Head) -> None:
 
 
 def _decompress(content: bytes, size_bytes: int) -> np.ndarray:
+    """Decompresses `content` to `size_bytes` bytes, `uint8[size_bytes]`."""
     raw = np.zeros(max(1, size_bytes), np.uint8)
     if size_bytes:
         zstd.decompress(content, raw)
@@ -357,6 +368,7 @@ def decode(content: bytes) -> Recording:
 
 
 def _check_recording(recording: Recording) -> None:
+    """Raises ValueError if the parts of a recording have invalid values or do not fit together."""
     if not fits({name: getattr(recording, name) for name in HEAD_VALUES}, _HeadValues):
         raise ValueError("the values in its head are not those of a recording")
     clocks = recording.moment_ticks, recording.moments, recording.slow, recording.field

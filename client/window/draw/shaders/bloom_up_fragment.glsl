@@ -1,8 +1,9 @@
 #version 330
+// One step of the bloom: `source`, blurred, to be added to the next larger texture.
 in vec2 uv;
 uniform sampler2D source;
-uniform vec2 texel;
-uniform float share;
+uniform vec2 texel;   // 1 / size of the source
+uniform float share;  // factor of the result
 out vec4 colour;
 void main() {
     vec3 c = texture(source, uv).rgb * 2.0;

@@ -1,17 +1,18 @@
 #version 330
 #include "ground_shared.glsl"
-// Densities: a haze of plants, and monsters as sparks, scattered at random.
+// Draws densities: plants as a haze and specks, other beings as bright specks, at random positions.
 in vec2 at;
 out vec4 colour;
-uniform sampler2D plant_counts, monster_counts;  // per cell, of four kinds
-uniform vec2 density_wraps;
-uniform vec4 density_place;
+uniform sampler2D plant_counts, monster_counts;  // beings per cell, of four species each
+uniform vec2 density_wraps;   // see `spot_in`
+uniform vec4 density_place;   // see `spot_in`
 uniform float seconds;
 uniform float strength;
 uniform vec3 plant_a, plant_b, plant_c, plant_d, monster_a, monster_b, monster_c, monster_d;
-uniform float grid_cells;  // a power of two
-uniform float blend;       // of the grid that is twice as wide
+uniform float grid_cells;  // width of the cells of the finer grid, in cells of the world; a power of two
+uniform float blend;       // share of the coarser grid, whose cells are twice as wide
 
+// Returns one of four colours, chosen by the random number `fate` with probabilities proportional to the counts.
 vec3 chosen(vec4 counts, float fate, vec3 a, vec3 b, vec3 c, vec3 d) {
     float total = dot(counts, vec4(1.0)) * fate;
     if (total < counts.x) return a;
@@ -19,7 +20,8 @@ vec3 chosen(vec4 counts, float fate, vec3 a, vec3 b, vec3 c, vec3 d) {
     return total < counts.x + counts.y + counts.z ? c : d;
 }
 
-// The beings in a grid of this width: rgb light, a coverage. Grids are rotated against the window, so that they do not show.
+// Returns the specks in a grid with cells of this width: rgb is colour, a is coverage. `turn` is the cosine and sine of
+// the angle by which the grid is rotated, so that its rows are not visible.
 vec4 scattered(vec2 place, float cells, vec4 plants, vec4 monsters, vec2 turn) {
     vec2 p = vec2(place.x * turn.x - place.y * turn.y, place.x * turn.y + place.y * turn.x) / cells;
     vec2 q = floor(p), inside = p - q;

@@ -1,9 +1,10 @@
 #version 330
-in vec4 tint;
-in float turned;
-in float leaves;
-in float pixels_wide;
-uniform float plants;
+// Draws one dot: a plant as a rosette of leaves, any other being as a shining disc.
+in vec4 tint;         // rgb colour, a opacity
+in float turned;      // angle of the rosette in radians
+in float leaves;      // number of leaves
+in float pixels_wide; // diameter in pixels
+uniform float plants; // 1: the dots are plants
 out vec4 colour;
 void main() {
     vec2 p = gl_PointCoord * 2.0 - 1.0;

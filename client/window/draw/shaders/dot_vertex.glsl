@@ -3,14 +3,14 @@
 // One being as a point; the attributes are the columns of `Dots`.
 in float in_x;
 in float in_y;
-in float in_species;  // a byte as 0 to 1, like size and table
+in float in_species;  // a byte, normalized to 0 to 1, as are size and table
 in float in_size;
 in float in_table;
-uniform sampler2D palette;  // by species (across) and table (down)
-uniform float plants;       // 1: they are plants
+uniform sampler2D palette;  // colours by species (column) and table (row)
+uniform float plants;       // 1: the dots are plants
 uniform float strength;
-uniform vec2 corner_cell;   // the cell (x, y) of the frame's corner
-uniform vec2 world;         // cells
+uniform vec2 corner_cell;   // the cell (x, y) at the corner of the frame's rectangle
+uniform vec2 world;         // width and height of the world in cells
 out vec4 tint;
 out float turned;
 out float leaves;
@@ -19,7 +19,7 @@ void main() {
     vec4 own = texelFetch(palette, ivec2(vec2(in_species, in_table) * 255.0 + 0.5), 0);
     vec2 place = vec2(in_x, in_y);
     float tissue = in_size * 255.0;
-    // by the place in the world, so that nothing changes with the frame's rectangle
+    // random numbers depend on the position in the world, so that a dot looks the same in any frame
     vec2 spot = mod(place + corner_cell, world);
     float fate = hash2(spot * 0.917 + 0.5), other = hash2(spot.yx * 0.731 + 9.1), third = hash2(spot * 0.377 + 31.7);
     bool plant = plants > 0.5;

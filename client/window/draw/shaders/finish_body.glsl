@@ -1,29 +1,32 @@
+// The last step of drawing: weather (if WEATHER is defined), wisps in the wind (if WIND is defined), bloom, tone
+// mapping, vignette and dither.
 #include "ground_shared.glsl"
-in vec2 at;
-in vec2 uv;
+in vec2 at;  // cells (right, down) from the middle of the window
+in vec2 uv;  // position in the window, 0 to 1
 out vec4 colour;
-uniform sampler2D picture, glow;
-uniform float bloom;
-uniform vec2 viewport;
+uniform sampler2D picture, glow;  // the scene, and its bright parts, blurred
+uniform float bloom;              // factor of the bloom
+uniform vec2 viewport;            // pixels
 uniform float seconds;
 
+// Replaces NaN and infinity by 0, and limits a colour.
 vec3 sound(vec3 c) { return clamp(mix(vec3(0.0), c, vec3(lessThan(abs(c), vec3(1e4)))), 0.0, 16.0); }
 
 #ifdef WEATHER
-uniform sampler2D sky_plane;
-uniform vec2 ground_wraps;
-uniform vec4 ground_place;
-uniform vec2 drift;      // cells that the wind has carried rain
-uniform float windy;     // 0 to 1
-uniform float strength;
-uniform float pixels;
+uniform sampler2D sky_plane;  // light, temperature (degrees), rain, cover
+uniform vec2 ground_wraps;    // see `spot_in`
+uniform vec4 ground_place;    // see `spot_in`
+uniform vec2 drift;           // distance in cells by which the wind has moved the rain
+uniform float windy;          // strength of the wind, 0 to 1
+uniform float strength;       // strength of the weather, 0 to 1
+uniform float pixels;         // pixels per cell
 
-// Day and night: never so dark that nothing can be read.
+// Returns a colour as lit by the sun; nights are not so dark that nothing can be seen.
 vec3 lit(vec3 c, vec4 sky) {
     float sun = clamp(sky.x, 0.0, 1.0), day = smoothstep(-0.06, 0.62, sun);
     float dusk = smoothstep(0.0, 0.22, sun) * (1.0 - smoothstep(0.14, 0.66, sun));
     float grey = dot(c, vec3(0.25, 0.6, 0.15));
-    // from far away the whole world must be readable, at night too
+    // when zoomed out, nights are less dark, because the view then has both day and night
     float deep = mix(0.55, 1.0, smoothstep(2.0, 9.0, pixels));
     vec3 night = mix(c, vec3(grey), 0.30 * deep) * mix(vec3(1.0), vec3(0.47, 0.58, 0.90), deep);
     night += vec3(0.002, 0.006, 0.020);
@@ -34,7 +37,7 @@ vec3 lit(vec3 c, vec4 sky) {
     return found * mix(vec3(1.0), season > 0.0 ? warm : cold, abs(season));
 }
 
-// Streaks of rain over the window, and their shine.
+// Returns the brightness of streaks of rain; `size` is the width of a column of streaks in pixels.
 float streaks(float rain, float size, float speed, float salt) {
     vec2 p = vec2(uv.x * viewport.x + uv.y * viewport.y * 0.16, uv.y * viewport.y) / size;
     float column = floor(p.x), offset = dice(vec2(column, salt) + 400.0);
@@ -46,7 +49,7 @@ float streaks(float rain, float size, float speed, float salt) {
 }
 
 #ifdef WIND
-// What the wind carries: wisps drawn out along it.
+// Returns the brightness of wisps of air that move with the wind.
 float wisps(vec2 place) {
     vec2 q = place - drift;
     float broad = lattice(q, steps_of(46.0)), thin = grained(q + broad * 9.0, 340.0).g;
@@ -60,7 +63,7 @@ void main() {
 #ifdef WEATHER
     vec2 spot = spot_in(ground_place, ground_wraps, at);
     vec4 sky = texture(sky_plane, spot);
-    // twilight reaches far: the sun of a wide strip counts
+    // smooth the light along x, so that twilight is a wide strip
     vec2 wide = vec2(ground_place.z * 15.0, 0.0);
     vec2 seen = vec2(sky.x, texture(sky_plane, spot + wide).x) + vec2(texture(sky_plane, spot - wide).x, 0.0);
     seen += vec2(texture(sky_plane, spot + 2.2 * wide).x, texture(sky_plane, spot - 2.2 * wide).x);

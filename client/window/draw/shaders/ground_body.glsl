@@ -1,21 +1,23 @@
+// Draws the ground from three composed textures (see ground_compose_fragment.glsl). Small details are drawn if NEAR is
+// defined.
 #include "ground_shared.glsl"
-in vec2 at;
+in vec2 at;  // cells (right, down) from the middle of the window
 out vec4 colour;
 uniform sampler2D lie_plane, smell_plane, sky_plane;
-uniform vec2 ground_wraps;
-uniform vec4 ground_place;  // cells (x, y) from the window's middle to the planes' corner, one over their cells
+uniform vec2 ground_wraps;  // see `spot_in`
+uniform vec4 ground_place;  // see `spot_in`
 uniform float pixels;       // pixels per cell
 uniform float seconds;
-uniform float scents;
-uniform float weather;
+uniform float scents;       // 1: scents are drawn
+uniform float weather;      // 1: rain and frost are drawn
 
-// The net of light under water: bright along the lines where two fields of noise cross their middle.
+// Returns the brightness of the net of light under water: high on the lines where one of two noises is at its middle.
 float caustics(vec2 place) {
     vec2 slow = vec2(seconds * 0.21, -seconds * 0.14);
     vec2 bend = vec2(lattice(place + slow, steps_of(11.0)), lattice(place.yx - slow + 37.0, steps_of(8.0).yx)) - 0.5;
     float a = lattice(place + bend * 9.0 + vec2(seconds * 0.26, seconds * 0.17), steps_of(7.0)) - 0.5;
     float b = lattice(place - bend * 7.0 - vec2(seconds * 0.19, -seconds * 0.23), steps_of(4.3)) - 0.5;
-    // in pixels from the line, so that it has the same width where the field is flat
+    // distances from the lines in pixels, so that lines have the same width where the noise is flat
     float wide = 0.7 + 0.075 * pixels;
     float far_a = a / max(fwidth(a), 1e-4) / wide, far_b = b / max(fwidth(b), 1e-4) / wide;
     float net = exp(-far_a * far_a) + 0.6 * exp(-far_b * far_b);
@@ -23,7 +25,7 @@ float caustics(vec2 place) {
 }
 
 #ifdef NEAR
-// Rings of rain drops on water.
+// Returns the brightness of the rings that rain drops make on water.
 float ripples(vec2 place, float rain) {
     vec2 p = place / 2.2;
     vec2 cell = floor(p);
@@ -33,7 +35,8 @@ float ripples(vec2 place, float rain) {
     return exp(-ring * ring) * (1.0 - age) * step(dice(mod(cell + round * 3.0 + 9.0, 4096.0)), rain);
 }
 
-// Stones on the ground, one in some squares of so many cells: lit, covered, shaded.
+// Returns light, coverage and shadow of stones. The ground is divided into squares of `cells` cells; some contain one
+// stone.
 vec3 stones(vec2 place, float cells, float salt) {
     vec2 steps = steps_of(cells), p = place * steps / world, cell = mod(floor(p), steps) + salt;
     float chance = dice(cell), own = dice(cell + 31.0), other = dice(cell + 67.0);
@@ -66,7 +69,7 @@ void main() {
 #endif
     float grain = 0.22 * broad + 0.30 * coarse + 0.28 * middling + 0.20 * small;
     grain = clamp((grain - 0.5) * 2.3 + 0.5, 0.0, 1.0);
-    // shores are ragged: noise moves them by a little water
+    // noise is added to the depth of water, so that shores are ragged
     float ragged = ((middling - 0.5) * 0.05 + (small - 0.5) * 0.02) * smoothstep(0.0, 0.06, lie.x);
     float depth = clamp(lie.x + ragged, 0.0, 1.0);
     float moisture = lie.y, height = lie.z, detritus = smell.w;
@@ -88,11 +91,11 @@ void main() {
     vec3 stone = stones(place, 1.7, 3.0) * fine + stones(place, 0.8, 71.0) * finer;
     land = land * (1.0 - stone.z * 0.45) + (vec3(0.105, 0.100, 0.112) * stone.x * (0.6 + 0.7 * grain)
         + vec3(0.020, 0.055, 0.030) * moss * stone.x);
-    // crumbs catch light from the north-west when they are near enough to be seen
+    // small unevenness is lit from the upper left
     vec2 relief = narrow.gb - grained(bent + 0.08, 23.0).gb;
     land *= 1.0 + fine * clamp(relief.x * 0.55 + relief.y * 0.55 * finer, -0.25, 0.3);
 #endif
-    // frost comes in patches before it lies everywhere
+    // light frost covers the ground in patches
     float frost = clamp((1.5 - sky.y) / 7.0, 0.0, 1.0) * weather;
     float cold = smoothstep(0.0, 0.30, frost * 1.5 - (0.55 * coarse + 0.30 * middling + 0.25 * small) * 0.8);
     vec3 snow = vec3(0.42, 0.50, 0.60) * (0.74 + 0.5 * slope + 0.30 * grain);

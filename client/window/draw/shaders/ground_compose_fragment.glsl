@@ -1,21 +1,22 @@
 #version 330
 // Composes planes, each over its own rectangle, into three textures over one rectangle, from which the ground is drawn.
 in vec2 uv;
-uniform vec2 extent;  // cells that the output covers
-// of each plane: cells (x, y) from the output's corner to its corner, and 1 / its cells
+uniform vec2 extent;  // width and height of the output in cells
+// location of each plane: xy is its corner in cells from the output's corner, zw is 1 / its width and height in cells
 uniform vec4 place_elevation, place_water, place_detritus, place_aroma, place_musk, place_alarm;
 uniform vec4 place_light, place_temperature, place_rain, place_cover, place_before;
 uniform sampler2D elevation, water, detritus, aroma, musk, alarm, light, temperature, rain, cover;
-uniform sampler2D before_a, before_b, before_c;
-uniform float step_cells;
-uniform vec4 heights;     // elevation: lowest, one over the range; water: capacity, one over a deep pool
-uniform vec4 strengths;   // one over much: detritus, scents, light, cover
-uniform float cover_low;
-uniform float ease;       // how far the output moves from the old to the new values, 0 to 1
+uniform sampler2D before_a, before_b, before_c;  // the previous output
+uniform float step_cells; // cells per value of the output
+uniform vec4 heights;     // elevation: lowest, 1 / range; water: what the soil holds, 1 / depth of deep water
+uniform vec4 strengths;   // 1 / high value of detritus, scents, light, cover
+uniform float cover_low;  // lowest value of cover
+uniform float ease;       // weight of the new values against the previous output, 0 to 1
 layout(location = 0) out vec4 lie;   // depth, moisture, elevation, slope
 layout(location = 1) out vec4 smell; // aroma, musk, alarm, detritus
 layout(location = 2) out vec4 sky;   // light, temperature (degrees), rain, cover
 
+// Converts a position in cells from the output's corner to texture coordinates of a plane.
 vec2 spot(vec4 place, vec2 p) { return (p - place.xy) * place.zw; }
 
 void main() {

@@ -1,9 +1,9 @@
 #version 330
-// The whole window: `at` is the way in cells (right, down) from its middle.
+// Covers the window. `at` is the position in cells (right, down) from its middle, `uv` the position from 0 to 1.
 in vec2 in_vert;
 out vec2 at;
 out vec2 uv;
-uniform vec2 half_view;  // cells
+uniform vec2 half_view;  // half of the window's width and height in cells
 void main() {
     at = in_vert * vec2(1.0, -1.0) * half_view;
     uv = in_vert * 0.5 + 0.5;

@@ -1,15 +1,15 @@
 #version 330
 #include "ground_shared.glsl"
-// A field as a colour map, with lines of equal value.
-in vec2 at;
+// Draws a layer as a colour map, with contour lines.
+in vec2 at;  // cells (right, down) from the middle of the window
 out vec4 colour;
 uniform sampler2D field, map_colours;
-uniform vec2 layer_wraps;
-uniform vec4 layer_place;
-uniform vec2 range;     // lowest, one over the range
-uniform float lines;    // between lowest and highest
-uniform float strength;
-uniform vec2 repeats;   // across, down: whether it covers the whole torus
+uniform vec2 layer_wraps; // see `spot_in`
+uniform vec4 layer_place; // see `spot_in`
+uniform vec2 range;     // lowest value, 1 / (highest - lowest)
+uniform float lines;    // number of contour lines between the lowest and the highest value
+uniform float strength; // opacity, 0 to 1
+uniform vec2 repeats;   // across, down: 1 if the layer covers the whole torus along this axis, else 0
 void main() {
     vec2 spot = spot_in(layer_place, layer_wraps, at);
     float share = clamp((spline(field, spot).r - range.x) * range.y, 0.0, 1.0);

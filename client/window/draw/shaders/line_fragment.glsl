@@ -1,7 +1,8 @@
 #version 330
+// Draws a line with soft edges and a faint halo.
 in vec4 tint;
-in vec2 off;
-in vec2 half_size;
+in vec2 off;        // pixels along and across the line, from its middle
+in vec2 half_size;  // half of the line's length and width in pixels
 out vec4 colour;
 void main() {
     vec2 over = max(abs(off) - half_size + 0.5, 0.0);

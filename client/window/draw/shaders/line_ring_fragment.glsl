@@ -1,7 +1,8 @@
 #version 330
+// Draws a ring with soft edges and a faint halo; dashes rotate slowly.
 in vec4 tint;
-in vec2 off;
-in vec2 ring;
+in vec2 off;   // pixels (right, down) from the centre
+in vec2 ring;  // radius in pixels, number of dashes (0: a closed ring)
 uniform float seconds;
 out vec4 colour;
 void main() {

@@ -1,6 +1,7 @@
 #version 330
-in vec2 in_vert;
-in vec4 in_ring;    // right, down, radius in pixels; dashes (0: a closed ring)
+// A quad around a ring.
+in vec2 in_vert;    // corner of the quad, -1 to 1
+in vec4 in_ring;    // centre (right, down) and radius in pixels; number of dashes (0: a closed ring)
 in vec4 in_tint;
 uniform vec2 viewport;
 out vec4 tint;

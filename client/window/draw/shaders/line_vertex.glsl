@@ -1,12 +1,12 @@
 #version 330
-// A line in pixels: a quad around it, a little wider for soft edges.
-in vec2 in_vert;
-in vec4 in_line;    // right, down of both ends
+// A quad around a line, wider than the line to leave room for soft edges.
+in vec2 in_vert;    // corner of the quad, -1 to 1
+in vec4 in_line;    // both ends in pixels: right, down, right, down
 in vec4 in_tint;
-in float in_width;
+in float in_width;  // pixels
 uniform vec2 viewport;
 out vec4 tint;
-out vec2 off;       // pixels along and across, from the middle
+out vec2 off;       // pixels along and across the line, from its middle
 out vec2 half_size;
 void main() {
     vec2 a = in_line.xy, b = in_line.zw, way = b - a;

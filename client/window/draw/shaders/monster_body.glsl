@@ -1,4 +1,6 @@
-// A monster as signed distances in body lengths. With NEAR 0 it is drawn with less, for bodies of few pixels.
+// Draws a monster. Shapes are signed distances (negative inside) in units of the body length; x points to the head and
+// y to the right. If NEAR is 0, fewer details are drawn, for bodies of few pixels. The inputs are those of
+// monster_vertex.glsl.
 #include "canvas.glsl"
 
 flat in vec4 organs_a;
@@ -11,7 +13,7 @@ flat in vec4 frame;
 flat in vec3 gaze;
 
 const float PI = 3.14159265;
-const float MELT = 56.0;  // how sharply segments stand off from each other
+const float MELT = 56.0;  // the larger, the less smoothly segments are joined
 const int MOST_SEGMENTS = 7;
 #if NEAR
 const int MOST_PAIRS = 6;
@@ -19,14 +21,15 @@ const int MOST_PAIRS = 6;
 const int MOST_PAIRS = 4;
 #endif
 
-// Distance to a straight stroke that tapers from one radius to another; y: how far along, 0 to 1.
+// Returns the distance to a straight line from `a` to `b` whose radius changes from `thick` to `thin`, and in y the
+// position along the line, 0 to 1.
 vec2 stroke(vec2 p, vec2 a, vec2 b, float thick, float thin) {
     vec2 way = b - a;
     float share = clamp(dot(p - a, way) / max(dot(way, way), 1e-5), 0.0, 1.0);
     return vec2(length(p - a - way * share) - mix(thick, thin, share), share);
 }
 
-// Radius of the segment at a share of the way from head to tail.
+// Returns the radius of the body at a position from the head (0) to the tail (1).
 float radius(float t) {
     float belly = 4.0 * t * (1.0 - t);
     float rear = smoothstep(0.30, 0.75, t) * (1.0 - smoothstep(0.80, 1.30, t));
@@ -34,6 +37,7 @@ float radius(float t) {
     return min(wide, 0.215) + 0.036 * (1.0 - smoothstep(0.0, 0.22, t)) - 0.02 * smoothstep(0.75, 1.0, t);
 }
 
+// The functions below draw one part of the body at the point `p` each, in the colour `tone`.
 void legs(vec2 p, vec3 tone) {
     float side = sign(p.y), count = min(organs_a.z, float(MOST_PAIRS));
     vec2 q = vec2(p.x, abs(p.y));
@@ -82,6 +86,7 @@ void spikes(vec2 p, vec3 tone) {
     over(bone * (0.60 + 0.45 * lit), inside(nearest));
 }
 
+// The antennae, with tips in the colour `glow`; `clock` is the time in seconds, with an offset of the being.
 void feelers(vec2 p, vec3 tone, vec3 glow, float clock) {
     float long_ = 0.22;
     float side = sign(p.y), sway = sin(clock * 2.1 + side * 0.7) * (0.03 + 0.05 * state.w) * (1.0 - 0.7 * state.y);
@@ -97,13 +102,14 @@ void feelers(vec2 p, vec3 tone, vec3 glow, float clock) {
 #endif
 }
 
+// The jaws; `head` is the radius of the head.
 void jaws(vec2 p, float head) {
     float count = organs_a.x, fangs = looks_a.w, big = (0.055 + 0.013 * min(count, 5.0)) * mix(0.8, 1.25, fangs);
     vec2 q = vec2(p.x - 0.30 - head * 0.80, abs(p.y) - 0.35 * big - 0.012);
     float turn = gaze.z * 0.75 - 0.10;
     q = vec2(q.x * cos(turn) + q.y * sin(turn), -q.x * sin(turn) + q.y * cos(turn));
     q /= big;
-    // a sickle: a disc less another; slender where jaws tear, broad where they grind
+    // a sickle, a disc from which another disc is cut out; thin for jaws that tear, broad for jaws that grind
     float sickle = max(length(q - vec2(0.62, 0.0)) - 0.86, mix(0.62, 0.84, fangs) - length(q - vec2(0.50, -0.36)));
     sickle = max(sickle, -q.y - 0.55) * big;
     float lit = clamp(-sickle / (0.14 * big), 0.0, 1.0), tip = clamp(q.x * 0.7, 0.0, 1.0);
@@ -112,7 +118,7 @@ void jaws(vec2 p, float head) {
     over(mix(vec3(0.62, 0.42, 0.26), vec3(1.0, 0.95, 0.84), tip) * (0.62 + 0.42 * lit), inside(sickle) * there);
 }
 
-// The eyes: as many as there are organs. The nearest is found, and one is drawn: they do not overlap.
+// The eyes: one per eye organ. Eyes do not overlap, so only the one nearest to `p` is drawn.
 void eyes(vec2 p, vec3 tone, vec3 lid_tone, float hue) {
     float count = organs_a.w, side = p.y < 0.0 ? -1.0 : 1.0, pairs = floor(count * 0.5);
     bool odd = count - 2.0 * pairs > 0.5;
@@ -159,7 +165,7 @@ void eyes(vec2 p, vec3 tone, vec3 lid_tone, float hue) {
     over(vec3(0.97, 0.98, 0.95), white);
     over(vec3(0.012, 0.01, 0.025), inside((length(r - gaze.xy * 0.4) - 0.52) * big) * white);
 #endif
-    // the lid comes over the eye from behind, and shuts with a curved line; fangs make it slant: a hunter's brow
+    // the lid covers the eye from behind, with a curved edge; the more the jaws tear (fangs), the more it slants
     float lid = state.x, brow = 1.8 * smoothstep(0.35, 0.8, looks_a.w) * (1.0 - lid), bow = 1.0 - r.y * r.y;
     float edge = mix(-1.15, 0.12, lid) + brow * (0.36 - 0.24 * r.y * side) + 0.34 * bow * (2.0 * lid - 1.0);
     float line = r.x - edge, dome = clamp(1.05 - 0.55 * l * l + 0.25 * dot(r, frame.xy), 0.0, 1.3);
@@ -174,9 +180,10 @@ void eyes(vec2 p, vec3 tone, vec3 lid_tone, float hue) {
 #endif
 }
 
+// Returns the colour of the skin: `tone` with a pattern in the colour `accent`.
 vec3 skin(vec2 p, vec3 tone, vec3 accent, float thick) {
     float pattern = looks_a.z, w = abs(p.y);
-    // from plain over bands to spots
+    // with a growing `pattern`: a plain back, bands, spots
     float bands = 0.5 + 0.5 * sin(p.x * (24.0 + 26.0 * pattern) + w * 9.0 + frame.w * 6.28);
     bands = smoothstep(0.45, 0.75, bands) * smoothstep(0.12, 0.32, pattern) * (1.0 - smoothstep(0.58, 0.74, pattern));
     vec2 grid = vec2(p.x * 11.0 + frame.w * 5.0, w * 11.0), cell = floor(grid);
@@ -188,6 +195,7 @@ vec3 skin(vec2 p, vec3 tone, vec3 accent, float thick) {
     return mix(tone, accent, marked * (1.0 - smoothstep(0.20, 0.34, p.x)));
 }
 
+// The armour plates; `n` and `nz` are the surface normal, `light` the direction to the light.
 void plates(vec2 p, float nz, vec3 tone, vec2 n, vec3 light) {
     float count = organs_b.x, reach = mix(0.24, -0.44, clamp(count / 5.0, 0.0, 1.0));
     float row = (0.25 - p.x - p.y * p.y * 1.6) / 0.115, part = fract(row);
@@ -206,7 +214,7 @@ void plates(vec2 p, float nz, vec3 tone, vec2 n, vec3 light) {
 void main() {
     fine = frame.z;
     vec2 p = at;
-    // the body bends behind its head, and waves a little as it walks
+    // the body is bent behind the head, and undulates a little while walking
     float behind = min(p.x - 0.22, 0.0);
     p.y += motion.y * behind * behind + sin(motion.x * 0.5 - p.x * 7.0) * 0.030 * behind * min(1.0, state.w * 4.0);
     p.y *= inversesqrt(1.0 + 4.0 * motion.y * motion.y * behind * behind);
@@ -218,7 +226,7 @@ void main() {
     tone = mix(vec3(grey), tone, 0.55 + 0.45 * smoothstep(0.0, 0.6, fed)) * dim;
     tone = mix(tone, vec3(1.0, 0.16, 0.10), looks_b.w * (0.45 + 0.35 * sin(clock * 14.0)));
 
-    // soft shadow, away from the light
+    // a soft shadow on the side away from the light
     vec2 s = p + frame.xy * 0.075;
     float shade = length(vec2(max(abs(s.x + 0.05) - 0.30, 0.0), s.y)) - 0.13;
     canvas.a = 0.62 * (1.0 - smoothstep(-0.06, 0.17, shade));
@@ -234,7 +242,7 @@ void main() {
     feelers(p, tone, mix(accent, glow, 0.5), clock);
     jaws(p, head);
 
-    // the body: segments that melt into each other
+    // the body: segments, joined by a smooth minimum of their distances
     float sum = 0.0, most = 0.0, count = min(motion.z, float(MOST_SEGMENTS));
     vec2 bulge = vec2(0.0);
     for (int i = 0; i < MOST_SEGMENTS; i++) {
@@ -248,7 +256,7 @@ void main() {
         most = max(most, weight);
         bulge += weight * q / (wide + 0.012);
     }
-    if (gland > 0.0) {  // a lantern at the tail
+    if (gland > 0.0) {  // a glowing organ at the tail
         float wide = 0.042 + 0.010 * gland;
         vec2 q = p - vec2(-0.50, 0.0);
         float weight = exp2(-MELT * 1.4 * (length(q) - wide));
@@ -307,7 +315,7 @@ void main() {
         canvas.rgb += vec3(1.0, 0.93, 0.65) * (halo * 1.15 * (1.0 - inside(distance)) * (0.8 + 0.2 * sin(now_s * 4.0)));
     }
 
-    // nothing is left at the quad's edges
+    // fade out at the quad's edges
     vec2 rest = 1.0 - abs(at - vec2(0.06, 0.0)) / vec2(0.92, 0.70);
     float edge = smoothstep(0.0, 0.12, min(rest.x, rest.y));
     colour_out = clamp(canvas, 0.0, 4.0) * (strength * edge);

@@ -1,23 +1,24 @@
 #version 330
-// A quad around a monster, turned to its heading; its columns are unpacked for the body's shader.
+// A quad around a monster, rotated to its heading. The packed attributes (see draw/monsters.py) are unpacked for
+// monster_body.glsl.
 #include "common.glsl"
 
-in vec2 in_corner;
-in vec4 in_way;     // x, y before; x, y
-in vec4 in_turn;    // heading before, heading, since_s, length in cells
-in vec4 in_walk;    // cells walked before, and by now; bend before, and now
-in uvec4 in_looks;
-in uint in_own;
+in vec2 in_corner;  // corner of the quad, -1 to 1
+in vec4 in_way;     // position in the previous tick (x, y), position (x, y)
+in vec4 in_turn;    // heading in the previous tick, heading, time at which the movement began, body length in cells
+in vec4 in_walk;    // distance walked until the previous tick and until now, in cells; bend in the previous tick, bend
+in uvec4 in_looks;  // organs, colours, states and flags, packed
+in uint in_own;     // hash of the being's id
 
-out vec2 at;             // in body lengths: x to the head, y to the right
-flat out vec4 organs_a;  // jaw, gut, leg, eye
-flat out vec4 organs_b;  // armour, spike, store, gland
+out vec2 at;             // position in body lengths: x to the head, y to the right
+flat out vec4 organs_a;  // numbers of organs: jaw, gut, leg, eye
+flat out vec4 organs_b;  // numbers of organs: armour, spike, store, gland
 flat out vec4 looks_a;   // hue, shade, pattern, fangs
 flat out vec4 looks_b;   // glow, fullness, fed, pain
-flat out vec4 state;     // lid (0 open, 1 shut), asleep, marked, speed
-flat out vec4 motion;    // walking phase, bend, segments, breath
-flat out vec4 frame;     // light (x, y) seen from the body, pixels per body length, a random number of the being
-flat out vec3 gaze;      // where it looks (x, y), jaws' opening
+flat out vec4 state;     // eyelid (0 open, 1 shut), asleep, highlighted, speed
+flat out vec4 motion;    // phase of the legs in radians, bend, number of segments, breath (-1 to 1)
+flat out vec4 frame;     // direction to the light (x, y), pixels per body length, a random number of the being (0 to 1)
+flat out vec3 gaze;      // direction of the eyes (x, y), opening of the jaws (0 to 1)
 
 const vec2 REACH = vec2(0.92, 0.70);
 const float STRIDE_CELLS = 0.55;
@@ -55,18 +56,18 @@ void main() {
     float breath = sin(clock * mix(2.4, 1.3, asleep) + other * 6.28);
     float size = in_turn.w * (1.0 + breath * mix(0.006, 0.028, asleep));
     float segments = clamp(3.0 + (in_turn.w - 1.2) * 3.0, 3.0, 6.6);
-    float bend = mix(in_walk.z, in_walk.w, share) * -2.2;  // the tail comes after the way it went
+    float bend = mix(in_walk.z, in_walk.w, share) * -2.2;  // the tail lags behind a turn
     bend += asleep * (own < 0.5 ? -1.0 : 1.0) * (0.75 + 0.25 * other);
     float phase = mix(in_walk.x, in_walk.y, share) / STRIDE_CELLS * 6.2831853;
     motion = vec4(phase, clamp(bend, -1.1, 1.1), segments, breath);
 
-    // eyes rest on something for a while, then go elsewhere
+    // the eyes keep a direction for a while, then change it quickly
     float beat = clock * 0.45 + own * 17.0, rest = floor(beat), eased = smoothstep(0.0, 0.12, fract(beat));
     vec2 from = vec2(hash(rest + own * 91.0 - 1.0), hash(rest * 1.7 + own * 57.0 - 1.7)) - 0.5;
     vec2 to = vec2(hash(rest + own * 91.0), hash(rest * 1.7 + own * 57.0)) - 0.5;
     vec2 glance = mix(from, to, eased) * vec2(0.75, 1.5) + vec2(0.5, turn * 1.5);
     float bites = 0.5 + 0.5 * sin(clock * mix(1.1, 5.0, speed));
-    // jaws work while it stands, and stand half open while it runs
+    // jaws move less while the being runs
     float works = (1.0 - asleep) * mix(0.85, 0.45, smoothstep(0.0, 0.15, speed));
     gaze = vec3(clamp(glance, -0.8, 0.8), mix(0.25, bites, works));
 

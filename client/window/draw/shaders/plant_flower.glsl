@@ -1,5 +1,5 @@
 #version 330
-// A flower, from a shut bud to open petals in two rows.
+// Draws a flower, from a closed bud to open petals in two rows. The inputs are those of plant_quad.glsl.
 #include "canvas.glsl"
 
 flat in vec4 genes;
@@ -9,7 +9,7 @@ flat in vec4 frame;
 
 const float TURN = 6.2831853;
 
-// One row of petals: drops, round at their ends, narrow and upright while the bud is shut.
+// Draws one row of petals: drop shapes with round ends, narrow while the bud is closed.
 void petals_of(vec2 p, float row, float petals, float size, float open_, vec3 tint, float turn) {
     float sector = TURN / petals, angle = atan(p.y, p.x) - turn - row * 0.5 * sector, far = length(p);
     float within = angle - sector * floor(angle / sector + 0.5), reach = size * (1.0 - 0.30 * row);
@@ -37,7 +37,7 @@ void main() {
     petals_of(at, 0.0, petals, size, open_, tint, turn);
     petals_of(at, 1.0, petals, size, open_, tint, turn);
 
-    // the heart: while shut it is the bud, petals wound about each other
+    // the centre; while the flower is closed, it is the bud, with spiral petals
     float shut = 1.0 - smoothstep(0.05, 0.55, open_), heart = size * mix(0.27, 0.92, shut);
     float core = far - heart, dome = sqrt(max(0.0, 1.0 - far * far / (heart * heart)));
     float wound = sin(atan(at.y, at.x) * 3.0 + turn + far / max(heart, 1e-4) * 5.0);
@@ -47,7 +47,7 @@ void main() {
     bud = mix(bud, sepal, smoothstep(0.55, 0.85, far / heart + 0.10 * wound) * (1.0 - smoothstep(0.1, 0.5, opened)));
     over(vec3(0.04, 0.02, 0.0), (1.0 - smoothstep(0.0, size * 0.12, core)) * 0.45);
     over(mix(vec3(1.0, 0.80, 0.28) * (0.70 + 0.45 * dome), bud, shut), inside(core));
-    // pollen in a ring
+    // a ring of pollen
     float number = petals + 4.0, angle = atan(at.y, at.x) * number / TURN;
     float aside = abs(fract(angle) - 0.5) * TURN / number * far;
     float grains = length(vec2(aside, far - heart * 0.74)) - heart * 0.13;

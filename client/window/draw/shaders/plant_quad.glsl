@@ -1,18 +1,19 @@
-// A quad around a plant; its columns are unpacked for the leaves' shader.
+// A quad around a module of a plant, a flower (if FLOWER is 1) or a seed. The packed attributes (see draw/plants.py)
+// are unpacked for the fragment shaders.
 #include "common.glsl"
 
-in vec2 in_corner;
-in vec4 in_place;  // x, y, size in cells
-in uvec4 in_looks;
+in vec2 in_corner;  // corner of the quad, -1 to 1
+in vec4 in_place;   // x, y, size in cells
+in uvec4 in_looks;  // genes, states, colours and flags, packed; the last is a hash of the being's id
 
-out vec2 at;           // cells from the middle
-flat out vec4 genes;   // leaf, shape, height, thorn
-flat out vec4 state;   // flower's hue, how far it is open, grown, withered
-flat out vec4 own;     // hue, marked or aloft, two random numbers of the plant
-flat out vec4 frame;   // pixels per cell, radius in cells, half the quad in cells, how the wind gusts
-flat out float breeze; // how far leaves sway of themselves
+out vec2 at;           // position in cells from the middle of the plant
+flat out vec4 genes;   // leaf, shape, height, thorn, each 0 to 1
+flat out vec4 state;   // hue gene of the flower, its opening, size of the plant, withering, each 0 to 1
+flat out vec4 own;     // hue, flags (1: highlighted, 2: a flying seed), two random numbers of the plant (0 to 1)
+flat out vec4 frame;   // pixels per cell, radius in cells, half the side of the quad in cells, strength of the gust
+flat out float breeze; // sway of the leaves without wind
 
-uniform vec2 wind;
+uniform vec2 wind;     // right, down, about -1 to 1
 
 float byte(uint word, int at) { return float((word >> uint(8 * at)) & 255u) / 255.0; }
 
@@ -25,7 +26,7 @@ void main() {
 #if FLOWER
     float reach = radius * 0.70;
 #else
-    // the shadow falls to the lower right: the quad holds it
+    // the quad includes the shadow, which falls to the lower right
     float high = genes.z * state.z;
     float reach = max(radius * 1.10 + 0.03 + 0.15 * length(wind), radius * 0.88 + 0.16 + 0.46 * high);
     if (own.y > 1.5) reach += 0.5;

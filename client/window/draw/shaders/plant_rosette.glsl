@@ -1,4 +1,5 @@
-// A rosette: rings of leaves over a soft shadow. With NEAR 0 it is drawn with less.
+// Draws a module of a plant as a rosette: rings of leaves over a soft shadow. If NEAR is 0, fewer details are drawn.
+// The inputs are those of plant_quad.glsl.
 #include "canvas.glsl"
 
 flat in vec4 genes;
@@ -15,9 +16,10 @@ const int RINGS = 3;
 const int RINGS = 2;
 #endif
 
-float nearest = 1.0;  // to any leaf
+float nearest = 1.0;  // distance to the nearest leaf drawn so far
 
-// Signed distance to a leaf from the origin along x: two arcs that meet in points, its widest place moved by `full`.
+// Returns the signed distance to a leaf along x, with its root at the origin: two arcs that meet in points. `full`
+// moves the widest part.
 float blade(vec2 p, float reach, float half_width, float full) {
     float t = clamp(p.x / reach, 0.0, 1.0);
     float x = reach * mix(t, t * (2.0 - t), full) + min(p.x, 0.0) + max(p.x - reach, 0.0);
@@ -25,10 +27,10 @@ float blade(vec2 p, float reach, float half_width, float full) {
     return length(vec2(x - reach * 0.5, abs(p.y) + rise)) - (rise + half_width);
 }
 
-// One leaf of a ring, laid over what is there. `p` has its root at the origin and lies along x.
+// Draws one leaf of a ring over the canvas; in the coordinates of `p`, it has its root at the origin and lies along x.
 void leaf(vec2 p, float angle, float reach, float half_width, vec3 tone, float ring, float chance, float sway) {
     float t = clamp(p.x / reach, 0.0, 1.2), withered = state.w;
-    // leaves lean with the wind, and curl when they are dry
+    // leaves bend in the wind, and curl when they wither
     p.y -= (sway + (chance - 0.5) * (0.10 + 0.9 * withered)) * reach * t * t;
     half_width *= 1.0 - 0.45 * withered;
     float d = blade(p, reach, half_width, 0.25 + 0.6 * genes.x);
@@ -36,7 +38,7 @@ void leaf(vec2 p, float angle, float reach, float half_width, vec3 tone, float r
     float thorny = smoothstep(0.25, 0.9, genes.w), teeth = abs(fract(t * 7.0 - 0.15) - 0.5) * 2.0;
     float jagged = smoothstep(0.05, 0.25, t) * (1.0 - smoothstep(0.80, 0.96, t));
     d -= thorny * jagged * (teeth * teeth - 0.35) * half_width * 0.20;
-    // the shade it casts on leaves below
+    // the shadow on leaves below
     over(vec3(0.0, 0.012, 0.02), 0.34 * (1.0 - smoothstep(0.0, 0.055 + 0.02 * ring, d)) * min(canvas.a, 1.0));
 #endif
     nearest = min(nearest, d);
@@ -61,6 +63,7 @@ void leaf(vec2 p, float angle, float reach, float half_width, vec3 tone, float r
     over(colour, inside(d) * 0.98);
 }
 
+// Draws a ring of `count` leaves of length `reach`; `slim` is the ratio of their width to it, `turn` the ring's angle.
 void ring_of(vec2 p, float ring, float count, float reach, float slim, vec3 tone, float turn) {
     float sector = TURN / count, angle = atan(p.y, p.x) - turn, far = length(p);
     float index = floor(angle / sector + 0.5);
@@ -71,7 +74,7 @@ void ring_of(vec2 p, float ring, float count, float reach, float slim, vec3 tone
     const int LEAVES = 1;
 #endif
     for (int i = 0; i < LEAVES; i++) {
-        // the neighbour first, its edge is seen beneath
+        // the neighbour first, because this leaf covers it
         float k = i == LEAVES - 1 ? index : index + beside;
         float named = k - count * floor(k / count), chance = fract(named * 0.7548777 + ring * 0.5698403 + own.z * 17.0);
         float middle = k * sector + turn + (chance - 0.5) * 0.16 * sector;
@@ -88,7 +91,7 @@ void main() {
     fine = frame.x;
     float radius = frame.y, grown = state.z, height = genes.z, withered = state.w, far = length(at);
     float turn = own.z * TURN;
-    // its shadow: a star as large as the leaves, further off and softer under tall plants
+    // the shadow: a star as large as the leaves; farther away and softer for tall plants
     vec2 cast_at = at - vec2(0.55, 0.83) * (0.05 + 0.30 * height * grown);
     float count = floor(5.0 + 3.4 * own.w - 1.5 * genes.y + 0.5), soft = 0.10 + 0.22 * height * grown;
     float star = radius * (0.76 + 0.12 * cos((atan(cast_at.y, cast_at.x) - turn) * count));
@@ -100,8 +103,8 @@ void main() {
     tone = mix(tone, vec3(0.46, 0.33, 0.17) * (0.75 + 0.4 * own.w), withered * 0.85);
     vec2 lean = wind * (0.10 + 0.25 * height) * radius * frame.w;
     float slim = mix(0.40, 0.15, genes.y), share = 0.0, reach = radius, ring = 0.0;
-    // inner rings stand higher: the light finds them, the wind moves them. The loop ends where no further leaf reaches:
-    // most pixels see one ring or two
+    // inner rings are higher: brighter, and moved more by the wind. The loop ends when no further ring reaches this
+    // pixel; most pixels are covered by one or two rings
     do {
         vec3 lit = tone * mix(vec3(0.30, 0.42, 0.52), vec3(1.05, 1.04, 0.98), share);
         lit += vec3(0.07, 0.05, 0.0) * share * (1.0 - withered);

@@ -1,5 +1,6 @@
 #version 330
-// A seed: half in the ground, or aloft under a tuft of hairs with its shadow far below.
+// Draws a seed: half buried, or flying with a tuft of hairs, with its shadow at a distance. The inputs are those of
+// plant_quad.glsl.
 #include "canvas.glsl"
 
 flat in vec4 genes;
@@ -25,7 +26,7 @@ void main() {
         over(vec3(1.0), inside(tuft) * 0.85);
         canvas.rgb += vec3(0.5, 0.6, 0.7) * 0.10 * exp2(-far * far / (crown * crown) * 2.0);
     }
-    // a grain with a seam along it
+    // a grain with a groove along it
     float point = length(vec2(q.x * 0.72, q.y * (1.25 + 0.35 * q.x / size))) - size * mix(0.72, 0.50, aloft);
     float depth = clamp(-point / (size * 0.6), 0.0, 1.0);
     vec3 husk = mix(vec3(0.66, 0.50, 0.28), hsv(own.x, 0.45, 0.7), 0.30) * (0.9 + 0.25 * own.w);

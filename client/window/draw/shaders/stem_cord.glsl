@@ -1,11 +1,13 @@
-// A bent cord, thick at the elder module, over its soft shadow.
+// Draws a stem as a bent cord over its soft shadow; it is thicker at the older module. The inputs are those of
+// stem_vertex.glsl.
 #include "canvas.glsl"
 
 flat in vec4 cord;
 flat in vec4 tint;
 flat in vec4 light;
 
-// Distance to the middle line, and how far along it (0 at the module).
+// Returns the distance to the middle line, the position along it (0 at the younger module, 1 at the older), and the
+// signed distance across.
 vec3 line(vec2 p) {
     float t = clamp(p.x / cord.x, 0.0, 1.0);
     float path = cord.y * 2.0 * t * (1.0 - t), slope = cord.y * 2.0 * (1.0 - 2.0 * t) / cord.x;

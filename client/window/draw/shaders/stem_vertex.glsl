@@ -1,15 +1,16 @@
 #version 330
-// A quad along a stem, from a module to the elder one that it budded from.
+// A quad along a stem, from a module to the older module from which it budded. The packed attributes (see
+// draw/plants.py) are unpacked for stem_cord.glsl.
 #include "common.glsl"
 
-in vec2 in_corner;
-in vec4 in_place;  // x, y, and the way to the other's middle
-in uvec4 in_looks;
+in vec2 in_corner;  // corner of the quad, -1 to 1
+in vec4 in_place;   // x, y of the module; offset to the older module in cells
+in uvec4 in_looks;  // genes, states, colours and flags, packed
 
-out vec2 at;           // x along the way (0 at the module, in cells), y across
-flat out vec4 cord;    // length, bend, thickness at the module, at the elder
-flat out vec4 tint;    // hue, withered, pixels per cell, a random number of the stem
-flat out vec4 light;   // the light's direction along and across, thorns, how far the shadow falls
+out vec2 at;           // position in cells: x along the stem (0 at the module), y across
+flat out vec4 cord;    // length, bend, half thickness at the module and at the older module, in cells
+flat out vec4 tint;    // hue, withering, pixels per cell, a random number of the stem (0 to 1)
+flat out vec4 light;   // direction to the light along and across the stem, thorns (0 to 1), distance of the shadow
 
 float byte(uint word, int at) { return float((word >> uint(8 * at)) & 255u) / 255.0; }
 
