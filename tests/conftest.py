@@ -22,11 +22,11 @@ settings.load_profile("umwelt")
 
 @pytest.fixture(scope="session")
 def shared_cluster():
-    """A golden world of 96 x 80 cells on three nodes, at most 50 ticks a second. Use it through `cluster`."""
+    """A golden world of 96 x 80 cells on three nodes, at most 25 ticks a second. Use it through `cluster`."""
     from local_cluster import LocalCluster
     from sharded_regions import golden_world
 
-    with LocalCluster(golden_world(96, 80), 3, tick_s=0.02) as cluster:
+    with LocalCluster(golden_world(96, 80), 3, tick_s=0.04) as cluster:
         cluster.suspend()
         yield cluster
 

@@ -47,6 +47,9 @@ from umwelt.sandbox.region import Region
 DEAD_AFTER_S = 1e9
 """Never: nodes of a suspended or starved thread have not failed."""
 
+TURN_S = 0.004
+"""How long a pass of the thread waits for messages of viewers; the thread would otherwise keep a core busy."""
+
 COMPILED_WITHIN_S = 300.0
 """Until the first tick: kernels may have to be compiled."""
 
@@ -237,7 +240,7 @@ class LocalCluster:
         if self.tick_s and now_s - self._ticked_s >= self.tick_s:
             self._ticked_s = now_s
         if self.gateway is not None:
-            self.gateway.turn(0.001)
+            self.gateway.turn(TURN_S if self.tick_s else 0.001)
 
     def do(self, job: Callable[[], Any]) -> Any:
         """Run a function in the cluster's thread; returns its result or raises its error."""

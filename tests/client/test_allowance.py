@@ -150,7 +150,7 @@ def rate(core: GatewayLink, seconds: float) -> float:
 
 @pytest.fixture(scope="module")
 def cluster():
-    with LocalCluster(golden_world(128, 128), 2, tick_s=0.02) as cluster:
+    with LocalCluster(golden_world(128, 128), 2, tick_s=0.04) as cluster:
         yield cluster
 
 

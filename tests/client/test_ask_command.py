@@ -15,7 +15,7 @@ from umwelt.client.connection.api import connect
 
 @pytest.fixture(scope="module")
 def cluster():
-    with LocalCluster(golden_world(96, 80), 2, tick_s=0.02) as found, connect(found.address) as world:
+    with LocalCluster(golden_world(96, 80), 2, tick_s=0.04) as found, connect(found.address) as world:
         world.wait(2, 60)
         world.pause()
         yield found

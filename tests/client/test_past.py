@@ -26,7 +26,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster(store):
-    with LocalCluster(small_world(), 2, tick_s=0.01, run=store.folder) as found:
+    with LocalCluster(small_world(), 2, tick_s=0.03, run=store.folder) as found:
         yield found
 
 
@@ -138,7 +138,7 @@ def test_metrics_are_those_of_the_journal(world, store):
 def test_spectators_may_ask_for_all_of_it(store, tmp_path):
     make_keys(tmp_path / "keys")
     keys = Keys.load(tmp_path / "keys", SPECTATOR)
-    cluster = LocalCluster(small_world(), 1, tmp_path / "keys", tick_s=0.02, run=store.folder)
+    cluster = LocalCluster(small_world(), 1, tmp_path / "keys", tick_s=0.04, run=store.folder)
     with cluster, connect(cluster.address, keys) as world:
         assert world.role == SPECTATOR and world.metrics()["ticks"] and len(world.births()["id"])
         assert world.family(1)["children"] == []
@@ -165,7 +165,7 @@ def _birth_question(ticket: str):
 
 
 def test_a_gateway_without_a_run_says_so():
-    with LocalCluster(golden_world(64, 64), 1, tick_s=0.02) as cluster, connect(cluster.address) as world:
+    with LocalCluster(golden_world(64, 64), 1, tick_s=0.04) as cluster, connect(cluster.address) as world:
         for question in (world.metrics, world.births, lambda: world.family(5)):
             with pytest.raises(RunError, match="has no run folder"):
                 question()

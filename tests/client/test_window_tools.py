@@ -40,7 +40,7 @@ def keys(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster(keys):
-    with LocalCluster(golden_world(HEIGHT, WIDTH), 2, keys=keys, tick_s=0.02) as found:
+    with LocalCluster(golden_world(HEIGHT, WIDTH), 2, keys=keys, tick_s=0.04) as found:
         yield found
 
 

@@ -135,7 +135,7 @@ def keyring(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster():
-    with LocalCluster(golden_world(128, 128), 2, tick_s=0.02) as found:
+    with LocalCluster(golden_world(128, 128), 2, tick_s=0.04) as found:
         yield found
 
 
@@ -282,7 +282,7 @@ def test_invalid_orders_are_refused_with_one_line(cluster, viewer):
 
 
 def test_spectators_may_look_but_not_change_the_world(keyring):
-    with LocalCluster(golden_world(64, 64), 2, keyring, tick_s=0.02) as cluster:
+    with LocalCluster(golden_world(64, 64), 2, keyring, tick_s=0.04) as cluster:
         viewer = RawViewer(cluster.address, Keys.load(keyring, "spectator"))
         viewer.send(viewer_protocol.Watch(packed(Topic(BODIES, 0, 0, 0)), 5))
         assert viewer.until(Tile)[1]

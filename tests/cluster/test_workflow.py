@@ -273,7 +273,7 @@ def test_tasks_that_a_busy_gateway_refused_are_sent_again(cluster):
 def test_spectators_may_run_the_tasks_of_queries_and_no_others(tmp_path):
     make_keys(tmp_path / "keys")
     spectator = Keys.load(tmp_path / "keys", "spectator")
-    cluster = LocalCluster(golden_world(64, 64), 2, tmp_path / "keys", tick_s=0.02)
+    cluster = LocalCluster(golden_world(64, 64), 2, tmp_path / "keys", tick_s=0.04)
     with cluster, connect(cluster.address, spectator) as world:
         assert world.role == "spectator"
         assert world.census()["species"] and world.heatmap()["values"].sum() > 0
