@@ -1,4 +1,4 @@
-"""The README's film and pictures: where they look, and that a frame of a living world is drawn."""
+"""The film and pictures of the README (`benchmarks/film.py`): the chosen place and monster, and that they are drawn."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The golden world's digest. It changes only on purpose, with the reason in the commit."""
+"""The digest of the golden world, a small world that uses every law. It changes only on purpose."""
 
 import pytest
 from sharded_regions import whole_elements

@@ -1,4 +1,4 @@
-"""All commands: as plain data, in several worlds, in the registry; what a world cannot execute is refused."""
+"""Properties of all commands: encoding, worlds with other laws, the registry, and the refusal of invalid ones."""
 
 import msgspec
 import numpy as np

@@ -1,4 +1,4 @@
-"""The compiler of species: a compiled body must do what the same body does in plain Python, or say why it cannot."""
+"""The compiler of `respond`: a compiled method behaves as in plain Python, or an error says what is unsupported."""
 
 from types import FunctionType
 
@@ -22,7 +22,7 @@ def tripled(value):
 
 
 class Carrier(Monster):
-    """Declares the columns that the bodies below write."""
+    """Declares the columns that the methods below write."""
 
     CAUTION = 0.25
     fear = Column("int16", inherited=True, default=3)
@@ -59,7 +59,7 @@ def annotated(self, see):
 
 
 def without_return(self, see):
-    """A docstring, and no answer."""
+    """A method with a docstring and without a return value."""
     self.steps = 1
 
 
@@ -126,13 +126,13 @@ BODIES = [
 
 
 def species_with(body, mark=None):
-    """A species with the columns of Carrier, and a body under the name that a species needs."""
+    """Returns a species with the columns of `Carrier` whose `respond` is `body`, decorated by `mark` if given."""
     function = FunctionType(body.__code__, globals(), "respond", None, body.__closure__)
     return type("Tried", (Carrier,), {"respond": mark(function) if mark else function})
 
 
 def outcome(behaviour_class, cls, region):
-    """The drives and columns after one response, from the same state; the state is put back."""
+    """Returns the drives and columns after one response; restores the region's columns afterwards."""
     table = region.tables["monsters"]
     rows = np.flatnonzero(table["one"])
     names = ("drives", "fear", "steps", "path")

@@ -1,4 +1,4 @@
-"""Founders of several genomes, and groups that are mixed: bodies follow genomes, and dice favour no group."""
+"""Founders with several genomes, and groups of founders that are mixed (`among`) without a bias to either."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ def monsters(world: WorldFile) -> Table:
 
 
 def genomes(count: int) -> list[np.ndarray]:
-    """Genomes of monsters that are born with different numbers of organs."""
+    """Returns genomes of monsters that differ in the number of organs at birth."""
     found = []
     for number in range(count):
         genome = np.arange(MONSTER_GENES, dtype=np.int64) * (number + 3) % 256 - 128
@@ -68,7 +68,10 @@ def test_plants_have_genomes_too():
 
 
 def pair(count: int, other: int, seed: int = 5, more: str = "") -> Table:
-    """The monsters of a world with grazers, and others among them that are listed last."""
+    """Returns the monsters of a world in which a last group of founders, "other", is mixed among the grazers.
+
+    `count` and `other` are the sizes of both groups, `more` further lines of the grazers' group.
+    """
     among = f'\n[[founders]]\nspecies = "other"\nlike = "grazer"\namong = "grazer"\ncount = {other}'
     return monsters(
         world(

@@ -1,4 +1,4 @@
-"""Laws of life: unique ids in any crowd, births that lose their cell, sharing without loss, eyes and fatigue."""
+"""Earth's laws of living beings: unique ids, births into one cell, sharing of a victim's matter, eyes and fatigue."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Measures of food and foraging, on regions and curves with known answers."""
+"""Measures of food and foraging, on constructed regions and curves with known results."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Species written in Python: three speeds, columns, dice, and the check that finds answers which depend on too much."""
+"""Species written in Python: the three forms of `respond`, columns, dice, and the check of `respond` (`--check`)."""
 
 from types import FunctionType
 from typing import ClassVar
@@ -36,7 +36,7 @@ def monsters(world):
 
 
 class Plain(Monster):
-    """Uses every feature: columns, inherited and not, dice, integers, a class constant, positions."""
+    """Uses every feature of `respond`: columns (inherited and not), dice, integers, a class constant, positions."""
 
     CAUTION = 0.5
     fear = Column("int16", inherited=True, default=3)
@@ -83,7 +83,7 @@ class Swarm(Monster):
         )
 
 
-# dice are keyed by the name of the class, so that the three must share one
+# dice are keyed by the name of the class, so the three classes need the same one
 for _cls in (Plain, Fast, Swarm):
     _cls.__name__ = "Uneasy"
 
@@ -149,7 +149,7 @@ def test_inherited_columns_pass_to_the_young_and_others_do_not():
 
 
 def _species(body, name="Wrong", mark=None, columns=None):
-    """Returns a species with a body from a test; `mark` is None, compiled or classmethod."""
+    """Returns a species whose `respond` is `body`; `mark` is None, `compiled`, or `classmethod` for `respond_all`."""
     function = mark(body) if mark else body
     return type(name, (Monster,), {("respond_all" if mark is classmethod else "respond"): function, **(columns or {})})
 
@@ -202,7 +202,7 @@ reads_rows = respond
 )
 def test_invalid_code_of_a_species_is_reported_at_every_speed(mark, body, line):
     function = body
-    if mark is classmethod:  # the same body: cls is not used, self is the columns
+    if mark is classmethod:  # the same function as `respond_all`: its first parameter is the class, `self` the columns
         function = classmethod(lambda cls, me, see: body(me, see))
         cls = type("Wrong", (Monster,), {"respond_all": function, "fear": Column("int8")})
     else:
@@ -352,7 +352,7 @@ class Averages(Monster):
 
 
 class AveragesOneByOne(Monster):
-    """A running mean that starts again at the smallest id, so that the same call gives the same answer."""
+    """A running mean that restarts at the smallest id, so that repeating a call returns the same."""
 
     total: ClassVar[list[float]] = [0.0, 0.0]
 
@@ -507,7 +507,7 @@ def test_positions_are_read_in_the_coordinates_of_the_world():
 
 
 def answering(answer):
-    """Returns a species that responds with `answer()`."""
+    """Returns a species whose `respond` returns `answer()`."""
 
     class Answering(Monster):
         def respond(self, see):

@@ -1,4 +1,4 @@
-"""World files by their functions: overrides, round trips, numbers, memory, and lines that name key and fix."""
+"""Functions on world files: overrides, round trips, values by key, the estimate of memory, and error lines."""
 
 import math
 import tomllib

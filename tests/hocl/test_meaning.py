@@ -1,4 +1,4 @@
-"""What programs mean: multisets, reactions, inert solutions, rules as atoms, equality and copies."""
+"""The semantics of HOCL: multisets, reactions, inert solutions, rules as atoms, equality and copies."""
 
 import pytest
 from hocl_runs import outcomes_by_seed, outcomes_in_all_orders, run_program, run_text
@@ -13,7 +13,7 @@ ADD = "let add = replace x::int, y::int by x + y in"
 
 
 def outcomes(source: str) -> set[str]:
-    """In every order, and with some dice: they must agree."""
+    """Returns all outcomes of a program by exploring every order; checks that runs with some seeds are among them."""
     program = parse(source, "here")
     found = outcomes_in_all_orders(program)
     assert outcomes_by_seed(program, range(12)) <= found
@@ -155,7 +155,7 @@ def test_drops_are_explored_one_after_another():
     assert outcomes_in_all_orders(program, [2, 3]) == {"<1, one>", "<2, one>", "<3, one>"}
 
 
-# 5. rules that make and catch rules
+# 5. rules that create and match rules
 
 
 def test_a_rule_is_caught_by_its_name_or_as_any_rule():
@@ -221,7 +221,7 @@ def test_a_rest_may_be_copied():
     assert outcomes("let twice = replace-one <?w> by <w>, <w, w> in <twice, <1, 2>>") == {"<<1, 1, 2, 2>, <1, 2>>"}
 
 
-# choices, limits and what others need
+# dice, limits, and the interface for other modules
 
 
 def test_dice_are_the_keyed_draws_in_their_order():

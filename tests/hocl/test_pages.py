@@ -1,4 +1,4 @@
-"""What the pages say about chemical programs is so."""
+"""Programs and statements in `docs/hocl.md` are correct."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Every bundled program comes to a legal outcome, whatever the dice; in all orders to all of these and no other."""
+"""Every bundled program has a valid outcome for each seed; all orders together give all valid outcomes and no other."""
 
 import re
 from collections import Counter

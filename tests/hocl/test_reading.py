@@ -1,4 +1,4 @@
-"""Programs are read and printed: mistakes name line and column and the mend, and what is printed can be read again."""
+"""Parsing and printing programs: error lines have line, column and fix; a printed program parses to the same one."""
 
 import pytest
 from hocl_runs import outcomes_by_seed, outcomes_in_all_orders

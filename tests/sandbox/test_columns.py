@@ -1,4 +1,4 @@
-"""Tables: rows come and go without telling, and the index finds them by cell."""
+"""Tables: adding and removing rows, defaults of columns, the index by cell, and ids."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Controls: overrides of drives by command, which end or are released; the same content is the same digest."""
+"""Controls: overrides of drives by commands, which end or are released; equal content has an equal digest."""
 
 import json
 

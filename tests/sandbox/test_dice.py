@@ -1,4 +1,4 @@
-"""The dice: pinned, even, and independent in each of their arguments."""
+"""The dice: their values are fixed, uniform, and independent in each argument."""
 
 import numpy as np
 from hypothesis import given

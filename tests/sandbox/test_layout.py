@@ -1,4 +1,4 @@
-"""Snapshots of older schemas open with the defaults of what was added; all other differences are refused by name."""
+"""Snapshots of older schemas open, with defaults in added columns; all other differences are refused by name."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def schema(*columns: Column) -> Schema:
 
 @pytest.fixture
 def stored(tmp_path):
-    """A snapshot of three beings with organs, a genome and a speed."""
+    """Returns the path of a snapshot of three beings with organs, a genome and a speed."""
     region = Region(Torus(32, 32), Rectangle(0, 0, 32, 32), 0, FIELDS, [schema(ORGANS, GENOME, SPEED)], 1, 5)
     values = {
         "id": np.array([7, 8, 9]),

@@ -1,4 +1,4 @@
-"""Snapshots: what is saved and loaded goes on as if it had never stopped, and what is damaged is refused by name."""
+"""Snapshots: a loaded world continues exactly as without saving, and a damaged snapshot is refused by name."""
 
 import errno
 import json
@@ -152,7 +152,7 @@ def world_in_parts():
 
 @pytest.fixture(scope="module")
 def regions(world_in_parts):
-    """The golden world at tick 3, in four parts; people changed a rate and hold a body."""
+    """The golden world at tick 3, in four regions, with a changed rate and an override of drives."""
     source = whole(world_in_parts)[0]
     advance(source, world_in_parts.laws, 3)
     made = open_shards(source, world_in_parts, quarters(torus_of(world_in_parts)), 1)
@@ -184,7 +184,7 @@ def described(world, regions, parts, kept: bool) -> snapshot.Manifest:
 
 
 def written(folder: Path, world, regions, kept: bool) -> Path:
-    """A snapshot of regions, each of which wrote its part."""
+    """Returns the path of a snapshot of these regions, each of which wrote its part."""
     aside, path = folder / f"{snapshot.UNFINISHED}x", folder / "snapshot"
     aside.mkdir()
     snapshot.write_constants(aside, regions[0].constants)

@@ -1,4 +1,4 @@
-"""Comments, docstrings and formatting change no hash of a source; whatever compiles differently does."""
+"""Hashes of source files: comments, docstrings and formatting do not change them, everything else does."""
 
 import json
 import os

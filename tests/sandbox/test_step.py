@@ -1,4 +1,4 @@
-"""The runner of laws: order, reach, and the same outcome for any halo and any division of the torus."""
+"""Running laws (`step`, `advance`): their order and reach; the result is the same for any halo and any division."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ THINGS = Schema("things", 1, (Column("moved", "int32"),))
 
 
 def sums_within(reach: int):
-    """A law that adds up `heat` over the square of this reach, modulo a prime; wrong at the edges of its array."""
+    """Returns a law that sums `heat` over the square of this reach, modulo a prime; wrong near the array's edges."""
 
     def run(region: Region) -> None:
         heat = region.fields["heat"]
@@ -46,7 +46,7 @@ def random_heat(torus: Torus, seed: int) -> np.ndarray:
 
 
 def expected_heat(heat: np.ndarray, laws: Laws, ticks: int) -> np.ndarray:
-    """The same laws on the whole torus at once, where `np.roll` is exact."""
+    """Returns the expected result: the same laws on the whole torus, by `np.roll`."""
     region = region_of(Torus(*heat.shape), Rectangle(0, 0, *heat.shape), 0, heat)
     for _ in range(ticks):
         for law in laws:

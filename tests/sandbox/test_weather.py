@@ -1,4 +1,4 @@
-"""Weather: sun, seasons and tides return and travel as they should, and clouds, vapour and warmth obey their bounds."""
+"""The law `weather`: the periods and motion of sun, seasons and tides, and the bounds of clouds, vapour and warmth."""
 
 from math import lcm
 
@@ -97,7 +97,7 @@ def test_noon_travels_along_x_and_seasons_along_y(tick, shift):
 def test_two_waves_of_high_water_travel_along_x(tick, shift):
     now = sky_over(region_at(tick)).column_pull
     assert np.array_equal(now, np.roll(now, SIDE // 2))
-    # a whole tide moves a wave by half the world
+    # in one period of the tide, a wave moves by half the world
     later = sky_over(region_at(tick + 2 * shift * CLIMATE.tide_ticks // SIDE)).column_pull
     assert np.array_equal(later, np.roll(now, shift))
     assert now.max() <= CLIMATE.tide_count and now.min() >= -CLIMATE.tide_count - 1
@@ -106,7 +106,7 @@ def test_two_waves_of_high_water_travel_along_x(tick, shift):
 def test_light_and_warmth_of_a_day_and_a_year_have_the_means_of_their_waves():
     skies = [sky_over(region_at(tick)) for tick in range(0, CLIMATE.year_ticks, 3)]
     light = np.mean([sky.column_light for sky in skies])
-    # the mean over a turn of max(0, (1 + 3 cos t) / 4): the sun is up while cos t > -1/3
+    # the mean over one period of max(0, (1 + 3 cos t) / 4): the sun is up while cos t > -1/3
     dawn = np.arccos(-1 / 3)
     assert light / ONE == pytest.approx((dawn + 3 * np.sin(dawn)) / (4 * np.pi), rel=0.01)
     rows = np.array([sky.row_centi for sky in skies])

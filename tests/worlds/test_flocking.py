@@ -1,4 +1,4 @@
-"""Boids flock: they come to fly the same way; and their world is cut-free and order-free like any other."""
+"""The world `flocking`: boids align, and the result does not depend on sharding or on the order of rows."""
 
 import numpy as np
 import pytest
@@ -28,12 +28,12 @@ def world(height=48, width=64, count=200, **more):
 
 
 def headings(region):
-    """Angles of the owned boids in radians."""
+    """Returns the headings of the owned boids in radians."""
     return region.tables["boids"]["heading"][region.owned_rows("boids")] * (2 * np.pi / 65536)
 
 
 def alignment(region):
-    """Vicsek's order parameter: 1 where all fly the same way, about 1 / sqrt(count) where each flies its own.
+    """Returns Vicsek's order parameter: 1 if all headings are equal, about 1 / sqrt(count) if they are random.
 
     Vicsek et al., "Novel type of phase transition in a system of self-driven particles", Phys. Rev. Lett. 75 (1995).
     """
@@ -41,7 +41,7 @@ def alignment(region):
 
 
 def positions(region):
-    """Places of the owned boids by id, in cells on the torus."""
+    """Returns positions of the owned boids by id, in cells on the torus."""
     table, rows = region.tables["boids"], region.owned_rows("boids")
     order = np.argsort(table["id"][rows])
     y, x = (table[name][rows][order] / 1024 - region.halo_cells for name in ("y_fixed", "x_fixed"))
@@ -68,7 +68,7 @@ def test_boids_that_match_nobody_do_not_align():
 
 def test_cohesion_draws_together_and_separation_keeps_apart():
     def nearest(separate):
-        """The median distance to the nearest other, in cells."""
+        """Returns the median distance to the nearest other boid, in cells."""
         described = world(64, 64, 60, **{"boids.separate": separate})
         region = begin(described)
         advance(region, described.laws, 200)

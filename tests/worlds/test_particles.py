@@ -1,4 +1,4 @@
-"""The world of particles: elements and charge stay, spores come of their cell's own matter, and cuts change nothing."""
+"""The world `particles`: conservation of elements and charge, spores of matter of their cell, and sharding."""
 
 import json
 import sqlite3
@@ -43,7 +43,7 @@ def particles(height=48, width=40, **more):
 
 
 def fertile(height=48, width=40, **more):
-    """A world further on: molecules and food lie in every cell, so that spores come at once."""
+    """Returns a world that begins with molecules and food in every cell, so that spores form at once."""
     food = {f"chemistry.initial.{name}": count for name, count in FOOD.items()}
     return particles(height, width, **{"founders.0.spores": 0.02, **food, **more})
 

@@ -1,4 +1,4 @@
-"""The command drive: a body does as it is driven until it is released."""
+"""The command `drive`: it overrides a monster's drives until it is released or the override ends."""
 
 import pytest
 from command_world import apply, column_by_id, ready
@@ -24,7 +24,7 @@ def test_a_held_body_does_as_it_is_driven_until_it_is_given_back():
     driven, free = (column_by_id(r, "drives") for r in (region, plain))
     assert driven.pop(being) == list(wanted) != free.pop(being)
     assert driven == free and len(free) > 50
-    # its net went on by itself: it remembers what it would have done
+    # the net ran as well: its memory is the same as without the override
     memory = [column_by_id(r, "memory")[being] for r in (region, plain)]
     assert memory[0] == memory[1] != [0] * 8
     apply(region, world, Drive(being), 2)

@@ -1,4 +1,4 @@
-"""The command drop: it adds what it says to one cell, up to what a cell holds."""
+"""The command `drop`: it adds a count of a substance to one cell, up to the maximum of a cell's counter."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The command move: the same being, elsewhere."""
+"""The command `move`: it puts a being at another place, and changes nothing else of it."""
 
 import pytest
 from command_world import apply, assert_halo_is_fresh, ready
@@ -28,7 +28,7 @@ def test_who_is_moved_is_the_same_being_elsewhere():
 
 
 def test_what_lives_can_be_moved_at_any_time():
-    """Every natural being's row passes the check that a command's row has to pass."""
+    """The row of every being of a running world passes the check of a command's row."""
     world = golden_world(48, 48)
     region = begin(world)
     advance(region, world.laws, 400)

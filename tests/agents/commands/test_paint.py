@@ -1,4 +1,4 @@
-"""The command paint: it sets a rectangle of cells, over the seams, and nothing else."""
+"""The command `paint`: it sets a field on a rectangle of cells, also across the seams, and changes nothing else."""
 
 import numpy as np
 import pytest

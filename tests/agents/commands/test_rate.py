@@ -1,4 +1,4 @@
-"""The command rate: a reaction runs at another rate, and has its own again."""
+"""The command `rate`: it changes the rate of a reaction, and restores the rate of the world file."""
 
 from command_world import apply, ready
 from sharded_regions import begin, golden_world

@@ -1,4 +1,4 @@
-"""The command remove: a being is gone, with all that it held."""
+"""The command `remove`: it removes a being and all matter in its body."""
 
 from command_world import apply, assert_halo_is_fresh, images, ready
 from commands_script import cast

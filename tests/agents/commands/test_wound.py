@@ -1,4 +1,4 @@
-"""The command wound: tissue falls to the ground as detritus, and matter is conserved."""
+"""The command `wound`: tissue of a being becomes detritus of its cell, and matter is conserved."""
 
 import pytest
 from command_world import apply, assert_halo_is_fresh, owned, ready
