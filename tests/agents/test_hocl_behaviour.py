@@ -79,7 +79,7 @@ def test_founders_have_the_integers_of_the_text_and_each_being_runs_with_its_own
     assert (table["genome"][rows, FIRST_WEIGHT : FIRST_WEIGHT + count] == snail.integers).all()
     assert not table["genome"][rows, FIRST_WEIGHT + count :].any()
     before = drives_of(region, snail, hunger=160)
-    table["genome"][rows[0], FIRST_WEIGHT] = 1  # the factor of graze in the rule for eating
+    table["genome"][rows[0], FIRST_WEIGHT] = 1  # an integer of the rule that sets graze
     assert before["graze"] == 60 << 3 and drives_of(region, snail, hunger=160)["graze"] == 20 << 3
 
 

@@ -1,4 +1,4 @@
-"""Bytes a second: no more arrive than are allowed, nearly as many do, and they are the newest tiles."""
+"""The limit on bytes a second of a viewer: it is kept and nearly used, and the tiles that arrive are the newest."""
 
 import random
 import time
@@ -19,7 +19,7 @@ TURN_S = 0.004
 
 
 class Gateway:
-    """Sends a tile for every credit, which arrives after `way_s`; it always has something to send."""
+    """Stands in for a gateway: sends a tile for every credit at once, which arrives after `way_s` seconds."""
 
     def __init__(self, sizes, way_s: float = 0.0):
         self.sizes, self.way_s = sizes, way_s
@@ -70,7 +70,7 @@ def test_as_many_bytes_come_as_are_allowed_and_no_more(bytes_per_s, least, way_s
 
 
 def mixed_sizes(seed: int = 3):
-    """Yields mostly small sizes and sometimes large ones, as those of fields and of beings are."""
+    """Yields sizes of tiles, mostly small and sometimes large, as with fields and beings."""
     chance = random.Random(seed)
     while True:
         large = chance.random() < 0.2
@@ -99,7 +99,7 @@ def test_lost_credit_is_granted_again():
     limit = CreditLimit(1e5)
     given = limit.restart(0.0)
     assert given > 0
-    again = limit.restart(0.01)  # it replaces the first, which may or may not be under way
+    again = limit.restart(0.01)  # replaces the first credit, which may have been lost
     assert again == 0 and not limit.is_doubtful(SILENT_S)
     assert limit.is_doubtful(SILENT_S + 0.05)
     assert limit.restart(SILENT_S + 0.05) == given and not limit.is_doubtful(100.0)
@@ -142,7 +142,7 @@ def test_invalid_bounds_are_refused_with_one_line(tmp_path, wrong):
 
 
 def rate(core: GatewayLink, seconds: float) -> float:
-    """Returns how many bytes arrive a second."""
+    """Returns the bytes that arrive per second, measured over `seconds`."""
     began, began_s = core.received_bytes, time.monotonic()
     time.sleep(seconds)
     return (core.received_bytes - began) / (time.monotonic() - began_s)
@@ -171,9 +171,9 @@ def test_a_gateway_sends_no_more_than_is_allowed_and_more_without_a_bound(cluste
         world.bytes_per_s = bound
         time.sleep(1.5)
         assert world.bytes_per_s == bound
-        most = 1.1 + 2 * BURST_S / 3.0  # what was outstanding when the time began may come too
+        most = 1.1 + 2 * BURST_S / 3.0  # tiles that were under way at the beginning arrive as well
 
-        def is_nearly_used_up() -> bool:  # on a busy machine the gateway may for a while have less to send
+        def is_nearly_used_up() -> bool:  # on a busy machine, the gateway may have less to send for some time
             found = rate(core, 3.0)
             assert found < most * bound, (found, bound)
             return found > 0.9 * bound
@@ -186,7 +186,7 @@ def test_a_gateway_sends_no_more_than_is_allowed_and_more_without_a_bound(cluste
 
         wait_until(lambda: min(newest()) == tick)
         all_bytes = sum(len(frame) for _, pieces in tiles() for frame in pieces)
-        assert core.received_bytes - began < 3 * all_bytes  # nothing old waited to be sent first
+        assert core.received_bytes - began < 3 * all_bytes  # no older tiles were queued
         world.go()
         world.bytes_per_s = None
         wait_until(lambda: rate(core, 1.0) > 1.5 * most * bound)

@@ -1,4 +1,4 @@
-"""connect(): answers are those of an undivided world, commands take effect once, and a lost gateway is found again."""
+"""`connect()`: answers equal those of an undivided world, commands take effect once, lost gateways are reconnected."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ from umwelt.cluster.run.store import Store
 from umwelt.cluster.wire.keys import make_keys
 from umwelt.sandbox.errors import CommandError, RunError, UmweltError
 
-HEIGHT, WIDTH = 96, 80  # as conftest.py has them
+HEIGHT, WIDTH = 96, 80  # the size of the world in conftest.py
 
 
 def some(world: Connection, table: str = "monsters") -> list[int]:
@@ -70,7 +70,7 @@ def test_views_go_on_and_are_the_newest(world):
     while ticks[-1] <= ticks[0] + 3:
         ticks.append(next(views).tick)
     assert ticks == sorted(ticks)
-    rest = world.pause()  # views that were not looked at do not queue: the next whole one is soon the last
+    rest = world.pause()  # views that were not read are not queued: one of the next views is of the last tick
     world.wait(rest, WITHIN_S)
     try:
         for _ in range(30):
@@ -182,7 +182,7 @@ def test_pause_step_speed_and_go(world):
     began, began_s = world.status()["tick"], time.monotonic()
     reached = world.wait(began + 4, WITHIN_S)
     passed_s = time.monotonic() - began_s
-    assert reached - began < 5 * passed_s + 5  # no faster, however long it took
+    assert reached - began < 5 * passed_s + 5  # not faster than the set speed
     world.speed()
     assert world.wait(reached + 1, WITHIN_S) > reached
 
@@ -196,7 +196,7 @@ def test_nodes_may_leave_and_the_world_goes_on(cluster, world):
     wait_until(lambda: len(world.status()["nodes"]) == 3)
     at = world.status()["tick"]
     world.wait(at + 5, WITHIN_S)
-    for view in views:  # the pieces of the new partition replace those of the old one
+    for view in views:  # pieces of the new epoch replace those of the old one
         if view.complete and view.oldest_tick > at:
             break
     assert sum(world.count()["monsters"].values()) > 0
@@ -325,9 +325,9 @@ def test_a_moment_of_the_past_is_shown_beside_the_running_world(run):
             view = next(moment.watch((0, 0, 64, 64), layers=["sugar"]))
             assert view.tick == at and view.complete
             assert len(view.beings["monsters"]["id"]) == own.sum()
-        assert moment.field("sugar")[5, 5] > 2000  # at the tick before, it was not there yet
+        assert moment.field("sugar")[5, 5] > 2000  # a command added sugar in `tick`
         assert world.show(tick).field("sugar")[5, 5] < 2000
-        assert world.wait(reached + 1, WITHIN_S) > reached  # the world has gone on meanwhile
+        assert world.wait(reached + 1, WITHIN_S) > reached  # the world runs on meanwhile
         with pytest.raises(RunError, match="has reached tick"):
             world.show(reached + 100_000)
         made = Path(world.fork(tick))

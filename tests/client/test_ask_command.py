@@ -1,4 +1,4 @@
-"""umwelt ask: queries, tasks and chemical workflows on a running world, for people and as JSON."""
+"""`umwelt ask`: queries, tasks and chemical workflows on a running world, as text and as JSON."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def cluster():
 
 
 def said_by(cluster, capsys, *arguments: str) -> str:
-    """What the command prints."""
+    """Runs `umwelt ask` on the cluster; returns its output."""
     with pytest.raises(SystemExit) as ended:
         main(["ask", cluster.address, *arguments])
     said = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""umwelt audit: what it prints, and its exit codes."""
+"""`umwelt audit`: its output and exit codes."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ def run(tmp_path_factory) -> Path:
 
 
 def umwelt(capsys, *arguments: str, code: int = 0) -> tuple[str, str]:
-    """What a command prints, and what it complains about, if it ends with a code."""
+    """Runs a command, checks its exit code, and returns standard output and standard error."""
     with pytest.raises(SystemExit) as ended:
         main(list(arguments))
     said = capsys.readouterr()

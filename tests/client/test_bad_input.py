@@ -1,4 +1,4 @@
-"""Every mistake in a world file is one line that names the file, the key or value, and the mend; nothing is written."""
+"""Every mistake in a world file is an error of one line with the file, the key or value, and the fix."""
 
 import shutil
 import tracemalloc
@@ -164,7 +164,7 @@ BAD = {
 
 @pytest.fixture
 def refused(tmp_path, monkeypatch, capsys):
-    """Runs the command, and gives the one line that it ends with; nothing may have been written."""
+    """A function that runs a command that must fail and write nothing; it returns the one line of the error."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> str:
@@ -285,7 +285,7 @@ def test_many_founders_are_tried_as_few():
     world = read_world("golden", {"width": 64, "height": 64, "founders.0.count": 10_000_000})
     tracemalloc.start()
     try_small_world(world)
-    assert tracemalloc.get_traced_memory()[1] < 500_000_000  # rows of ten million founders would take more
+    assert tracemalloc.get_traced_memory()[1] < 500_000_000  # the rows of ten million founders need more
     tracemalloc.stop()
 
 

@@ -1,4 +1,4 @@
-"""The command: what it prints and writes, Ctrl-C, and that it starts fast."""
+"""The command `umwelt`: its output and files, Ctrl-C, and its imports."""
 
 import io
 import json
@@ -54,7 +54,7 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 
 def umwelt(capsys, *arguments: str, code: int = 0) -> str:
-    """What a command prints, if it ends well."""
+    """Runs a command, checks its exit code, and returns its standard output."""
     try:
         main(list(arguments))
     except SystemExit as ended:
@@ -63,6 +63,7 @@ def umwelt(capsys, *arguments: str, code: int = 0) -> str:
 
 
 def outcome(capsys, *arguments: str) -> dict:
+    """Runs a command with `--json`; returns the object in the last line of its output."""
     return json.loads(umwelt(capsys, *arguments, "--json", "--no-view").strip().splitlines()[-1])
 
 
@@ -106,7 +107,7 @@ def history_can_be_verified_and_forked(capsys) -> None:
 
 
 def said_of_another_digest(capsys, store: Store) -> str:
-    """What is said of a run whose snapshot of tick 16 tells another digest than was kept."""
+    """Changes the digest in the manifest of tick 16, runs `umwelt verify`, and returns standard error."""
     path = store.path(16) / "manifest.json"
     path.write_text(path.read_text().replace(f"{find_newest(store)[1]:016x}", "0123456789abcdef"))
     with pytest.raises(SystemExit) as ended:
@@ -179,7 +180,7 @@ def test_what_new_comments_out_is_right_too(capsys):
     umwelt(capsys, "new", "heath")
     text = Path("heath.toml").read_text()
     shown = re.sub(r"(?m)^# (?=[a-z]+ = |\[\[)", "", text)
-    shown = re.sub(r"(?m)^(behaviour|genomes) = .*$", "", shown)  # a module of one's own; in place of organs and genes
+    shown = re.sub(r"(?m)^(behaviour|genomes) = .*$", "", shown)  # need other modules or exclude other keys
     Path("shown.toml").write_text(shown)
     assert "shown.toml: fine" in umwelt(capsys, "check", "shown.toml")
 
@@ -193,6 +194,7 @@ def test_worlds_are_listed_with_a_line_each(capsys):
 
 
 def started(*more: str) -> subprocess.Popen:
+    """Starts `umwelt launch mine.toml` in another process."""
     return subprocess.Popen(
         [sys.executable, "-m", "umwelt.client.commands.cli", "launch", "mine.toml", *more],
         stdout=subprocess.PIPE,
@@ -203,7 +205,7 @@ def started(*more: str) -> subprocess.Popen:
 
 @contextmanager
 def running(*more: str) -> Iterator[subprocess.Popen]:
-    """A world that has begun to go on."""
+    """Runs `umwelt launch mine.toml` in another process, which has its gateway; kills it at the end."""
     process, end_s = started(*more), time.monotonic() + 180
     try:
         while read_announcement(Path("runs/mine-1/gateway.json")) is None:
@@ -217,6 +219,7 @@ def running(*more: str) -> Iterator[subprocess.Popen]:
 
 
 def gone(pid: int, within_s: float = 40) -> bool:
+    """Waits until a process has ended; returns whether it has."""
     end_s = time.monotonic() + within_s
     while time.monotonic() < end_s:
         if not Path(f"/proc/{pid}").exists():
@@ -279,7 +282,7 @@ def test_ctrl_c_saves_the_world_and_says_how_to_go_on(number):
 def test_a_second_ctrl_c_leaves_at_once_and_nothing_is_broken(capsys):
     with running("--nodes", "2") as process:
         pids = [read_announcement(Path("runs/mine-1/coordinator.json"))["pid"]]
-        os.kill(pids[0], signal.SIGSTOP)  # the world will not be saved
+        os.kill(pids[0], signal.SIGSTOP)  # so that the world cannot be saved
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
@@ -323,7 +326,7 @@ def test_launch_imports_no_mesa_pandas_or_pyarrow():
 
 
 def report(tick: int, nodes: int = 2, **other: object) -> dict:
-    """What a directory tells of the small world."""
+    """Returns a status report of the small world, as a coordinator sends it."""
     metrics = find_newest(small_run(Path(f"told-{tick}"), tick))[0]
     told = {
         "tick": tick,
@@ -368,7 +371,7 @@ def report(tick: int, nodes: int = 2, **other: object) -> dict:
 
 
 def screen(width: int, height: int, *reports: dict, **more: object) -> list[str]:
-    """What the dashboard shows, line by line."""
+    """Returns the lines that the dashboard draws in a terminal of this size, after these reports."""
     console = Console(record=True, width=width, height=height, force_terminal=True, file=io.StringIO())
     world = small_world()
     assert torus_of(world) == (40, 48)

@@ -1,4 +1,4 @@
-"""Layers as colour maps, and beings seen from far away: what can be tested without a window."""
+"""Drawing layers as colour maps, and beings from far away: the computations, without a window."""
 
 from types import SimpleNamespace
 

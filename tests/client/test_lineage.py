@@ -1,4 +1,4 @@
-"""The tree of life of a run: chains of parents, clades that nest, trees that are read back, tables, and a picture."""
+"""Lineage of a run: parents, nested clades, trees in Newick format, tables, and the picture."""
 
 import csv
 import json
@@ -39,7 +39,7 @@ WILD: dict = {
     "founders__2__genes__mutation": 127,
     **{f"founders__{at}__variation": 0 for at in range(4)},
 }
-"""A world whose grass and grazers mutate often."""
+"""Values for a world whose grass and grazers mutate often."""
 FILES = ["clades.nwk", "clades.parquet", "lineage.parquet", "lineage.png", "phylogeny.csv", "tree.nwk"]
 
 
@@ -60,7 +60,7 @@ def living(store) -> set[int]:
 
 
 class Read:
-    """A tree as a reader of Newick finds it: `name`, `length`, `below`."""
+    """A node of a tree that is parsed from Newick format, with its name, the length of its branch, and its children."""
 
     def __init__(self) -> None:
         self.name, self.length = "", 0
@@ -95,7 +95,7 @@ class Read:
         return root
 
     def flat(self) -> list[tuple[str, int, int, int]]:
-        """Name, tick, number of children and number of the parent of each node, in order."""
+        """Returns (name, tick, number of children, index of the parent) of each node, depth first."""
         found: list[tuple[str, int, int, int]] = []
         waiting = [(self, 0, -1)]
         while waiting:
@@ -106,6 +106,7 @@ class Read:
 
 
 def flat(tree: Tree) -> list[tuple[str, int, int, int]]:
+    """Returns a `Tree` in the form of `Read.flat`."""
     found: list[tuple[str, int, int, int]] = []
     waiting = [(len(tree.names) - 1, -1)]
     while waiting:
@@ -149,7 +150,7 @@ def test_clades_nest_and_begin_where_a_genome_drifted(descent, store):
         parent = descent.parents[at]
         if parent < 0:
             assert descent.clades[at] in roots
-        elif descent.clades[at] != descent.clades[parent]:  # one way in: a clade and what split off is one branch
+        elif descent.clades[at] != descent.clades[parent]:  # a clade begins with its founder, and nowhere else
             assert founder[being] == descent.clades[at] and table.parents[descent.clades[at]] == descent.clades[parent]
     journal = Journal.reading(store.journal)
     genomes = {row[0]: np.frombuffer(row[6], np.int8) for row in journal.lineage.births()}
@@ -161,7 +162,7 @@ def test_clades_nest_and_begin_where_a_genome_drifted(descent, store):
         if above >= 0:
             assert genetic_distance(founded[clade], founded[above]) == pytest.approx(table.distances[clade])
             assert table.distances[clade] > FINE
-    strayed = [  # none but those whose own clades were small
+    strayed = [  # beings of small clades, which were merged into their parents' clades
         genetic_distance(genomes[being], founded[clade]) > FINE
         for being, clade in zip(descent.ids.tolist(), descent.clades.tolist(), strict=True)
         if being in genomes
@@ -211,7 +212,7 @@ def test_founders_that_differ_are_of_one_tree_whose_root_most_of_them_have():
 
 
 def test_the_commonest_founders_need_not_have_the_lowest_ids():
-    """The tree's root is the commonest genome; whoever is listed before it splits off from it all the same."""
+    """The root of the tree has the most common genome; founders listed before it still count as split off from it."""
     gathering = DescentBuilder(["grazer"], ["monsters"], 0.1)
     genomes = np.zeros((4, 10), np.int8)
     genomes[0] = 100
@@ -356,7 +357,7 @@ def test_tables_trees_and_a_picture_lie_beside_where_one_works(store, descent, t
 
 
 def check_phylogeny(path: Path, beings: dict) -> None:
-    """A phylogeny in the ALife data standard has the same beings, parents, births and living as the table of beings."""
+    """Asserts that a phylogeny in the ALife data standard agrees with the table of beings."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["id"]) for row in rows] == beings["id"]
@@ -382,7 +383,7 @@ def test_a_run_that_was_killed_and_replayed_has_the_same_tree(store, tmp_path):
     other = small_run(tmp_path / "small-2", 80, **WILD)
     with open_run(other.folder) as runner:
         runner.go(130)
-        runner.journal.commit()  # births are journalled further than the last snapshot, then the process is gone
+        runner.journal.commit()  # the journal has births after the last snapshot when the process is killed
     with open_run(other.folder) as runner:
         assert runner.tick == 80
         runner.go(TICKS)

@@ -1,4 +1,4 @@
-"""`umwelt react`: what it prints, what it drops in, traces and all outcomes; mistakes are one line."""
+"""`umwelt react`: its output, `--drop`, `--trace` and `--all`, and errors of one line."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 
 def umwelt(capsys, *arguments: str, code: int = 0) -> str:
-    """What a command prints, to whom it prints when it ends with this code."""
+    """Runs a command, checks its exit code; returns standard output, or standard error if the code is not 0."""
     with pytest.raises(SystemExit) as ended:
         main(["react", *arguments])
     said = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""Mistakes in how the command is used, and Ctrl-C while a world is made: one line, the right code, nothing written."""
+"""Wrong usage of the command, and Ctrl-C while a world is generated: one line, the exit code, and no files."""
 
 import signal
 import subprocess
@@ -24,7 +24,7 @@ def kept(tmp_path_factory) -> str:
 
 @pytest.fixture
 def refused(tmp_path, monkeypatch, capsys):
-    """Runs the command, and gives the one line that it ends with; nothing may have been written."""
+    """A function that runs a command that must fail and write nothing; it returns the one line of the error."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, code: int = 2) -> str:
@@ -138,7 +138,7 @@ def test_a_launch_stopped_in_its_first_save_leaves_nothing(tmp_path, number):
     )
     assert running.stdout.readline() == b"writing\n"
     running.send_signal(number)
-    _, said = running.communicate(timeout=30)  # the write would take a minute
+    _, said = running.communicate(timeout=30)  # the first save is slowed down to a minute
     assert running.returncode == 130
     assert said.decode() == "umwelt: stopped at once; what was saved before is complete\n"
     assert [path.name for path in Path(tmp_path).iterdir()] == ["mine.toml"]

@@ -1,4 +1,4 @@
-"""The camera: the torus has no edge, zooming keeps the cell under the mouse, the rectangle holds all in view."""
+"""The camera: moving around the torus, zooming at the mouse, and the rectangle of cells in view."""
 
 import math
 
@@ -84,7 +84,7 @@ def test_levels_switch_without_a_jump(camera):
             assert levels == {"densities": 1.0}
         if before is not None:
             for name in {*levels, *before}:
-                # a level that is laid over another one comes in softly; the one below goes when it is covered
+                # a level of detail over another one fades in; the one below is removed when it is covered
                 if name == "bodies" or (name == "dots" and levels.get("bodies", 0) == before.get("bodies", 0) == 0):
                     assert abs(levels.get(name, 0) - before.get(name, 0)) < 0.2
         before = levels

@@ -1,4 +1,4 @@
-"""Recordings and their playback; and that nothing a server may send stops feed or session."""
+"""Recordings and their playback; and that feed and session survive anything that a server may send."""
 
 from concurrent.futures import Future
 
@@ -43,14 +43,14 @@ def world():
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A recording of a small world."""
+    """The path of a recording of a small world."""
     path = tmp_path_factory.mktemp("recording") / "small.demo"
     recording.write(make_demo.record(world(), FIRST_TICK, TICKS), path)
     return path
 
 
 def played(path, clock=None, scale=None):
-    """A session over a recording."""
+    """Returns a session that plays a recording, and its clock."""
     clock = clock or Clock()
     demo = Demo(path, clock)
     known = demo.core.known
@@ -91,11 +91,11 @@ def test_what_is_played_is_what_a_node_would_have_shown(small):
             assert (away <= 1 + plants[name] * 0.3).all(), name
         true_monsters = zip(*(wanted["monsters"][name].tolist() for name in ("id", "y", "x")), strict=True)
         monsters = {being: place for being, *place in true_monsters}
-        assert len(seen["monsters"]["id"]) >= 0.95 * len(monsters)  # a life shorter than a sample is left out
+        assert len(seen["monsters"]["id"]) >= 0.95 * len(monsters)  # some live too shortly to be sampled
         for being, y, x in zip(*(seen["monsters"][c] for c in ("id", "y", "x")), strict=True):
             assert max(abs(monsters[being][0] - y), abs(monsters[being][1] - x)) < 0.02
         away = np.abs(found[topics[1]][0].field - decode(true[topics[1]], torus).field)
-        assert away.mean() < 25 and (at or away.max() < 12)  # later planes are mixed from those around
+        assert away.mean() < 25 and (at or away.max() < 12)  # planes between samples are interpolated
         planes = sum(int(piece.counts.sum(dtype=np.int64)) for piece in found[topics[2]])
         assert planes == len(seen["plants"]["id"]) + len(seen["monsters"]["id"])
         demo.core.unwatch(LIVE, topics)
@@ -231,7 +231,7 @@ def test_a_file_that_is_no_recording_is_one_line(small, tmp_path, harm):
 
 
 def refused(path):
-    """Whether a recording is refused in one line."""
+    """Returns whether opening a recording raises an UmweltError of one line."""
     try:
         Demo(path)
     except UmweltError as error:
@@ -306,7 +306,7 @@ def test_entries_are_found_by_name_and_what_was_added_has_its_default():
 
 
 class Hostile:
-    """A source that sends whatever it is given in the place of tiles."""
+    """A source of tiles that returns arbitrary pieces: the result of `frames(topic, true pieces)`."""
 
     def __init__(self, true, frames):
         self.true, self.frames, self.arrivals = true, frames, 10_000
@@ -371,7 +371,7 @@ def test_no_bytes_stop_the_feed(small, data):
 
 @st.composite
 def beings(draw, topic, cells):
-    """A piece of beings that is well formed and makes no sense."""
+    """Draws a piece of beings that is well formed, with random values."""
     tables = []
     for name in draw(st.lists(st.sampled_from(["plants", "monsters", "ghosts"]), max_size=3)):
         count = draw(st.integers(0, 4))
@@ -445,7 +445,7 @@ TRUE_STATUS = {
 
 
 def somewhere(random, content, value):
-    """The same with a value put anywhere into it."""
+    """Returns a copy of `content` in which a random part is replaced by `value`."""
     if isinstance(content, dict) and content and random.random() < 0.8:
         name = random.choice(list(content))
         return {**content, name: somewhere(random, content[name], value)}

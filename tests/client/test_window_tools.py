@@ -1,4 +1,4 @@
-"""Tools, inhabiting and timeline: what a person does in the window is done to the world, journalled, and released."""
+"""Tools, steering and the timeline of the window: commands reach the world and its journal; overrides are released."""
 
 import time
 from itertools import pairwise
@@ -46,7 +46,7 @@ def cluster(keys):
 
 @pytest.fixture(scope="module")
 def world(cluster, keys):
-    """The same world over another connection, to see the effects."""
+    """Another connection to the cluster, to observe effects."""
     with connect(cluster.address, Keys.load(keys, KEEPER)) as found:
         found.wait(3, WITHIN_S)
         yield found
@@ -72,7 +72,7 @@ def toolbox(session):
 
 
 def turned(session: Session, until, *more, within_s: float = WITHIN_S) -> None:
-    """Turn the session, and `more` with it, until a condition holds."""
+    """Call `turn` of the session, and of the objects `more`, until a condition holds."""
     end_s = time.monotonic() + within_s
     while not until():
         assert time.monotonic() < end_s, [notice.line for notice in session.notices]
@@ -85,7 +85,7 @@ def turned(session: Session, until, *more, within_s: float = WITHIN_S) -> None:
 def used(
     toolbox: Toolbox, tool: str, y: float, x: float, being: int = 0, to: tuple[float, float] | None = None
 ) -> None:
-    """Press, perhaps drag, release; wait until the command is confirmed and in force."""
+    """Use a tool by press, optional drag to `to`, and release; wait until the command has taken effect."""
     session, count = toolbox.session, len(toolbox.sender.done)
     toolbox.choose(tool)
     toolbox.press(y, x, being, "monsters" if being else "", 0)
@@ -107,6 +107,7 @@ def living(world, table: str = "monsters", count: int = 1) -> list[int]:
 
 
 def held(cluster: LocalCluster) -> dict:
+    """Returns the overridden drives of monsters, by id."""
     found = {}
     for node in cluster.nodes:
         controls = cluster.do(lambda node=node: node.shard.region.controls.copy())
@@ -124,11 +125,11 @@ def test_ground_tools_change_the_world_and_are_journalled(toolbox, cluster, worl
     settings["paint"] |= {"part": "mineral", "value": 4321}
     used(toolbox, "drop", 20.5, 30.5)
     assert world.field("sugar", (20, 30, 1, 1))[0, 0] > 5000
-    used(toolbox, "rock", 50.2, 79.9)  # a brush of 3 x 3 over the seam
+    used(toolbox, "rock", 50.2, 79.9)  # a brush of 3 x 3 cells across the seam
     assert (world.field("elevation", (49, 78, 3, 3)) == 2222).all()
     assert not (world.field("elevation", (48, 78, 5, 3)) == 2222).all()
     brush.rectangle, settings["rock"]["value"] = True, 1111
-    used(toolbox, "rock", 92.5, 5.5, to=(99.5, 9.5))  # a rectangle over the other seam
+    used(toolbox, "rock", 92.5, 5.5, to=(99.5, 9.5))  # a rectangle across the other seam
     assert (world.field("elevation", (92, 5, 8, 5)) == 1111).all()
     used(toolbox, "paint", 10, 10, to=(12, 12))
     assert world.field("mineral", (10, 10, 3, 3)).min() > 2000
@@ -171,7 +172,7 @@ def test_a_stroke_is_poured_along_its_way_at_most_ten_times_a_second(toolbox, cl
     assert {(command.substance, command.count) for command in done} == {("sugar", 7)}
     assert cells[0] == (5, 78) and cells[-1] == (11, 10) and len(set(cells)) > 10
     apart = [max(abs(a[0] - b[0]), min((a[1] - b[1]) % WIDTH, (b[1] - a[1]) % WIDTH)) for a, b in pairwise(cells)]
-    assert max(apart) == 1  # no hole in it, over the seam too
+    assert max(apart) == 1  # without gaps, also across the seam
     assert len(toolbox.sender.done) == 1 and toolbox.sender.done[0].words == f"dropped 7 sugar ({len(done)} times)"
 
 
@@ -259,7 +260,7 @@ def test_marks_show_where_a_tool_works(toolbox):
     toolbox.press(90.5, 75.5)
     for step in range(1, 40):
         toolbox.drag(90.5 + step, 75.5 + 2 * step)
-    assert toolbox.rectangle() == (90, 75, 40, 79)  # more than half of the world, over both seams
+    assert toolbox.rectangle() == (90, 75, 40, 79)  # more than half of the world, across both seams
     toolbox.cancel()
     assert toolbox.rectangle() is None and toolbox.tool == "water"
     toolbox.cancel()
@@ -298,7 +299,7 @@ def test_spectators_are_told_once_and_change_nothing(cluster, keys, world):
         session.close()
 
 
-# --- inhabiting
+# --- steering a monster
 
 
 def steered(session: Session, inhabiting: Inhabiting, seconds: float) -> None:
@@ -316,7 +317,7 @@ def test_keys_are_the_drives_of_whoever_is_inhabited(session, cluster, world):
     began_s = time.monotonic()
 
     def grown() -> bool:
-        """Both have grown to their ends: a turn a second is as it is promised, or as fast as so slow a world allows."""
+        """Whether thrust has its maximum, and turning too: `MAX_TURNS_A_S`, or the maximal drive in a slow world."""
         drives = inhabiting.drives()
         turn, thrust = drives.get("turn", 0.0), drives.get("thrust", 0.0)
         turns_a_s = turn * TURN_A_TICK * inhabiting.ticks_per_s
@@ -325,7 +326,7 @@ def test_keys_are_the_drives_of_whoever_is_inhabited(session, cluster, world):
     turned(session, grown, inhabiting)
     first = world.fetch(being)
     turns, way, heading = 0.0, 0.0, first["row"]["heading"]
-    while turns < 0.5:  # clockwise, however slow the machine
+    while turns < 0.5:  # half a turn clockwise
         assert time.monotonic() - began_s < WITHIN_S, turns
         steered(session, inhabiting, 0.04)
         found = world.fetch(being)
@@ -418,7 +419,7 @@ def test_undo_forks_a_run_without_the_command_and_the_past_is_shown_at_its_tick(
     turned(session, lambda: "umwelt resume" in session.notices[-1].line, within_s=2 * WITHIN_S)
     made = Path(session.notices[-1].line.split("umwelt resume ")[1])
     done = [commands.decode(command.content) for command in read_journalled_commands(Store(made))]
-    assert [(command.y, command.x) for command in done] == [(8, 9)]  # the one before is in it, the last is not
+    assert [(command.y, command.x) for command in done] == [(8, 9)]  # the fork has the first command, not the second
     forked = restore_region(Store(made), None)[1]
     assert forked.owned_view("sugar")[8, 9] > 1000 and forked.owned_view("sugar")[30, 31] < 1000
     assert forked.tick <= last.tick < session.status["tick"]

@@ -1,4 +1,4 @@
-"""Common-garden duels: nobody is favoured, the unfit lose, every birth is counted, and any cut gives the same world."""
+"""Duels: two groups of one species in a fresh world. No side has an advantage, and all births are counted."""
 
 import multiprocessing
 from dataclasses import replace
@@ -39,7 +39,7 @@ GRAZER = [species_of(POND.settings)[3]["genome"].tobytes()]
 
 
 def crippled() -> list[bytes]:
-    """The grazer's body and traits, and a net of zeros, as the blank monster has it."""
+    """Returns a grazer's genome whose net has only zeros, as a list of one."""
     genome = np.frombuffer(GRAZER[0], np.int8).copy()
     genome[FIRST_WEIGHT:] = 0
     return [genome.tobytes()]
@@ -57,7 +57,7 @@ def test_founders_against_founders_have_no_significant_side():
     assert min(first, second) > 20 * len(SEEDS) // 4
     more, fewer = (int((found[:, at] > found[:, 1 - at]).sum()) for at in (0, 1))
     assert sign_test_chance(more, fewer) > 0.01
-    # births as if each fell to either side by a fair coin: four standard deviations, for litters come in families
+    # four standard deviations of fair coins, because births in a family are not independent
     assert abs(first - second) < 4 * (first + second) ** 0.5
 
 
@@ -183,7 +183,7 @@ def test_genomes_are_those_of_the_living_drawn_without_favour(moment):
     _, world, region = moment
     table = region.tables["monsters"]
     rows = np.flatnonzero(region.owned_rows("monsters") & (table["species"] == 2))
-    table["genome"][rows, 30] = np.arange(len(rows)) - 64  # so that each is told from all others
+    table["genome"][rows, 30] = np.arange(len(rows)) - 64  # so that all genomes differ
     own = [genome.tobytes() for genome in table["genome"][rows]]
     assert sorted(sample_living_genomes(world, region, "grazer", 10_000, 1)) == sorted(own)
     drawn = [sample_living_genomes(world, region, "grazer", 5, seed) for seed in range(200)]
@@ -256,7 +256,7 @@ def test_a_duel_whose_world_cannot_be_is_one_line_and_a_killed_process_too():
     with pytest.raises(WorldFileError, match=r"pond\.toml: width = 8: use at least 32 cells"):
         run_duels([Duel("grazer", world, ("a", "b"))], 10, 10)
 
-    others = set(multiprocessing.active_children())  # of clusters that other tests share
+    others = set(multiprocessing.active_children())  # processes of clusters that other tests use
 
     def kill(which: int, tick: int) -> None:
         for child in set(multiprocessing.active_children()) - others:

@@ -1,4 +1,4 @@
-"""umwelt duel: the table, the object and the files it leaves, mistakes in one line, and Ctrl-C."""
+"""`umwelt duel`: its table, JSON and files, errors of one line, and Ctrl-C."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def kept(tmp_path_factory) -> Path:
 
 
 def umwelt(capsys, *arguments: str, code: int = 0) -> tuple[str, str]:
-    """What a command prints, and what it says beside that."""
+    """Runs `umwelt duel`, checks the exit code, and returns standard output and standard error."""
     with pytest.raises(SystemExit) as ended:
         main(["duel", *arguments])
     said = capsys.readouterr()
@@ -43,6 +43,7 @@ def umwelt(capsys, *arguments: str, code: int = 0) -> tuple[str, str]:
 
 
 def left(rows: list[dict], species: str, seed: int, side: str) -> list[tuple]:
+    """Returns (tick, living, births, generation) of one side of a duel at each tick."""
     chosen = [row for row in rows if (row["species"], row["seed"], row["group"]) == (species, seed, side)]
     return [(row["tick"], row["living"], row["births"], row["generation"]) for row in chosen]
 
@@ -54,7 +55,7 @@ def test_each_monster_species_meets_its_founders_and_all_is_told_and_written(kep
     found = json.loads(out)
     assert (found["run"], found["tick"], found["ticks"], found["against"]) == (str(kept), 24, 120, None)
     assert sum(one["more_offspring"] is not None for one in found["duels"]) > 0
-    # the run's own seed, 2, is no fresh world
+    # seed 2, that of the run, is skipped: its world is not new
     assert [(one["species"], one["seed"]) for one in found["duels"]] == [
         ("grazer", 1),
         ("grazer", 3),
@@ -161,11 +162,11 @@ def test_ctrl_c_leaves_nothing_and_nobody_behind(kept, tmp_path):
     try:
         members: set[int] = set()
         end_s = time.monotonic() + 240
-        while len(members) < 3:  # itself, what counts its resources, and one that runs a duel
+        while len(members) < 3:  # the command, Python's resource tracker, and a worker
             assert process.poll() is None and time.monotonic() < end_s
             members |= session(process.pid)
             time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+        os.killpg(process.pid, signal.SIGINT)  # to the whole process group, as a terminal does
         out, err = process.communicate(timeout=180)
     finally:
         process.kill()
@@ -174,13 +175,13 @@ def test_ctrl_c_leaves_nothing_and_nobody_behind(kept, tmp_path):
     assert err == "umwelt: stopped at once; what was saved before is complete\n"
     assert list(tmp_path.iterdir()) == []
     end_s = time.monotonic() + 180
-    while session(process.pid):  # what counts resources goes when it notices that it is alone
+    while session(process.pid):  # the resource tracker ends after the others
         assert time.monotonic() < end_s
         time.sleep(0.05)
 
 
 def session(leader: int) -> set[int]:
-    """The processes of a session."""
+    """Returns the ids of the living processes of a session."""
     found = set()
     for path in Path("/proc").iterdir():
         try:

@@ -1,4 +1,4 @@
-"""Experiments: what a file says is checked before the first run; runs go on where they stopped, bit for bit."""
+"""Experiments: the file is checked before the first run, and a stopped run continues bit for bit."""
 
 import shutil
 import textwrap
@@ -79,7 +79,7 @@ def test_a_run_is_the_world_s_own_and_is_measured_when_it_should_be(tmp_path):
 
 
 class Stop(Exception):
-    """As abrupt as a kill."""
+    """Ends a run in the middle, as a killed process would."""
 
 
 def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_and_comes_out_the_same(tmp_path):

@@ -1,4 +1,4 @@
-"""What comes out of experiments: outcomes, what was expected of them, tables, a page of plots; from the command too."""
+"""Results of experiments: outcomes, expectations, tables and plots; and the command `umwelt experiment`."""
 
 import json
 import math
@@ -71,7 +71,7 @@ def made(tmp_path: Path, text: str = TEXT) -> str:
 
 
 def runs_of(path: str, columns: dict[int, dict[str, list[float]]]) -> list[Run]:
-    """Made-up runs: columns by point, the same for every seed plus the seed."""
+    """Returns runs with given columns by point; the values of a run are those of its point plus its seed."""
     found = []
     for trial in read_experiment(path).trials:
         values = {name: np.array(one, float) + trial.seed for name, one in columns[trial.point].items()}
@@ -127,7 +127,7 @@ def populations(grazers: np.ndarray, hunters: np.ndarray) -> dict[str, np.ndarra
 
 
 def wandering(seed: int, count: int = 300) -> np.ndarray:
-    """Ups and downs of a few hundred ticks, of no one's making."""
+    """Returns smoothed noise, which varies over a few hundred ticks."""
     noise = np.random.default_rng(seed).normal(size=count + 12)
     return np.convolve(noise, np.full(13, 0.2), "valid")[:count]
 
@@ -168,7 +168,7 @@ def test_a_peak_is_the_first_tick_at_which_there_is_most():
 
 def test_an_experiment_writes_tables_plots_and_a_verdict_and_is_not_run_twice(tmp_path, capsys):
     path, folder = made(tmp_path), tmp_path / "found"
-    assert command(path, "--to", str(folder), "--processes", "2") == 1  # more seeds than can be
+    assert command(path, "--to", str(folder), "--processes", "2") == 1  # one expectation cannot hold
     assert {one.name for one in folder.iterdir() if one.is_file()} == {
         "results.parquet",
         "outcomes.parquet",
@@ -249,7 +249,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path, capsys
 
 
 def test_what_is_said_may_hold_any_sign_and_points_any_value(tmp_path, capsys):
-    """Neither formulas, nor markup, nor the bars of a table, nor values of different kinds spoil what is written."""
+    """Formulas, markup and table separators in names, and values of different types, do not break the output."""
     text = TEXT.replace("light or none", r"costs $\\foo$ [/b]")
     text = text.replace("plants live on for a while", "[/b] a | $\\\\b$")
     text = text.replace('title = "grass"', r'title = "$\\foo"').split("[vary]", maxsplit=1)
