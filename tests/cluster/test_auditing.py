@@ -1,4 +1,4 @@
-"""The audit of a run: one molecule too many is found, what people did is accounted for, and nothing is written."""
+"""The audit of a run: it finds a single wrong molecule, accounts for commands, and writes nothing."""
 
 import shutil
 from dataclasses import replace
@@ -30,7 +30,7 @@ DAY_TICKS = 60
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory) -> Path:
-    """A run with snapshots at ticks 0, 16 and 24, and moments every 8 ticks until 40."""
+    """A run with snapshots at ticks 0, 16 and 24, and journalled metrics every 8 ticks until 40."""
     folder = small_run(tmp_path_factory.mktemp("runs") / "small-1", 16, 24).folder
     with open_run(folder) as runner:
         runner.go(40)
@@ -47,7 +47,7 @@ def found(store: Store):
 
 
 def tampered(store: Store, tick: int, substance: str, count: int) -> None:
-    """Put molecules into a kept snapshot, which is whole and hashes to what it says all the same."""
+    """Add molecules to a kept snapshot and write it again, with a correct digest and hashes."""
     world, region, _ = restore_region(store, tick)
     plane = region.owned_view(substance)
     plane[np.unravel_index(plane.argmax(), plane.shape)] += count
@@ -56,7 +56,7 @@ def tampered(store: Store, tick: int, substance: str, count: int) -> None:
 
 
 def enter(store: Store, *done: tuple[int, Done]) -> None:
-    """Journal commands of a run that has not come so far yet."""
+    """Journal commands at ticks that the run has not reached yet."""
     journal = Journal(store.journal)
     journal.enter_commands(
         "t", [ScheduledCommand(tick, at, commands.encode(command)) for at, (tick, command) in enumerate(done, 1)]
@@ -65,7 +65,7 @@ def enter(store: Store, *done: tuple[int, Done]) -> None:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """What is in a folder, but for what SQLite lays beside a file that it reads."""
+    """Returns the contents of all files in a folder, except for SQLite's temporary files."""
     return {
         str(path): path.read_bytes()
         for path in folder.rglob("*")

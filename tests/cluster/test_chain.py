@@ -1,4 +1,4 @@
-"""The hash chain: one history has one chain, however it was carried; a changed byte is named; signatures hold."""
+"""The hash chain of a run: equal for equal histories on any cluster; changes are located; signatures are checked."""
 
 import shutil
 import sqlite3
@@ -56,7 +56,10 @@ def enter_commands(store: Store, *ticks: int) -> None:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory) -> Path:
-    """A run of 16 ticks: commands at ticks 3 and 9 and one not yet in force, snapshots at 0, 8 and 12, a signed end."""
+    """A folder with keys and a run of 16 ticks.
+
+    It has commands at ticks 3 and 9 and one for tick 40, snapshots at 0, 8 and 12, and a signed head at the end.
+    """
     folder = tmp_path_factory.mktemp("runs")
     make_keys(folder / "keys")
     store = small_run(folder / "run")
@@ -90,7 +93,7 @@ def execute(store: Store, *statements: str) -> None:
 
 
 class ChainStorage(MemoryStorage):
-    """Storage in memory that keeps a real journal besides; what was not committed dies with the coordinator."""
+    """Storage in memory that also writes a real journal; a killed coordinator loses what is not committed."""
 
     folder = Path()
     journal: Journal | None = None
@@ -120,7 +123,7 @@ class ChainStorage(MemoryStorage):
 
 
 def carried(world, folder: Path, nodes: int, failure: Callable[[Simulation], None], monkeypatch) -> tuple[Rows, int]:
-    """The hash chain of a simulated run, and how many maps the run had."""
+    """Simulates a run with a failure; returns its hash chain, and the number of its maps (divisions of the torus)."""
     folder.mkdir()
     monkeypatch.setattr(ChainStorage, "folder", folder)
     monkeypatch.setattr(ChainStorage, "journal", None)
@@ -139,7 +142,7 @@ def carried(world, folder: Path, nodes: int, failure: Callable[[Simulation], Non
 
 
 def killed(run: Simulation) -> None:
-    """Kill a node, then the coordinator, and start it again."""
+    """Kill a node, then the coordinator, and start the coordinator again."""
     run.run(until=lambda: run.tick() >= 19)
     run.kill(next(iter(run.nodes)))
     run.run(until=lambda: run.tick() >= 21 and run.machine.phase == "running")
@@ -184,7 +187,7 @@ def test_entering_a_stretch_twice_changes_nothing(store):
     assert rows_of(store) == before
 
 
-# --- pasts
+# --- comparing the pasts of two runs
 
 
 def test_a_fork_shares_its_past_and_parts_by_what_people_do(store, tmp_path):
@@ -222,7 +225,7 @@ def test_other_worlds_and_other_outcomes_are_told_apart(store, tmp_path):
 
 
 def rebuild_chain(store: Store) -> None:
-    """What a forger can do without the key: build the chain again."""
+    """Delete the chain and compute it again, as a forger without the key can do."""
     execute(store, *[f"DELETE FROM {table}" for table in ("links", "items", "heads")])
     journal = Journal(store.journal)
     update_chain(store, journal)
@@ -349,7 +352,7 @@ def test_a_forgery_that_fits_its_chain_is_found_by_the_replay(store, kept, state
     assert verdict.replayed and verdict.first_difference in (8, 16) and "came out as" in verdict.line
     assert (
         verify(store.folder, public=load_chain_public(kept / "keys")).replayed is False
-    )  # and no other secret can sign it
+    )  # the forger has no key to sign it
 
 
 # --- signatures
@@ -381,7 +384,7 @@ def test_signatures_hold_for_their_key_and_message_alone():
 
 
 def snapshot_by_a_coordinator(store: Store, tick: int, kept: bool, secret: bytes) -> str:
-    """Run to a tick and take a snapshot, as a coordinator and one node do; returns the folder of its part."""
+    """Runs up to a tick and takes a snapshot as a coordinator and one node do; returns the folder of its part."""
     with open_run(store.folder) as runner:
         runner.go(tick)
         runner.record()
@@ -422,7 +425,7 @@ def test_a_passing_mark_is_held_against_the_digest_of_its_tick(store, kept):
     assert f"mark-000000000020: damaged: the digest of {part}" in check_chain(store).fault.line
     world, region, _ = restore_region(store, 12)
     shutil.rmtree(mark)
-    region.tick = 20  # another moment, whole in itself
+    region.tick = 20  # a valid state, but of another tick
     manifest = snapshot.save(mark, region, world.text, world.name)
     text = (mark / "manifest.json").read_text().replace('"kept": true', '"kept": false')
     (mark / "manifest.json").write_text(text)
@@ -453,7 +456,7 @@ def test_snapshots_at_a_url_are_held_against_the_hash_chain(tmp_path):
     assert line.startswith("snapshots/tick-000000000000/part-0-0: its files are not what was saved: move the snapshot")
 
 
-# --- old runs, and what people see
+# --- older runs, and the output of `umwelt verify`
 
 
 def test_an_old_run_has_none_and_gets_one_when_it_goes_on(store, kept):

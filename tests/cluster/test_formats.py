@@ -1,4 +1,4 @@
-"""Format versions: a file of another version is refused by one line with both versions and the fix."""
+"""Versions of formats: a file of another version is refused in one line, with both versions and the fix."""
 
 import json
 import shutil

@@ -1,6 +1,6 @@
-"""Edited worlds, damaged manifests and journals, launches that fail: each is one line, and nothing is left over.
+"""Failures around runs: edited or damaged files, failed launches, and killed processes.
 
-And processes that are killed in the middle: the world goes on as if nothing had happened.
+An error is one line and leaves no files behind; after a process is killed, the history of the world is unchanged.
 """
 
 import errno
@@ -239,7 +239,7 @@ def test_an_export_replaces_an_older_one_as_a_whole(folder, monkeypatch):
 
 
 SPEED = 40.0
-"""Ticks a second: the ticks that pass while the test waits for processes are run twice again."""
+"""Ticks a second; a limit, because the test runs all ticks twice more for comparison."""
 
 
 def carried(engine: Engine, until: Callable[[dict], bool], within_s: float = 240.0) -> dict:

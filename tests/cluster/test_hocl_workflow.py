@@ -15,7 +15,7 @@ from umwelt.sandbox.errors import RunError, UmweltError
 
 
 class Here:
-    """A flow that executes tasks in this process, interleaved."""
+    """A flow that executes tasks in this process, concurrently."""
 
     def __init__(self, most: int = 1000):
         self.called: list[tuple[str, tuple]] = []
@@ -52,7 +52,7 @@ def task(
     given: str = "1:1",
     kind: str = "TASK",
 ) -> str:
-    """Returns the text of a task in a program."""
+    """Returns the text of a task for a HOCL workflow."""
     sources, targets = (", ".join(f'"{one}"' for one in names) for names in (waits, serves))
     return f'"{kind}":"{name}":<"SRC":<{sources}>, "DST":<{targets}>, "SRV":"{service}", "IN":<{given}>>'
 

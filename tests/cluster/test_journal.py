@@ -1,4 +1,4 @@
-"""The journal: replaying changes nothing, a different replay is refused, and its mishaps are one line."""
+"""The journal: a replay of the same history changes nothing, a different one is refused; errors are one line."""
 
 import sqlite3
 
@@ -56,7 +56,7 @@ def test_births_come_by_ticks_with_all_of_a_tick_at_once(journal, most):
         journal.enter_births(plants, ["grazer", "grass"], 50)
     pages = [{row[2] for row in rows} for rows in journal.lineage.births_by_ticks(most, 41)]
     assert [min(page) for page in pages] == sorted(min(page) for page in pages)
-    assert sum(map(len, pages)) == 4  # no tick is torn apart, and what is later waits
+    assert sum(map(len, pages)) == 4  # a tick is never divided between pages
     told = [row for rows in journal.lineage.births_by_ticks(most, 900) for row in rows]
     assert sorted(told) == sorted(journal.lineage.births()) and journal.lineage.birth_count() == len(told) == 15
     grass = [row for rows in journal.lineage.births_by_ticks(most, 900, "grass") for row in rows]

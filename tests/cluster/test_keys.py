@@ -1,4 +1,4 @@
-"""Keys: secret from the moment they exist, never overwritten, and every mistake with them is one line."""
+"""Key files: secrets are readable by their owner only, files are never overwritten, and errors are one line."""
 
 import os
 import shutil

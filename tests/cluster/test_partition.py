@@ -1,4 +1,4 @@
-"""The cut of the torus: exact, by weight, on lines of blocks, roomy; and halos made of every image exactly once."""
+"""Dividing the torus among nodes by weight, along the borders of blocks; and the pieces of which halos consist."""
 
 import re
 import time
@@ -21,13 +21,13 @@ def blocks_of(torus: Torus) -> tuple[int, int]:
 
 
 def even(torus: Torus) -> np.ndarray:
-    """Every cell weighs the same, so ragged blocks weigh less."""
+    """Returns weights of blocks that are their numbers of cells; blocks at the edge may be smaller."""
     rows, columns = (np.minimum(8, size - 8 * np.arange(-(-size // 8))) for size in torus)
     return np.outer(rows, columns).astype(np.int64)
 
 
 def smooth(torus: Torus, seed: int) -> np.ndarray:
-    """Hills and valleys, a few to a side, between 1 and 5 in height."""
+    """Returns smooth random weights of blocks, between 1000 and 5000, with a few maxima a side."""
     random, (height, width) = np.random.default_rng(seed), blocks_of(torus)
     y, x = np.mgrid[0:height, 0:width]
     waves = np.zeros((height, width))
@@ -38,20 +38,20 @@ def smooth(torus: Torus, seed: int) -> np.ndarray:
 
 
 def load(weights: np.ndarray, part: Rectangle) -> int:
-    """The weight of a rectangle whose lines are those of blocks."""
+    """Returns the total weight of the blocks in a rectangle that begins and ends at borders of blocks."""
     ends = -(-(part.y + part.height) // 8), -(-(part.x + part.width) // 8)
     return int(weights[part.y // 8 : ends[0], part.x // 8 : ends[1]].sum())
 
 
 def load_with_halo(weights: np.ndarray, part: Rectangle, rim_cells: int) -> int:
-    """The weight of a rectangle and the rim around it, block by block; sizes are multiples of 8."""
+    """Returns the total weight of the blocks in a rectangle and the rim around it; sizes must be multiples of 8."""
     rows = np.arange((part.y - rim_cells) // 8, (part.y + part.height + rim_cells) // 8) % weights.shape[0]
     columns = np.arange((part.x - rim_cells) // 8, (part.x + part.width + rim_cells) // 8) % weights.shape[1]
     return int(weights[np.ix_(rows, columns)].sum())
 
 
 def check(torus: Torus, rectangles: list[Rectangle], parts: int) -> None:
-    """A right cut: as many parts as asked for, each cell in one of them, lines of blocks, none too narrow."""
+    """Assert that `rectangles` divide the torus into `parts`, along borders of blocks, none too narrow."""
     assert len(rectangles) == parts
     cover = np.zeros(torus, np.int64)
     for y, x, height, width in rectangles:
@@ -141,7 +141,7 @@ def test_parts_are_compact():
 
 
 def test_a_deeper_halo_avoids_thin_parts():
-    """A rich column tempts to cut strips along it; a deep halo makes them dear."""
+    """Heavy blocks in a column favour narrow strips along it; with a wide halo, such strips cost too much."""
     torus, weights = Torus(256, 256), np.ones((32, 32), np.int64)
     weights[:, :4] = 40
 
@@ -213,7 +213,10 @@ def test_weights_that_do_not_fit_the_torus_are_refused(wrong):
 
 
 def shown(rectangles: list[Rectangle], taker: Rectangle, halo_cells: int, torus: Torus) -> np.ndarray:
-    """The global cell that each place of the taker's window shows, after checking that each is covered once."""
+    """Returns the global cell number at each place of the window of `taker`, `int64[height, width]`.
+
+    Asserts that the taker's own cells and the pieces of the others cover each place exactly once.
+    """
     window = taker.expand(halo_cells)
     cover = np.zeros((window.height, window.width), np.int64)
     cell = np.full((window.height, window.width), -1, np.int64)

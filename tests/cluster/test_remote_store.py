@@ -1,4 +1,4 @@
-"""A run whose snapshots lie at a URL: the same as one on the disk."""
+"""A run whose snapshots are at a URL behaves as one on a local disk."""
 
 from pathlib import Path
 

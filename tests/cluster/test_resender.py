@@ -1,10 +1,10 @@
-"""Requests are sent again until they are answered, ever less often, and end with their time."""
+"""Resending requests: at growing intervals until they are answered or their time is over."""
 
 from umwelt.cluster.wire.resender import RETRY_UNSENT_S, Resender
 
 
 class Line:
-    """Counts what was sent; accepts it or not."""
+    """Stands in for a function that sends a request: counts its calls, and returns whether it accepts them."""
 
     def __init__(self):
         self.sent, self.is_open = 0, True
@@ -15,7 +15,7 @@ class Line:
 
 
 def times_sent(resender: Resender, line: Line, until_s: float, step_s: float = 0.25) -> list[float]:
-    """At which times a request is repeated from 0 on."""
+    """Returns the times in seconds, from 0 on, at which a request is sent."""
     times, now_s = [], 0.0
     while now_s < until_s:
         now_s += step_s

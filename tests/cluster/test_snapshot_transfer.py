@@ -1,4 +1,4 @@
-"""How parts travel: in place, in chunks that are not trusted, and to URLs; what arrives is what was written."""
+"""Transfer of parts of snapshots: in a shared folder, in chunks (which are not trusted), and by URLs."""
 
 import os
 import random
@@ -66,7 +66,7 @@ def manifest_of(world, regions, parts) -> snapshot.Manifest:
 
 
 def loaded_digests(world, folder: Path, constants) -> int:
-    """The digest of the left of the world as it is loaded from a folder."""
+    """Returns the digest of the left half of the world, loaded from a folder."""
     manifest, layout = snapshot.read_manifest(folder), world.laws.layout(world)
     pieces = snapshot.load_parts(folder, manifest, LEFT, torus_of(world), layout)
     assert snapshot.load_constants(folder, manifest).keys() == constants.keys()
@@ -140,7 +140,7 @@ def test_parts_travel_in_chunks_of_any_order_there_and_back(tmp_path, store, wor
 
 
 def carry(folder: Path, receiver: Receiver, dice: random.Random) -> None:
-    """Send all chunks of a folder, out of order, some twice."""
+    """Give a receiver all chunks of a folder in random order, some twice."""
     sent = list(snapshot_transfer.read_chunks(folder))
     sent += dice.sample(sent, len(sent) // 2)
     dice.shuffle(sent)
@@ -204,7 +204,7 @@ def test_a_file_that_is_lost_or_cut_at_a_url_is_seen(tmp_path, world, regions):
         loaded_digests(world, node.fetch(ENTRY.name, LEFT), regions[0].constants)
 
 
-# --- chunks from those who mean ill
+# --- malicious chunks
 
 BAD_NAMES = [
     "",

@@ -1,4 +1,4 @@
-"""Run folders: the ladder of snapshots, damaged ones passed over, full disks, and going on where a run stopped."""
+"""Run folders: which snapshots are kept, damaged snapshots, full disks, and continuing a stopped run."""
 
 import errno
 import os
@@ -174,11 +174,11 @@ def test_nothing_is_written_when_genesis_fails(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# --- parts, marks and epochs
+# --- parts, temporary snapshots (marks) and epochs
 
 
 def take(store: Store, runner: InProcessRunner, kept: bool, epoch: int = 1, controls: Controls | None = None) -> Path:
-    """A snapshot taken as a cluster does it."""
+    """Takes a snapshot as a cluster does, with a part in a folder and a manifest; returns its folder."""
     aside = store.begin_snapshot(runner.tick, epoch, kept)
     return store.complete(aside, fill(aside, runner, kept, epoch, controls))
 

@@ -1,4 +1,4 @@
-"""Tasks by name, and the encoding of their arguments and results."""
+"""Tasks: finding them by name, and encoding arguments and results."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The token bucket: bounds rate and burst, carries debts, and cannot be filled by a clock that jumps."""
+"""The token bucket: it limits rate and burst, may go into debt, and ignores a clock that runs backwards."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The welcome message holds what a world's laws state."""
+"""The welcome message to viewers: it describes the world by what its laws declare."""
 
 import numpy as np
 import pytest

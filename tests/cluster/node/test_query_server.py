@@ -1,4 +1,4 @@
-"""What a node says to a gateway: at once, at a named tick, or when its bench is done; each task once."""
+"""A node's query server: answers at once or at a named tick, results of tasks, and each task executed once."""
 
 import msgspec
 import pytest
@@ -16,7 +16,10 @@ COUNT, MANY = b'{"ask":"count"}', b'[{"ask":"count"},{"ask":"select","table":"mo
 
 
 class Node:
-    """A node whose bench does what the test says."""
+    """A `QueryServer` with this object as its publisher and as its worker for tasks; the test controls both.
+
+    `said` has the answers that were sent; `begun` and `cancelled` the calls to the worker.
+    """
 
     busy = False
 
@@ -39,7 +42,7 @@ class Node:
         self.said.append((to, sight, raw))
         return True
 
-    # the bench
+    # the worker
 
     def begin(self, ticket: tuple, call: TaskCall, within_s: float) -> None:
         self.begun.append((ticket, call, within_s))
@@ -51,12 +54,14 @@ class Node:
         done, self.done = self.done, []
         return done
 
-    # the gateway
+    # messages of the gateway
 
     def look(self, ticket: str, question: bytes = COUNT, tick: int = -1, task: str = "", sender: bytes = b"me") -> None:
+        """Deliver a query, with a task on its result if `task` is not empty."""
         self.answers.take(sender, QueryRequest(1, b"", ticket, question, tick, task, b"abc", 7.0), self.portion)
 
     def at(self, tick: int, epoch: int = 1) -> None:
+        """Set the node's tick, and give the query server a turn."""
         self.portion.region.tick = tick
         self.answers.turn(self.portion, epoch)
 

@@ -1,4 +1,4 @@
-"""Tiles and questions: what is shown is what is there, however it is cut; nobody pays for what nobody watches."""
+"""Tiles and queries of nodes: they show the state of the world for any division; only watched tiles are encoded."""
 
 import random
 import time
@@ -31,7 +31,7 @@ from umwelt.sandbox.units import SUBCELL
 
 @pytest.fixture(scope="module")
 def lived():
-    """A world of 160 x 136 cells after some ticks, in one region, and the same in six; sides are no whole tiles."""
+    """A world of 160 x 136 cells (not whole tiles) after 6 ticks, as one region and divided into six."""
     world = golden_world(160, 136)
     region = begin(world)
     advance(region, world.laws, 6)
@@ -97,7 +97,7 @@ def test_the_sky_is_that_of_the_weather(lived, name, plane):
     world, region, _ = lived
     region.wrap()
     rim, dry = region.halo_cells, region["vapour"].copy()
-    if name == "rain":  # air that holds all that evaporates in so short a life, and some that holds far more
+    if name == "rain":  # in 6 ticks the air gets too little vapour for rain: add some, and in some rows far more
         region["vapour"][::3] *= 4
         region["vapour"][::7] = 3000
     try:
@@ -126,7 +126,7 @@ def test_densities_count_every_being_once_and_average_fields(lived, split):
             chosen = table["species"][own] == species
             np.add.at(wanted, (y[chosen] // 8, x[chosen] // 8), 1)
             assert (counts[name][species] == wanted).all()
-    if not split:  # where nodes meet within a bin, each tells the mean of its own part
+    if not split:  # in a bin that several nodes share, each sends the mean of its own part
         field = tiles.join_field([piece for piece in pieces if piece.topic.layer == water], view, region.torus)
         means = region.owned_view("water").reshape(20, 8, 17, 8).sum(axis=(1, 3)) // 64
         assert (field == means.repeat(8, 0).repeat(8, 1)).all()
@@ -197,7 +197,7 @@ def test_hostile_tiles_are_value_errors_and_nothing_else(lived):
     assert refused > len(garbage) // 2
     head = tiles.Head(1, 1, 1, (0, 0, 0, 0), (0, 0, 64, 64), [("a", 1 << 20, [("y", "int64", 0)] * 255)])
     tracemalloc.start()
-    with pytest.raises(ValueError, match="too large"):  # a small frame that claims to be gigabytes
+    with pytest.raises(ValueError, match="too large"):  # a small frame that declares a size of gigabytes
         tiles.decode(tiles.pack(head, b"x"), torus)
     assert tracemalloc.get_traced_memory()[1] < 10_000_000
     tracemalloc.stop()
@@ -210,7 +210,7 @@ def test_hostile_tiles_are_value_errors_and_nothing_else(lived):
 
 
 class Subscriber:
-    """A gateway's socket that subscribes to a publisher; it gives the publisher its turns."""
+    """A socket that subscribes to a publisher as a gateway does; it also calls the publisher's `turn`."""
 
     def __init__(self, publisher: TilePublisher, keys: Keys | None = None):
         self.context = zmq.Context()
@@ -235,7 +235,7 @@ class Subscriber:
         return received
 
     def receive(self, moment, count: int, more_s: float = 0.15) -> list[tuple[Topic, bytes]]:
-        """Returns `count` tiles that the publisher sends, and those that come within a short time after them."""
+        """Returns `count` tiles of the publisher, and those that arrive within `more_s` seconds after them."""
         received = []
         wait_until(lambda: received.extend(self._turn(moment)) or len(received) >= count, poll_s=0.0)
         end_s = time.monotonic() + more_s
@@ -272,7 +272,7 @@ def test_only_watched_tiles_are_computed(publisher, moment, monkeypatch):
     gateway.subscribe(*wanted, Topic(BODIES, 0, 9, 9))
     received = gateway.receive(moment, 3)
     assert {topic for topic, _ in received} == wanted == set(computed)
-    assert len(received) == 3  # the world rests: no tile is sent twice
+    assert len(received) == 3  # the world is paused: no tile is sent twice
     for _ in range(3):
         step_once(moment)
         assert {topic for topic, _ in gateway.receive(moment, 3)} == wanted
@@ -303,7 +303,7 @@ def test_a_second_gateway_sees_a_resting_world_at_once(publisher, moment):
 
 
 class VirtualClock:
-    """A clock that the test sets; each reading takes `reading_s`, so that what is between two takes that long."""
+    """A clock that the test sets; each reading advances it by `reading_s`."""
 
     def __init__(self, reading_s: float = 0.0):
         self.now_s, self.reading_s = 0.0, reading_s
@@ -346,9 +346,9 @@ def test_a_gateway_that_does_not_read_holds_nobody_up(publisher, moment):
     assert len(gateway.receive(moment, 1)) == 1
     publisher.clock = clock = VirtualClock()
     clock.now_s = time.monotonic()
-    for _ in range(2000):  # a turn that waited for the gateway would never end
+    for _ in range(2000):  # a turn that waited for the subscriber would never end
         moment.region.tick += 1
-        clock.now_s += 1.0  # between two turns: the tile is always due
+        clock.now_s += 1.0  # so that the tile is due at every turn
         publisher.turn(moment)
     assert publisher.counts["tiles"] >= 2000
     gateway.close()
@@ -367,7 +367,7 @@ def test_only_the_world_may_subscribe(tmp_path, moment):
     publisher.close()
 
 
-# --- questions
+# --- queries
 
 
 QUESTIONS = [

@@ -1,4 +1,7 @@
-"""Transports: the same behaviour over TCP, IPC and in memory; no peer, honest or not, kills, fills or blocks a door."""
+"""Transports: equal behaviour over TCP, IPC and in memory; no peer can end, fill or block a listening socket.
+
+A transport with a listening socket is called `door` here.
+"""
 
 import gc
 import os
@@ -21,7 +24,7 @@ KINDS = ("tcp", "ipc", "loopback")
 
 
 def sent(transport, to, frames, within_s=60.0) -> bool:
-    """Send as callers do, repeating until the frames are queued; returns whether they were."""
+    """Sends as callers do, repeating until the frames are queued; returns whether they were within `within_s`."""
     end = time.monotonic() + within_s
     while time.monotonic() < end:
         if transport.send(to, frames):
@@ -36,14 +39,14 @@ def rss_mb() -> float:
 
 
 class Hosts:
-    """Transports of one kind, closed together at the end."""
+    """Makes transports of one kind (tcp, ipc or loopback) and closes them together."""
 
     def __init__(self, kind, folder):
         self.kind, self.folder, self.open = kind, folder, []
         self.network = Network(seed=1)
 
     def new(self, name, at=None):
-        """A host; `at` is the address of one that is gone, to be had again."""
+        """Opens a transport; `at` is the address of a closed one that is to be used again."""
         if self.kind == "loopback":
             made = self.network.transport(at or name)
         else:
@@ -70,7 +73,7 @@ def keyring(tmp_path_factory):
 
 
 def raw_dealer(context, address, **options):
-    """A socket of somebody who does not use our code."""
+    """Returns a plain ZeroMQ socket, for peers that do not use `ZmqTransport`."""
     made = context.socket(zmq.DEALER)
     made.set(zmq.LINGER, 0)
     for name, value in options.items():
@@ -80,7 +83,7 @@ def raw_dealer(context, address, **options):
 
 
 def answers(door, say=b"still there?") -> None:
-    """The door still serves an honest caller."""
+    """Assert that a transport still receives from an ordinary peer and answers it."""
     with ZmqTransport(b"honest") as caller:
         assert sent(caller, door.address, [say])
         end = time.monotonic() + 20
@@ -138,7 +141,7 @@ def test_a_peer_that_died_is_reached_again_at_its_address_and_gets_nothing_stale
         hosts.network.kill(address)
     else:
         b.close()
-    end = time.monotonic() + 1  # until the death is seen, sends may be taken; they are lost
+    end = time.monotonic() + 1  # sends are accepted, and lost, until the death is noticed
     while time.monotonic() < end:
         a.send(address, [b"stale"])
         time.sleep(0.02)
@@ -151,7 +154,7 @@ def test_a_peer_that_died_is_reached_again_at_its_address_and_gets_nothing_stale
 def test_nobody_is_waited_for(hosts):
     a = hosts.new("a")
     nowhere = {"tcp": "tcp://127.0.0.1:1", "ipc": f"ipc://{hosts.folder}/none", "loopback": "none"}[hosts.kind]
-    assert not any(a.send(nowhere, [b"x" * 1000]) for _ in range(1000))  # one that waited would never return
+    assert not any(a.send(nowhere, [b"x" * 1000]) for _ in range(1000))  # a send that waited would never return
     assert a.send(b"stranger", [b"x"]) is False
     assert a.receive(0) is None
 
@@ -225,7 +228,7 @@ def test_receiving_nothing_is_cheap():
         assert sent(door, a.address, [b"x"])
         spans = []
         for _ in range(20):
-            begun = time.thread_time()  # of the processor: other processes do not count
+            begun = time.thread_time()  # processor time, so that other processes do not matter
             for _ in range(200):
                 door.receive(0)
             spans.append((time.thread_time() - begun) / 200)
@@ -252,7 +255,7 @@ def test_messages_over_a_limit_are_dropped_and_counted():
         rude.send_multipart([b"x"] * 64)
         assert door.receive(60).frames == [b"x"] * 64
         assert door.dropped == {"too many frames": 2, "too long": 1}
-        rude.send(b"x" * 20_000)  # one frame over the limit is cut off by the socket
+        rude.send(b"x" * 20_000)  # the socket disconnects for a single frame over the limit
         answers(door)
     context.destroy(linger=0)
 
@@ -266,12 +269,12 @@ def test_endless_messages_neither_kill_the_door_nor_fill_its_memory(frame_bytes)
         socket.create_connection(("127.0.0.1", int(door.address.rpartition(":")[2]))) as rude,
     ):
         rude.settimeout(60)
-        # a ZMTP 3.0 greeting and READY by hand, then frames with "more" set, for ever: the sender keeps nothing itself
+        # a ZMTP 3.0 greeting and READY by hand, then endless frames with the flag "more": the sender needs no memory
         rude.sendall(b"\xff" + b"\0" * 8 + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + b"\0" * 32)
         ready = b"\x05READY\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER"
         rude.sendall(b"\x04" + bytes([len(ready)]) + ready)
         heard = b""
-        while b"READY" not in heard:  # to send frames before it is against the protocol
+        while b"READY" not in heard:  # the protocol forbids frames before it
             heard += rude.recv(1000)
         many = (b"\x03" + frame_bytes.to_bytes(8, "big") + b"x" * frame_bytes) * max(1, 1_000_000 // frame_bytes)
         before, most, total, begun = rss_mb(), 0.0, 0, time.monotonic()
@@ -294,7 +297,7 @@ def test_an_honest_peer_is_never_taken_for_one_that_fills_memory(keyed, keyring)
     limits = Limits(message_bytes=400_000, held_bytes=1_000_000)
     world, node = (Keys.load(keyring, role) if keyed else None for role in ("world", "node"))
     with ZmqTransport(b"door", ANY_PORT, world, limits=limits) as door, ZmqTransport(b"a", keys=node) as a:
-        for _ in range(3000):  # many small ones, then far more than what may be held, all taken as they come
+        for _ in range(3000):  # more bytes than may be queued, but each message is received as it arrives
             assert sent(a, door.address, [b"", b"x"]) and door.receive(60)
         for _ in range(50):
             assert sent(a, door.address, [b"x" * 300_000]) and door.receive(60)
