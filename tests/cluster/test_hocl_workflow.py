@@ -15,7 +15,10 @@ from umwelt.sandbox.errors import RunError, UmweltError
 
 
 class Here:
-    """A flow that executes tasks in this process, concurrently."""
+    """A flow that executes tasks in this process, concurrently; at most `most` of them.
+
+    `called` has the names and arguments of all tasks so far.
+    """
 
     def __init__(self, most: int = 1000):
         self.called: list[tuple[str, tuple]] = []

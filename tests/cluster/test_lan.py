@@ -116,7 +116,7 @@ def test_a_slow_network_that_loses_frames_changes_nothing_and_parts_travel(netwo
     for (
         name,
         found,
-    ) in held.items():  # a node loads and writes snapshots in its own folder
+    ) in held.items():  # each node has loaded and written snapshots in its own folder
         assert "tick-000000000000" in found, name
         assert len(found) > 1, name
     assert len(run.store.ticks()) > 1  # and the coordinator has received the parts

@@ -220,9 +220,7 @@ def test_a_node_that_is_told_to_leave_ends_and_the_last_one_may_not():
     cluster.heard(protocol.Order("o", "leave", name=name))
     cluster.live(0.3)
     assert cluster.keys == ["k0"] and cluster.last(protocol.Stop, "k1") is not None
-    cluster.heard(
-        protocol.Heartbeat("k1", 1, 5), "k1"
-    )  # the message was lost: it is repeated
+    cluster.heard(protocol.Heartbeat("k1", 1, 5), "k1")  # the message was lost: it is repeated
     assert cluster.last(protocol.Fenced, "k1") is None
     last = cluster.coordinator.membership.nodes["k0"].name
     cluster.heard(protocol.Order("p", "leave", name=last))
