@@ -27,7 +27,7 @@ def test_the_quick_form_comes_out_as_expected(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", [path.parent.name for path in sorted(FOUND.glob("*/verdict.md"))])
-def test_a_verdict_in_docs_is_of_the_file_as_it_is(name):
+def test_a_verdict_in_docs_belongs_to_the_present_file(name):
     file = convert(tomllib.loads(bundled_experiments()[name].read_text("utf-8")), ExperimentFile)
     verdict = (FOUND / name / "verdict.md").read_text("utf-8")
     seeds = list(range(1, file.seeds + 1)) if isinstance(file.seeds, int) else file.seeds

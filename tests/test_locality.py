@@ -121,7 +121,7 @@ some_age = functools.cache(lived_in)
     pick=st.integers(0, 10_000),
     seed=st.integers(0, 1_000),
 )
-def test_a_tick_feels_nothing_beyond_its_light_cone(ticks, world, pick, seed):
+def test_a_change_outside_the_light_cone_of_a_tick_has_no_effect(ticks, world, pick, seed):
     aged = some_age(ticks, world)
     quiet, loud = copy.deepcopy(aged), copy.deepcopy(aged)
     y, x = crowded_cell(quiet, pick, laws.light_speed)
@@ -131,7 +131,7 @@ def test_a_tick_feels_nothing_beyond_its_light_cone(ticks, world, pick, seed):
     assert seen_at(quiet, y, x) == seen_at(loud, y, x)
 
 
-def test_what_is_inside_the_light_cone_is_felt(aged):
+def test_a_change_inside_the_light_cone_has_an_effect(aged):
     """Shows that the disturbance of the other tests is strong enough to have an effect within the reach."""
     quiet, loud = copy.deepcopy(aged), copy.deepcopy(aged)
     y, x = crowded_cell(quiet, 1, laws.light_speed)

@@ -175,7 +175,7 @@ def done() -> dict:
 @pytest.mark.parametrize("size", COMMAND_SIZES, ids=str)
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("k", [1, 2, 4])
-def test_commands_come_out_alike_for_every_cut_and_halo(done, size, cut, k):
+def test_commands_have_the_same_result_for_every_cut_and_halo(done, size, cut, k):
     """Also for commands between two exchanges, and for commands just before an exchange instead of just after it."""
     world = golden_world(*size)
     for before_exchange in (False, True):
@@ -185,7 +185,7 @@ def test_commands_come_out_alike_for_every_cut_and_halo(done, size, cut, k):
         assert outcome(regions, world) == done[size]
 
 
-def test_a_new_cut_amid_commands_keeps_rates_and_held_bodies(done):
+def test_a_new_division_during_commands_keeps_rates_and_overrides(done):
     world = golden_world()
     torus = torus_of(world)
     regions = open_shards(generate_world(world), world, ninths(torus), 2)
@@ -210,7 +210,7 @@ def test_a_digest_without_the_commands_of_a_kind_is_another(done, kind):
     assert outcome(regions, world)[0] != done[(32, 32)][0]
 
 
-def test_a_held_monster_runs_over_a_border_between_nodes():
+def test_a_monster_with_overridden_drives_crosses_a_border_between_regions():
     world = golden_world()
     regions = open_shards(generate_world(world), world, quarters(torus_of(world)), 2)
     runner = cast(world)[0][RUNNER]["id"]
@@ -273,7 +273,7 @@ def test_plain_python_and_compiled_kernels_agree():
         assert run_script(arguments) == plain.result()
 
 
-def test_ties_are_settled_without_rows_and_no_kernel_knows_a_float(tmp_path):
+def test_ties_do_not_depend_on_rows_and_no_kernel_uses_floats(tmp_path):
     """With dice of two bits, ties are common; with an empty cache, every kernel compiles, and its types can be read."""
 
     def compiled_anew(cache: str, *arguments: str) -> list[str]:

@@ -124,7 +124,7 @@ class Storm:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_a_storm_leaves_no_trace(seed):
+def test_a_cluster_under_random_faults_computes_the_same_world(seed):
     storm = Storm(seed)
     storm.rage()
     disk = storm.simulation.disk
@@ -158,7 +158,7 @@ def world_atoms(world, amounts) -> dict[str, int]:
     return audit.element_totals(substances, chemistry)
 
 
-def test_storms_are_storms():
+def test_random_faults_and_commands_do_occur():
     """The faults do happen, and commands are journalled in spite of them."""
     storm = Storm(3)
     storm.rage()

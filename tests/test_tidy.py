@@ -49,7 +49,7 @@ def test_laws_hold_no_floats_and_no_sequential_randomness():
     assert wrong == []
 
 
-def test_every_public_module_class_and_function_says_what_it_is():
+def test_every_public_module_class_and_function_has_a_docstring():
     silent = []
     for path in SOURCES:
         if path.name == "__init__.py" or path.parts[len(ROOT.parts)] in ("tests", "benchmarks", "docs"):

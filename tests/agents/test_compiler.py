@@ -146,7 +146,7 @@ def outcome(behaviour_class, cls, region):
 
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
-def test_a_compiled_body_does_what_the_plain_one_does(region, body):
+def test_a_compiled_method_has_the_results_of_the_plain_one(region, body):
     plain = outcome(PlainBehaviour, species_with(body), region)
     assert outcome(CompiledBehaviour, species_with(body, compiled), region) == plain
     assert body in (without_return, truncates) or any(any(drives) for drives in plain["drives"])
@@ -193,7 +193,7 @@ def misspelt_raw(self, see):
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_what_cannot_be_rewritten_is_named_with_its_line(region, body, line):
+def test_unsupported_code_is_named_with_its_line(region, body, line):
     cls = species_with(body, compiled)
     with pytest.raises(SpeciesError, match=line):
         CompiledLoop(cls, cls.respond, region.tables["monsters"].schema, declared_columns(cls))

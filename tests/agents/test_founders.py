@@ -35,7 +35,7 @@ def genomes(count: int) -> list[np.ndarray]:
     return found
 
 
-def test_genomes_are_dealt_out_in_turn_and_each_builds_its_own_body():
+def test_founders_get_the_listed_genomes_in_turn_and_the_bodies_of_these():
     given = genomes(7)
     listed = [genome.tobytes().hex() for genome in given]
     table = monsters(world(GRAZER, f'species = "mixed"\nkind = "monster"\ncount = 60\ngenomes = {listed}'))
@@ -84,7 +84,7 @@ def pair(count: int, other: int, seed: int = 5, more: str = "") -> Table:
 
 @pytest.mark.parametrize("more", ["", "clumps = 3"])
 @pytest.mark.parametrize(("count", "other"), [(30, 30), (45, 15), (60, 0), (0, 60)])
-def test_mixed_groups_are_where_and_what_one_group_of_both_would_be(count, other, more):
+def test_mixed_groups_have_the_places_and_columns_of_one_group_of_both_sizes(count, other, more):
     mixed = pair(count, other, more=more)
     one = monsters(world(GRAZER, f"{GRAZER}\n{more}"))
     order, plain = np.argsort(mixed["id"]), np.argsort(one["id"])
@@ -93,7 +93,7 @@ def test_mixed_groups_are_where_and_what_one_group_of_both_would_be(count, other
     assert np.bincount(mixed["species"], minlength=5)[2:].tolist() == [count, 20, other]
 
 
-def test_dice_say_which_of_each_two_belongs_to_which_group_and_favour_neither():
+def test_dice_assign_each_pair_of_founders_to_the_two_groups_without_bias():
     firsts = 0
     for seed in range(40):
         mixed = pair(30, 30, seed)
@@ -105,7 +105,7 @@ def test_dice_say_which_of_each_two_belongs_to_which_group_and_favour_neither():
     assert abs(firsts - 600) < 3 * 1200**0.5 / 2  # three standard deviations of 1200 fair coins
 
 
-def test_uneven_groups_have_their_share_of_every_stretch():
+def test_groups_of_unequal_size_are_mixed_evenly_over_all_ids():
     mixed = pair(45, 15)
     species = mixed["species"][np.argsort(mixed["id"])]
     stretches = species[np.isin(species, (2, 4))].reshape(5, 12)
@@ -114,7 +114,7 @@ def test_uneven_groups_have_their_share_of_every_stretch():
 
 
 @pytest.mark.parametrize("column", DRAWN)
-def test_what_founders_hold_is_drawn_alike_for_both_groups(column):
+def test_columns_of_founders_have_equal_means_in_both_groups(column):
     def mean(found: Callable[[Table], np.ndarray]) -> np.ndarray:
         return np.array([table[column][found(table)].mean() for table in tables])
 

@@ -120,7 +120,7 @@ def test_scattered_founders_stand_as_far_apart_as_random_points_and_clumped_ones
 
 @settings(max_examples=15)
 @given(seed=st.integers(0, 999), first=st.integers(1, 90), second=st.integers(1, 90))
-def test_mixed_groups_share_every_stretch_of_places_by_their_numbers(seed, first, second):
+def test_mixed_groups_are_mixed_evenly_in_proportion_to_their_sizes(seed, first, second):
     founders = (
         f'species = "grazer"\ncount = {first}',
         f'species = "sheep"\nlike = "grazer"\namong = "grazer"\ncount = {second}',
@@ -180,7 +180,7 @@ def test_ground_water_and_air_are_what_the_world_file_says(seed, hills, sea_leve
     assert (region["mineral"] == mineral).all() and (region["oxygen"] == 3000).all()
 
 
-def test_what_runs_from_genesis_holds_the_same_matter_and_is_genesis_itself():
+def test_a_world_opened_for_running_equals_the_generated_one():
     world = golden_world(48, 48)
     source, region = generate_world(world), begin(world)
     assert audit.world_digest(source) == audit.world_digest(region)

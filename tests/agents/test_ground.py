@@ -46,7 +46,7 @@ def water_of(torus: Torus, seed: int, ground: GroundSettings) -> np.ndarray:
     islands=st.integers(0, 5),
     torus=st.sampled_from([Torus(96, 160), Torus(120, 144)]),
 )
-def test_deep_water_parts_the_lands_by_at_least_the_width_that_was_asked_for(seed, channels, islands, torus):
+def test_deep_water_separates_lands_by_at_least_the_requested_width(seed, channels, islands, torus):
     shape = {"shape": "islands", "islands": islands} if islands else {"channels": channels}
     ground = msgspec.convert({"channel_cells": 12, **shape}, GroundSettings)
     deep = water_of(torus, seed, ground) > parameters.DROWNING_COUNT
@@ -65,7 +65,7 @@ def test_deep_water_parts_the_lands_by_at_least_the_width_that_was_asked_for(see
             assert not meets.any(), (y, x)
 
 
-def test_the_lie_of_the_land_is_a_pure_function_of_seed_and_settings():
+def test_elevation_is_a_pure_function_of_seed_and_settings():
     ground = GroundSettings(shape="islands", islands=3, channels=1)
     first, again, other = (elevation_of(Torus(80, 96), seed, ground) for seed in (4, 4, 5))
     assert (first == again).all() and (first != other).any()
@@ -84,7 +84,7 @@ def half_drowned(kind: str, x: float):
 
 
 @pytest.mark.parametrize(("x", "goes"), [(19.9, False), (18.2, True), (23.1, True)])
-def test_no_monster_steps_into_deep_water_but_whom_a_flood_caught_may_leave(x, goes):
+def test_a_monster_does_not_move_into_deep_water_but_can_leave_it(x, goes):
     region, monsters, _ = half_drowned("monsters", x)
     for column, value in {"drives": 0, "thrust": 1024, "fatigue": 0, "heading": 0, "leg_organs": 4}.items():
         monsters[column][:] = value
@@ -93,7 +93,7 @@ def test_no_monster_steps_into_deep_water_but_whom_a_flood_caught_may_leave(x, g
     assert (monsters["x_fixed"][0] > before) == goes == (monsters["speed_fixed"][0] > 0)
 
 
-def test_seeds_over_deep_water_come_down_soon():
+def test_seeds_over_deep_water_land_early():
     region, plants, _ = half_drowned("plants", 25.5)
     plants["stage"][:], plants["age_ticks"][:] = SEED_ALOFT, 0
     for _ in range(9):
@@ -111,7 +111,7 @@ def test_no_module_buds_into_deep_water(water, buds):
     assert (plants["bud_direction"][0] > 0) == buds
 
 
-def test_a_half_of_the_world_that_was_emptied_stays_empty():
+def test_beings_do_not_cross_deep_water_into_an_empty_half():
     world = golden_world(48, 96, **{"ground.channels": 2, "ground.channel_cells": 14})
     region = begin(world)
     for name, table in region.tables.items():

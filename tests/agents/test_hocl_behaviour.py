@@ -58,7 +58,7 @@ def program_of(tmp_path, text):
     return read_hocl_behaviour(str(path), "founders[5].behaviour")
 
 
-def test_stimuli_are_added_and_what_is_left_are_drives(region):
+def test_stimuli_are_added_as_atoms_and_the_inert_solution_holds_the_drives(region):
     snail = read_hocl_behaviour("snail.hocl", "founders[5].behaviour")
     assert drives_of(region, snail, hunger=400) == {"thrust": 18 << 3, "graze": 1024}
     assert drives_of(region, snail, thirst=80) == {

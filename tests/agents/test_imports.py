@@ -31,6 +31,6 @@ def test_no_two_files_import_each_other():
     assert graph == {}
 
 
-def test_hocl_stands_alone():
+def test_hocl_imports_nothing_else_of_agents():
     within = {name for name in MODULES if name.startswith("umwelt.agents.hocl")}
     assert {other for name in within for other in imports_of(MODULES[name]) - within} == set()

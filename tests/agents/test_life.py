@@ -37,7 +37,7 @@ def ready_to_breed(region: Region) -> None:
         monsters[column][:] = value
 
 
-def test_of_two_who_breed_in_one_cell_one_does_and_the_other_is_left_as_it_was():
+def test_only_one_of_two_monsters_breeds_in_a_cell_and_the_other_is_unchanged():
     region, world = open_ground()
     only(region, "monsters", 2)
     put(region, "monsters", 20.3, 20.7)
@@ -53,7 +53,7 @@ def test_of_two_who_breed_in_one_cell_one_does_and_the_other_is_left_as_it_was()
     assert monsters["age_ticks"][child] == 0 and monsters["parent_id"][child] in monsters["id"]
 
 
-def test_of_two_modules_that_bud_into_one_cell_one_does_and_the_other_is_left_as_it_was():
+def test_only_one_of_two_modules_buds_into_a_cell_and_the_other_is_unchanged():
     region, world = open_ground()
     only(region, "plants", 2)
     plants = region.tables["plants"]
@@ -71,7 +71,7 @@ def test_of_two_modules_that_bud_into_one_cell_one_does_and_the_other_is_left_as
     assert matter(region, world) == before
 
 
-def test_founders_crowded_into_one_cell_and_their_children_have_ids_of_their_own():
+def test_founders_crowded_into_one_cell_and_their_children_have_unique_ids():
     world = golden_world(32, 32, **{"founders.3.count": 1500, "founders.0.count": 1500})
     region = begin(world)
     for name in region.tables:
@@ -160,7 +160,7 @@ def test_eyes_dry_blink_and_dry_again_and_bodies_tire_sleep_and_wake():
     assert np.mean(tired_when_sleeping) > 0
 
 
-def test_a_closed_eye_sees_nobody_and_an_open_one_its_neighbour():
+def test_a_monster_sees_its_neighbour_only_with_open_eyes():
     region, _ = open_ground()
     only(region, "monsters", 2)
     put(region, "monsters", 20.5, 20.5)

@@ -35,7 +35,7 @@ def move(region, y, x):
     region._indices.clear()
 
 
-def test_a_plant_is_what_living_stems_join():
+def test_a_plant_is_a_set_of_modules_joined_by_living_stems():
     # 10 - 20 - 30 are connected, 40 is separate, 50 is on the stem of a dead module, 60 on 50
     ids, stems = np.array([30, 10, 60, 20, 50, 40]), np.array([20, 0, 50, 10, 99, 0])
     assert first_modules(ids, stems).tolist() == [1, 1, 4, 1, 4, 5]

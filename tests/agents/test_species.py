@@ -89,7 +89,7 @@ for _cls in (Plain, Fast, Swarm):
 
 
 @pytest.mark.slow
-def test_three_speeds_give_the_same_world():
+def test_the_three_forms_of_respond_give_the_same_world():
     digests = [run(small({"grazer": cls, "hunter": cls}), 25).digest() for cls in (Plain, Fast, Swarm)]
     assert digests[0] == digests[1] == digests[2]
     assert digests[0] != run(small({}), 25).digest()
@@ -133,7 +133,7 @@ class Fertile(Monster):
         return Drives(breed=1)
 
 
-def test_inherited_columns_pass_to_the_young_and_others_do_not():
+def test_offspring_get_only_inherited_columns():
     world = small({"grazer": Fertile})
     world.agents_by_type[Fertile].set("tissue_count", 600)
     world.agents_by_type[Fertile].set("sugar_count", 600)
@@ -407,7 +407,7 @@ def test_the_check_finds_a_batch_dependent_answer_of_a_single_being():
         run(small({"grazer": CountsItsBatch}, check=True, width=256, height=256, **lone), 1)
 
 
-def test_an_unchecked_world_does_not_ask_twice():
+def test_without_the_check_respond_is_called_once_a_tick():
     RemembersInClass.calls = 0
     world = run(small({"grazer": RemembersInClass}), 1)
     held = int((monsters(world)["species"] == 3).sum())

@@ -60,7 +60,7 @@ def tile_sizes(least: int, most: int, seed: int = 3):
 @pytest.mark.parametrize("way_s", [0.0, 0.1])
 @pytest.mark.parametrize("bytes_per_s", [3e4, 3e5, 2e6])
 @pytest.mark.parametrize("least", [500, 19_000])
-def test_as_many_bytes_come_as_are_allowed_and_no_more(bytes_per_s, least, way_s):
+def test_the_rate_of_bytes_is_near_the_limit_and_not_above(bytes_per_s, least, way_s):
     limit, gateway = CreditLimit(bytes_per_s), Gateway(tile_sizes(least, 20_000), way_s)
     run_for(limit, gateway, 30.0)
     assert 0.93 < gateway.bytes(2.0, 30.0) / (28.0 * bytes_per_s) < 1.05
@@ -79,7 +79,7 @@ def mixed_sizes(seed: int = 3):
 
 
 @pytest.mark.parametrize("watch_every_s", [0.15, 1e9])
-def test_tiles_that_are_large_only_now_and_then_come_as_evenly(watch_every_s):
+def test_the_limit_holds_for_tiles_of_mixed_sizes(watch_every_s):
     limit, gateway = CreditLimit(2e5), Gateway(mixed_sizes())
     run_for(limit, gateway, 60.0, watch_every_s)
     assert 0.9 < gateway.bytes(2.0, 60.0) / (58.0 * 2e5) < 1.05
@@ -89,7 +89,7 @@ def test_tiles_that_are_large_only_now_and_then_come_as_evenly(watch_every_s):
 
 @pytest.mark.parametrize("way_s", [0.0, 0.05, 0.3])
 @pytest.mark.parametrize("watch_every_s", [0.03, 0.2, 1.1])
-def test_a_view_that_changes_all_the_time_gets_no_more(watch_every_s, way_s):
+def test_the_limit_holds_while_the_view_changes(watch_every_s, way_s):
     limit, gateway = CreditLimit(3e5), Gateway(tile_sizes(2000, 9000), way_s)
     run_for(limit, gateway, 30.0, watch_every_s)
     assert 0.8 < gateway.bytes(2.0, 30.0) / (28.0 * 3e5) < 1.05
@@ -105,7 +105,7 @@ def test_lost_credit_is_granted_again():
     assert limit.restart(SILENT_S + 0.05) == given and not limit.is_doubtful(100.0)
 
 
-def test_without_a_bound_credit_is_for_so_many_tiles_at_once():
+def test_without_a_limit_credit_is_a_number_of_tiles():
     limit = CreditLimit(None)
     assert limit.restart(0.0) == CREDIT
     for _ in range(CREDIT // 4 - 1):

@@ -182,7 +182,7 @@ def refused(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("command", ["launch", "check"])
 @pytest.mark.parametrize("mistake", BAD)
-def test_a_mistake_is_one_line_with_file_key_and_mend(refused, command, mistake):
+def test_a_mistake_is_one_line_with_file_key_and_fix(refused, command, mistake):
     text, expected = BAD[mistake]
     Path("mine.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
     line = refused(command, "mine.toml")
@@ -269,19 +269,19 @@ def test_a_mistake_on_the_command_line_is_one_line(refused, arguments, expected)
     ],
     ids=["empty", "long", "long path", "two lines", "folder", "null"],
 )
-def test_a_name_of_no_world_is_one_line_in_python_too(name, expected):
+def test_an_unknown_world_is_an_error_of_one_line_in_python_too(name, expected):
     with pytest.raises(WorldFileError) as raised:
         read_world(name)
     assert expected in str(raised.value) and "\n" not in str(raised.value)
 
 
-def test_a_byte_order_mark_is_passed_over(tmp_path):
+def test_a_byte_order_mark_is_ignored(tmp_path):
     path = tmp_path / "marked.toml"
     path.write_bytes(b"\xef\xbb\xbf" + TEXT.encode())
     assert read_world(str(path)).common.seed == 5
 
 
-def test_many_founders_are_tried_as_few():
+def test_checking_a_world_of_many_founders_needs_little_memory():
     world = read_world("golden", {"width": 64, "height": 64, "founders.0.count": 10_000_000})
     tracemalloc.start()
     try_small_world(world)

@@ -67,7 +67,7 @@ def outcome(capsys, *arguments: str) -> dict:
     return json.loads(umwelt(capsys, *arguments, "--json", "--no-view").strip().splitlines()[-1])
 
 
-def test_a_launch_ends_with_one_json_object_and_resumed_runs_come_to_where_it_came(capsys):
+def test_a_launch_prints_one_json_object_and_a_resumed_run_has_the_same_result(capsys):
     straight = outcome(capsys, "launch", "mine.toml", "--ticks", "24", "--nodes", "2")
     assert straight.keys() == WANTED
     assert straight["tick"] == 24 and re.fullmatch("[0-9a-f]{16}", straight["digest"]) and straight["nodes"] == 2
@@ -117,7 +117,7 @@ def said_of_another_digest(capsys, store: Store) -> str:
     return said.err
 
 
-def test_a_run_that_was_tampered_with_is_found_out_at_its_tick(capsys):
+def test_verify_names_the_snapshot_whose_digest_was_changed(capsys):
     said = said_of_another_digest(capsys, small_run(Path("r"), 8, 16))
     place = "snapshots/tick-000000000016/manifest.json"
     assert said.startswith(f"umwelt: r: {place}: is not what was saved: ") and said.count("\n") == 1
@@ -176,7 +176,7 @@ def test_new_writes_a_world_that_passes_check(capsys):
     assert "there.toml: fine: 128 × 128 cells" in umwelt(capsys, "check", "there.toml")
 
 
-def test_what_new_comments_out_is_right_too(capsys):
+def test_commented_lines_of_a_new_world_file_are_valid(capsys):
     umwelt(capsys, "new", "heath")
     text = Path("heath.toml").read_text()
     shown = re.sub(r"(?m)^# (?=[a-z]+ = |\[\[)", "", text)
@@ -228,7 +228,7 @@ def gone(pid: int, within_s: float = 40) -> bool:
     return False
 
 
-def test_a_running_world_tells_where_it_is_takes_in_nodes_lets_them_go_and_stops(capsys):
+def test_a_running_world_reports_its_status_accepts_nodes_and_commands_and_stops(capsys):
     with running("--nodes", "1") as process:
         end_s = time.monotonic() + 180
         while not (found := json.loads(umwelt(capsys, "status", "--json")))["tick"]:
@@ -267,7 +267,7 @@ def test_a_running_world_tells_where_it_is_takes_in_nodes_lets_them_go_and_stops
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_saves_the_world_and_says_how_to_go_on(number):
+def test_ctrl_c_saves_the_world_and_prints_how_to_resume(number):
     with running() as process:
         time.sleep(1.0)
         process.send_signal(number)
@@ -279,7 +279,7 @@ def test_ctrl_c_saves_the_world_and_says_how_to_go_on(number):
     assert restore_region(store)[1].tick == find_newest(store)[0].tick == tick == store.ticks()[-1]
 
 
-def test_a_second_ctrl_c_leaves_at_once_and_nothing_is_broken(capsys):
+def test_a_second_ctrl_c_exits_at_once_and_the_run_can_be_resumed(capsys):
     with running("--nodes", "2") as process:
         pids = [read_announcement(Path("runs/mine-1/coordinator.json"))["pid"]]
         os.kill(pids[0], signal.SIGSTOP)  # so that the world cannot be saved
@@ -292,7 +292,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_nothing_is_broken(capsys):
     assert outcome(capsys, "resume", "runs/mine-1", "--ticks", "3")["tick"] >= 3
 
 
-def test_a_launch_killed_outright_is_resumed_and_its_history_is_one(capsys):
+def test_a_killed_launch_is_resumed_with_the_same_history(capsys):
     with running("--nodes", "2") as process:
         time.sleep(1.0)
         process.kill()
@@ -383,7 +383,7 @@ def screen(width: int, height: int, *reports: dict, **more: object) -> list[str]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (140, 45), (60, 18)])
-def test_the_dashboard_fits_its_terminal_and_tells_the_world_and_its_nodes(size):
+def test_the_dashboard_fits_its_terminal_and_shows_the_world_and_its_nodes(size):
     lines = screen(*size, report(6))
     assert len(lines) <= size[1] and all(len(line) <= size[0] for line in lines)
     shown = "\n".join(lines)
@@ -395,13 +395,13 @@ def test_the_dashboard_fits_its_terminal_and_tells_the_world_and_its_nodes(size)
         assert "24 × 40 at 24,0" in shown and "200 MiB" in shown and "ready" in shown
 
 
-def test_the_dashboard_tells_what_happens_and_more_nodes_than_fit_are_counted():
+def test_the_dashboard_shows_events_and_counts_nodes_that_do_not_fit():
     events = [{"tick": 5, "line": "node-1 died: back to tick 4, and on from there"}]
     shown = "\n".join(screen(100, 24, report(6, 8, events=events, paused=True)))
     assert "node-1 died: back to tick 4" in shown and "paused" in shown and "4 more" in shown
 
 
-def test_without_a_terminal_there_are_lines_and_each_event_is_told_once():
+def test_without_a_terminal_lines_are_printed_and_each_event_once():
     out = io.StringIO()
     first, second = ({"tick": tick, "line": f"event {tick}"} for tick in (3, 5))
     with dashboard.StatusLines(find_newest(small_run(Path("begun")))[0], Console(file=out, width=200)) as lines:

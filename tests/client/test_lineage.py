@@ -173,7 +173,7 @@ def test_clades_nest_and_begin_where_a_genome_drifted(descent, store):
 
 
 @pytest.mark.parametrize("rows", [7, 500])
-def test_pages_do_not_matter(descent, store, monkeypatch, rows):
+def test_the_size_of_pages_does_not_change_the_lineage(descent, store, monkeypatch, rows):
     monkeypatch.setattr(ancestry, "PAGE_ROWS", rows)
     again = read_descent(store, read_run_world(store), drift=FINE, min_beings=2)
     for name in ("ids", "parents", "clades", "generations", "living"):
@@ -199,7 +199,7 @@ def test_a_child_stays_until_it_is_further_from_the_founder_than_the_threshold()
     assert genetic_distance(genome[0], far[0]) == pytest.approx(256 / (10 * GENE_RANGE))
 
 
-def test_founders_that_differ_are_of_one_tree_whose_root_most_of_them_have():
+def test_different_founders_are_in_one_tree_with_the_most_common_genome_as_root():
     clades = GenomeClades(0.1)
     genomes = np.zeros((6, 10), np.int8)
     genomes[0, :5], genomes[3, 5:], genomes[4, 5:] = 100, 100, 99
@@ -223,14 +223,14 @@ def test_the_commonest_founders_need_not_have_the_lowest_ids():
     assert format_newick(make_clades_tree(descent)).startswith("(")
 
 
-def test_small_clades_count_in_what_they_split_off_from():
+def test_small_clades_are_merged_into_those_they_split_off_from():
     parents = np.array([-1, 0, 1, 0, 3, -1])
     assert merge_small_clades(parents, np.array([50, 2, 3, 1, 9, 1]), 10).tolist() == [0, 0, 0, 3, 3, 5]
     order, row_of = lay_out_rows([-1, 0, 0, 1], ["b", "b", "b", "b"], {0, 1, 2})
     assert order == [0, 2, 1] and row_of.tolist() == [0, 2, 1, 2]
 
 
-def test_who_was_placed_by_hand_begins_a_line_and_circles_are_cut(store):
+def test_spawned_beings_are_roots_and_cycles_are_cut(store):
     gathering = ancestry.DescentBuilder(["grazer"], ["monsters"], FINE)
     hand, born = identity(2, 9, 1, by_hand=True), identity(2, 5, np.array([3, 4, 5]))
     genes = np.zeros(MONSTER_GENES, np.int8)
@@ -263,7 +263,7 @@ def test_newick_is_read_back_as_the_same_tree(descent, most, all_beings):
     assert all(below != 1 for _, _, below, _ in read)
 
 
-def test_two_beings_part_where_one_of_their_lines_was_born(descent):
+def test_two_branches_part_at_the_first_birth_that_is_not_common_to_both(descent):
     tips = sample_tips(descent, 60, False)
     read = Read.of(format_newick(make_beings_tree(descent, tips))).flat()
     node = {name: at for at, (name, _, below, _) in enumerate(read) if not below}
@@ -304,7 +304,7 @@ def test_the_tree_of_clades_has_all_of_them(descent):
     )
 
 
-def test_names_and_lengths_are_written_as_newick_wants_them():
+def test_names_and_lengths_are_written_in_newick_format():
     tree = Tree()
     tips = [tree.add(name, tick) for name, tick in (("a b", 9), ("it's", 7), ("plain-1.x", 5), ("under_score", 5))]
     fork = tree.add("", 4, tips[:2])
@@ -330,7 +330,7 @@ def refused(capsys, *arguments: str) -> str:
     return said.err
 
 
-def test_tables_trees_and_a_picture_lie_beside_where_one_works(store, descent, tmp_path, monkeypatch, capsys):
+def test_tables_trees_and_a_picture_are_written_to_the_working_directory(store, descent, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     before = sorted(store.folder.rglob("*"))
     said = umwelt(capsys, "lineage", str(store.folder), "--drift", str(FINE), "--most", "50")
@@ -368,7 +368,7 @@ def check_phylogeny(path: Path, beings: dict) -> None:
     assert [row["taxon_label"] for row in rows] == beings["species"] and "inf" in rows[-1]["destruction_time"]
 
 
-def test_one_species_alone_and_all_that_ever_were(store, descent, tmp_path, capsys):
+def test_a_lineage_can_have_one_species_and_all_its_beings(store, descent, tmp_path, capsys):
     said = umwelt(
         capsys, "lineage", str(store.folder), "--to", str(tmp_path / "out"), "--species", "grazer", "--beings"
     )
@@ -395,7 +395,7 @@ def test_a_run_that_was_killed_and_replayed_has_the_same_tree(store, tmp_path):
     assert list(written[0]) == FILES and written[0] == written[1]
 
 
-def test_what_lives_after_the_last_snapshot_waits(tmp_path):
+def test_births_after_the_last_snapshot_are_left_out(tmp_path):
     folder = small_run(tmp_path / "small-1", 60).folder
     with open_run(folder) as runner:
         runner.go(100)
@@ -405,7 +405,7 @@ def test_what_lives_after_the_last_snapshot_waits(tmp_path):
     assert found.last_tick == 60 and found.ticks.max() == 60 and found.unknown_count == 0
 
 
-def test_the_picture_counts_who_lives_as_the_journal_does(store, descent):
+def test_the_picture_counts_the_living_as_the_journal_does(store, descent):
     journal = Journal.reading(store.journal)
     chart = make_chart(descent, journal)
     last = list(journal.history.metrics())[-1]

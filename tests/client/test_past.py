@@ -38,7 +38,7 @@ def world(cluster):
 
 
 @pytest.mark.slow
-def test_a_moment_plays_rests_and_shows_what_was(world, store):
+def test_a_past_tick_can_be_played_and_paused_and_shows_the_run(world, store):
     moment, other = world.show(44), world.show(90)
     assert moment.rest() == 44
     assert 44 <= moment.play(5) < LAST  # slow enough to be still playing after three views
@@ -64,7 +64,7 @@ def test_a_moment_plays_rests_and_shows_what_was(world, store):
 
 
 @pytest.mark.parametrize("speed", [-1.0, 10_001.0, float("nan"), float("inf")])
-def test_speeds_that_cannot_be_and_moments_that_are_not_shown_are_one_line(world, speed):
+def test_invalid_speeds_and_ticks_that_are_not_shown_are_refused_in_one_line(world, speed):
     moment = world.show(90)
     with pytest.raises(RunError, match="ticks a second"):
         moment.play(speed)
@@ -135,7 +135,7 @@ def test_metrics_are_those_of_the_journal(world, store):
     assert world.metrics(since=50)["ticks"] == [one.tick for one in true if one.tick >= 50]
 
 
-def test_spectators_may_ask_for_all_of_it(store, tmp_path):
+def test_spectators_may_query_the_past(store, tmp_path):
     make_keys(tmp_path / "keys")
     keys = Keys.load(tmp_path / "keys", SPECTATOR)
     cluster = LocalCluster(small_world(), 1, tmp_path / "keys", tick_s=0.02, run=store.folder)
@@ -164,7 +164,7 @@ def _birth_question(ticket: str):
     return History(ticket, "births")
 
 
-def test_a_gateway_without_a_run_says_so():
+def test_a_gateway_without_a_run_refuses_queries_of_the_past():
     with LocalCluster(golden_world(64, 64), 1, tick_s=0.02) as cluster, connect(cluster.address) as world:
         for question in (world.metrics, world.births, lambda: world.family(5)):
             with pytest.raises(RunError, match="has no run folder"):

@@ -65,7 +65,7 @@ def test_leaves_and_bodies_show_where_beings_are(region):
     assert changed.mean() < 0.8
 
 
-def test_prices_glow_red_above_one_and_green_below():
+def test_prices_above_one_are_red_and_below_one_green():
     world = read_world("market", {"width": 32, "height": 32, "land.repeat": 1, "traders.count": 2})
     made = begin(world)
     assert not make_scene(made).cover.any() and not make_scene(made).scents.any()
@@ -82,7 +82,7 @@ def test_the_torus_has_no_seam_in_a_picture(region):
     assert np.allclose(here, there, atol=1e-3)
 
 
-def test_seen_across_the_seam_beings_are_drawn_on_both_sides(region):
+def test_beings_on_the_seam_are_drawn_on_both_sides(region):
     middle, image = (picture.draw_region(region, 96, 80, at, 10.0).astype(int) for at in ((0, 0), (48, 40)))
     assert np.abs(middle - image).max() <= 1  # equal except for the rounding of floats
 

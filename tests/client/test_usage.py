@@ -82,7 +82,7 @@ def test_a_mistake_in_usage_is_one_line(refused, arguments, expected):
         (["--zoom", "nan"], "--zoom nan: use 0.1 to 200"),
     ],
 )
-def test_a_picture_that_cannot_be_is_refused_before_it_is_drawn(refused, kept, monkeypatch, arguments, expected):
+def test_invalid_arguments_of_a_picture_are_refused_before_drawing(refused, kept, monkeypatch, arguments, expected):
     monkeypatch.setattr(picture, "restore_region", None)
     assert expected in refused("picture", kept, "out.webp", *arguments)
 
@@ -95,7 +95,7 @@ def test_a_picture_that_fails_leaves_the_older_one(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out.webp"] and out.read_bytes() == b"older"
 
 
-def test_bodies_are_drawn_alike_however_many_wait_to_be_laid(monkeypatch):
+def test_the_picture_does_not_depend_on_how_many_bodies_are_drawn_at_once(monkeypatch):
     region = begin(small_world())
     at_once = picture.draw_region(region, 160, 120, None, 12.0)
     monkeypatch.setattr(bodies, "HELD_PIXELS", 2000)
@@ -108,7 +108,7 @@ def test_no_arguments_show_the_help(capsys):
     assert not ended.value.code and "launch" in capsys.readouterr().out
 
 
-def test_help_tells_what_happens_without_an_option(capsys, monkeypatch):
+def test_help_shows_the_defaults_of_options(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     told = {"experiment": "one a core", "audit": "one day of its climate", "duel": "half of the world file"}
     for command, default in told.items():

@@ -122,7 +122,7 @@ def test_a_picture_needs_no_display_and_shows_what_was_asked_for():
         ((), "view: there is no display: set DISPLAY, or use --screenshot FILE"),
     ],
 )
-def test_what_cannot_be_shown_is_one_line(capsys, arguments, expected):
+def test_invalid_options_of_view_are_errors_of_one_line(capsys, arguments, expected):
     with pytest.raises(SystemExit) as stopped:
         main(["view", "--demo", *arguments])
     said = capsys.readouterr()

@@ -40,7 +40,7 @@ def test_a_cell_is_under_the_pixel_where_it_is_drawn(camera, right, down):
 
 
 @given(CAMERAS, PLACES, PLACES, st.floats(0.2, 5))
-def test_what_is_zoomed_at_stands_still_all_the_way(camera, right, down, factor):
+def test_the_place_under_the_mouse_stays_fixed_while_zooming(camera, right, down, factor):
     at = right * camera.view[0], down * camera.view[1]
     y, x = camera.cell(*at)
     camera.zoom(factor, at)
@@ -53,7 +53,7 @@ def test_what_is_zoomed_at_stands_still_all_the_way(camera, right, down, factor)
 
 
 @given(CAMERAS, PLACES, PLACES)
-def test_all_that_is_in_view_is_in_the_rectangle_and_is_drawn_where_it_is(camera, right, down):
+def test_the_rectangle_contains_every_place_in_view(camera, right, down):
     pixel = right * camera.view[0], down * camera.view[1]
     y, x = camera.cell(*pixel)
     rectangle = camera.rectangle()

@@ -202,7 +202,7 @@ def test_every_birth_is_in_a_bin_and_in_a_row_however_long_it_goes():
     assert all(row_of[found.clades[number].parent] < at[number] for number in order if found.clades[number].parent >= 0)
 
 
-def test_known_numbers_are_found_in_any_run():
+def test_added_ids_are_found_in_any_order():
     found, dice = IdIndex(), np.random.default_rng(1)
     ids = dice.permutation(10_000).astype(np.int64) << 20
     for first in range(0, 9000, 300):

@@ -68,7 +68,7 @@ def turned(session, clock, seconds, frame_s=1 / 20):
 # --- recordings
 
 
-def test_what_is_played_is_what_a_node_would_have_shown(small):
+def test_a_recording_plays_the_tiles_that_a_node_would_have_sent(small):
     clock = Clock()
     demo = Demo(small, clock)
     region = begin(world())
@@ -103,7 +103,7 @@ def test_what_is_played_is_what_a_node_would_have_shown(small):
         clock.now_s += make_demo.SLOW * make_demo.MOMENT_TICKS / make_demo.TICKS_A_S
 
 
-def test_every_level_and_layer_of_the_bundled_recording_comes():
+def test_every_level_and_layer_of_the_bundled_recording_is_shown():
     session, clock = played(BUNDLED)
     assert BUNDLED.stat().st_size <= 3_000_000
     for scale, has in ((12.0, "swarms"), (4.0, "dots"), (0.5, "densities")):
@@ -122,7 +122,7 @@ def test_every_level_and_layer_of_the_bundled_recording_comes():
     assert session.feed.frame.planes["light"].values.max() > 300
 
 
-def test_it_plays_a_minute_again_and_again_and_may_be_held(small):
+def test_a_recording_repeats_and_can_be_paused(small):
     session, clock = played(small, scale=12.0)
     turned(session, clock, 1.0)
     first = session.tick
@@ -154,7 +154,7 @@ def test_beings_glide_while_it_plays(small):
     assert (np.hypot(monsters.y - monsters.y_before, monsters.x - monsters.x_before) > 0).any()
 
 
-def test_the_inspector_is_told_all_of_a_being(small):
+def test_the_inspector_gets_all_columns_of_a_recorded_being(small):
     session, clock = played(small, scale=12.0)
     turned(session, clock, 0.5)
     monsters = next(swarm for swarm in session.feed.frame.swarms if swarm.table == "monsters")
@@ -177,7 +177,7 @@ def test_the_inspector_is_told_all_of_a_being(small):
     assert being["row"]["genome"] == region.tables["monsters"]["genome"][at].tobytes()
 
 
-def test_it_tells_what_a_journal_tells(small):
+def test_a_recording_answers_queries_of_the_journal(small):
     clock = Clock()
     demo = Demo(small, clock)
     clock.now_s += 3.5
@@ -196,7 +196,7 @@ def test_it_tells_what_a_journal_tells(small):
     assert demo.snapshots().result() == []
 
 
-def test_touching_a_recording_is_refused_in_one_line(small):
+def test_commands_to_a_recording_are_refused_in_one_line(small):
     session, clock = played(small)
     for name, arguments in (
         ("drop", (1, 1, "water", 5)),
@@ -239,7 +239,7 @@ def refused(path):
     return False
 
 
-def test_a_recording_may_not_name_code_nor_tell_nonsense(small, tmp_path):
+def test_a_recording_with_code_or_invalid_values_is_refused(small, tmp_path):
     values, arrays = recording.unpack(small.read_bytes())
     kept = {name: (array, array.ndim == 1) for name, array in arrays.items()}
     path = tmp_path / "foreign.demo"
@@ -280,7 +280,7 @@ def test_a_recording_may_not_name_code_nor_tell_nonsense(small, tmp_path):
     st.booleans(),
     st.randoms(use_true_random=False),
 )
-def test_arrays_come_back_as_they_were(dtype, shape, differences, random):
+def test_arrays_are_unpacked_as_they_were_packed(dtype, shape, differences, random):
     bounds = np.iinfo(dtype)
     array = np.array([random.randint(bounds.min, bounds.max) for _ in range(int(np.prod(shape)))], dtype).reshape(shape)
     values, arrays = recording.unpack(recording.pack({"a": 1}, {"x": (array, differences)}))
@@ -342,7 +342,7 @@ def hostile_session(path, frames):
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
-def test_no_bytes_stop_the_feed(small, data):
+def test_the_feed_survives_any_bytes(small, data):
     random = data.draw(st.randoms(use_true_random=False))
     kinds = data.draw(st.lists(st.sampled_from(["true", "random", "cut", "flipped", "swapped", "none"]), min_size=1))
     seen = [b""]
@@ -396,7 +396,7 @@ def beings(draw, topic, cells):
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_no_well_formed_nonsense_stops_the_feed(small, data):
+def test_the_feed_survives_well_formed_tiles_with_random_values(small, data):
     def piece(topic):
         cells = topic.cells(session.torus)
         part = Rectangle(
@@ -456,7 +456,7 @@ def somewhere(random, content, value):
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(json, min_size=1, max_size=4), st.randoms(use_true_random=False))
-def test_no_status_stops_the_session(small, values, random):
+def test_the_session_survives_any_status(small, values, random):
     session, clock, source = hostile_session(small, lambda topic, true: true)
     for at, value in enumerate(values):
         source.status = somewhere(random, TRUE_STATUS, value)
@@ -472,7 +472,7 @@ def test_no_status_stops_the_session(small, values, random):
 
 @settings(max_examples=80, deadline=None)
 @given(json, st.binary(max_size=20), st.randoms(use_true_random=False))
-def test_no_answer_stops_the_session(small, value, raw, random):
+def test_the_session_survives_any_answer(small, value, raw, random):
     session, clock = played(small)
     turned(session, clock, 0.1)
     being = int(session.world.core.recorded.region.tables["monsters"]["id"][0])

@@ -151,7 +151,7 @@ def _said(toolbox: Toolbox, words: str) -> str:
     return next((notice.line for notice in toolbox.session.notices if words in notice.line), "")
 
 
-def test_a_stroke_is_poured_along_its_way_at_most_ten_times_a_second(toolbox, cluster):
+def test_a_stroke_drops_along_its_path_at_most_ten_times_a_second(toolbox, cluster):
     before, session = len(cluster.disk.commands), toolbox.session
     toolbox.choose("drop")
     toolbox.settings["drop"]["count"] = 7
@@ -176,7 +176,7 @@ def test_a_stroke_is_poured_along_its_way_at_most_ten_times_a_second(toolbox, cl
     assert len(toolbox.sender.done) == 1 and toolbox.sender.done[0].words == f"dropped 7 sugar ({len(done)} times)"
 
 
-def test_life_is_made_moved_hurt_and_taken(toolbox, cluster, world):
+def test_beings_are_spawned_moved_wounded_and_removed(toolbox, cluster, world):
     before, session = len(cluster.disk.commands), toolbox.session
     first, second, third = living(world, count=3)
     plants, monsters = world.count()["plants"], world.count()["monsters"]
@@ -221,7 +221,7 @@ def test_life_is_made_moved_hurt_and_taken(toolbox, cluster, world):
     assert [notice.line for notice in session.notices if notice.bad] == [refusal]
 
 
-def test_what_cannot_be_is_one_line_and_nothing_is_done(toolbox, cluster):
+def test_an_invalid_use_of_a_tool_is_one_line_and_sends_no_command(toolbox, cluster):
     before, session = len(cluster.disk.commands), toolbox.session
     for tool, source, said in (
         ("remove", "", "no being is here"),
@@ -307,7 +307,7 @@ def steered(session: Session, inhabiting: Inhabiting, seconds: float) -> None:
     turned(session, lambda: time.monotonic() > end_s, inhabiting)
 
 
-def test_keys_are_the_drives_of_whoever_is_inhabited(session, cluster, world):
+def test_keys_set_the_drives_of_the_steered_monster(session, cluster, world):
     inhabiting, being = Inhabiting(session), living(world)[0]
     assert inhabiting.begin(being) and session.following and session.selected.id == being
     turned(session, lambda: held(cluster).get(being) == (0,) * 11, inhabiting)
@@ -351,7 +351,7 @@ def test_keys_are_the_drives_of_whoever_is_inhabited(session, cluster, world):
     assert not inhabiting.on_key("W", True) and {drive for drive, _ in KEYS.values()} == set(session.known.drives)
 
 
-def test_a_body_is_given_back_when_the_window_closes(cluster, keys, world):
+def test_a_steered_monster_is_released_when_the_window_closes(cluster, keys, world):
     session = opened(cluster.address, Keys.load(keys, KEEPER))
     inhabiting, being = Inhabiting(session), living(world)[0]
     inhabiting.begin(being)
@@ -362,7 +362,7 @@ def test_a_body_is_given_back_when_the_window_closes(cluster, keys, world):
     assert not inhabiting.unreleased
 
 
-def test_a_body_is_given_back_when_it_dies_and_when_the_past_is_looked_at(session, cluster, world):
+def test_a_steered_monster_is_released_when_it_dies_and_when_the_past_is_shown(session, cluster, world):
     inhabiting, (first, second) = Inhabiting(session), living(world, count=2)
     inhabiting.begin(first)
     turned(session, lambda: first in held(cluster), inhabiting)
@@ -380,7 +380,7 @@ def test_a_body_is_given_back_when_it_dies_and_when_the_past_is_looked_at(sessio
     assert not inhabiting.begin(plant) and "no drives" in session.notices[-1].line
 
 
-def test_a_body_is_given_back_after_the_line_was_lost(session, cluster, world):
+def test_a_steered_monster_is_released_after_the_connection_was_lost(session, cluster, world):
     inhabiting, being = Inhabiting(session), living(world)[0]
     inhabiting.begin(being)
     inhabiting.on_key("D", True)

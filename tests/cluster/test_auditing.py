@@ -73,7 +73,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_run_is_closed_and_goes_round_and_nothing_is_written(store):
+def test_an_audit_finds_a_run_closed_measures_its_cycles_and_writes_nothing(store):
     before = files(store.folder)
     closed, seen = found(store), []
     went = measure_cycles(store, None, lambda tick, last: seen.append((tick, last)))
@@ -143,7 +143,7 @@ def test_a_run_without_its_journal_says_so(store):
         check_closure(store, world)
 
 
-def test_what_people_pour_and_spawn_is_accounted_for_to_the_atom(tmp_path):
+def test_dropped_and_spawned_matter_is_accounted_for_exactly(tmp_path):
     store = small_run(tmp_path / "run")
     world = small_world()
     enter(
@@ -164,7 +164,7 @@ def test_what_people_pour_and_spawn_is_accounted_for_to_the_atom(tmp_path):
     assert told.differs_tick == 16 and told.line.endswith("of tick 0 and of the commands from tick 3 on")
 
 
-def test_what_the_journal_does_not_tell_is_said_and_what_follows_is_held_against_the_next_count(tmp_path):
+def test_commands_of_unknown_amount_are_reported_and_later_ticks_compared_with_the_next_count(tmp_path):
     store = small_run(tmp_path / "run")
     enter(store, (3, Drop(1, 2, "mineral", 40)), (10, Paint(0, 0, 9, 9, "mineral", 3)))
     with open_run(store.folder) as runner:
@@ -176,7 +176,7 @@ def test_what_the_journal_does_not_tell_is_said_and_what_follows_is_held_against
     assert (found(store).differs_tick, found(store).differs_element) == (24, "N")
 
 
-def test_commands_ahead_of_the_last_snapshot_are_done_again_and_measured_as_what_people_gave(tmp_path):
+def test_commands_after_the_last_snapshot_are_replayed_and_measured_as_given_and_taken(tmp_path):
     store = small_run(tmp_path / "run", 8)
     enter(store, (10, Drop(1, 2, "mineral", 40)), (11, Paint(0, 0, 40, 48, "mineral", 0)))
     went = measure_cycles(store, 10)

@@ -152,7 +152,7 @@ def killed(run: Simulation) -> None:
     run.begin_coordinator()
 
 
-def test_the_links_are_one_for_any_number_of_nodes_after_kills_and_for_who_replays(tmp_path, monkeypatch):
+def test_links_are_equal_for_any_number_of_nodes_after_kills_and_in_a_replay(tmp_path, monkeypatch):
     world = golden_world(48, 48)
     alone, maps = carried(world, tmp_path / "one", 1, lambda run: None, monkeypatch)
     several, maps_of_several = carried(world, tmp_path / "three", 3, killed, monkeypatch)
@@ -177,7 +177,7 @@ def chained(world: bytes, digests: dict[int, int], done: list[CommandRow]) -> li
     return links
 
 
-def test_entering_a_stretch_twice_changes_nothing(store):
+def test_entering_the_same_ticks_twice_changes_nothing(store):
     before = rows_of(store)
     assert [link.tick for link in before.links] == [0, 8, 16]
     with open_run(store.folder) as runner:
@@ -190,7 +190,7 @@ def test_entering_a_stretch_twice_changes_nothing(store):
 # --- comparing the pasts of two runs
 
 
-def test_a_fork_shares_its_past_and_parts_by_what_people_do(store, tmp_path):
+def test_a_fork_shares_its_past_up_to_the_first_command_that_differs(store, tmp_path):
     source = store.folder
     assert compare(source, source)[0].relation == "same"
     made = Store(fork(source, 11, tmp_path / "fork"))
@@ -209,7 +209,7 @@ def test_a_fork_shares_its_past_and_parts_by_what_people_do(store, tmp_path):
     assert line.endswith("share their past up to tick 13, and part there because of their commands")
 
 
-def test_other_worlds_and_other_outcomes_are_told_apart(store, tmp_path):
+def test_different_worlds_and_different_outcomes_are_distinguished(store, tmp_path):
     other = small_run(tmp_path / "other", seed=6)
     how, line = compare(store.folder, other.folder)
     assert how.relation == "nothing" and line.endswith("share nothing: they are of different worlds")
@@ -358,7 +358,7 @@ def test_a_forgery_that_fits_its_chain_is_found_by_the_replay(store, kept, state
 # --- signatures
 
 
-def test_heads_are_held_against_their_keys(store, kept, tmp_path):
+def test_heads_are_checked_with_their_keys(store, kept, tmp_path):
     public = load_chain_public(kept / "keys")
     proof = check_chain(store, public)
     assert proof.fault is None and proof.lines[-1] == f"it is signed up to tick 16 by the key {public.hex()[:16]}…"
@@ -417,7 +417,7 @@ def test_a_coordinator_enters_and_signs_each_snapshot_that_it_keeps(store, kept)
     assert f"tick-000000000020/{part}: its files are not what was saved" in check_chain(store).fault.line
 
 
-def test_a_passing_mark_is_held_against_the_digest_of_its_tick(store, kept):
+def test_a_temporary_snapshot_is_checked_against_the_digest_of_its_tick(store, kept):
     part = snapshot_by_a_coordinator(store, 20, False, load_chain_secret(kept / "keys"))
     assert check_chain(store).fault is None and [item.kind for item in rows_of(store).items].count("snapshot") == 3
     mark = store.path(20, False)
@@ -446,7 +446,7 @@ def test_a_coordinator_signs_no_hash_chain_whose_last_head_was_changed(store, ke
         CoordinatorProcess(CoordinatorSettings(str(store.folder), "ipc://nowhere", str(kept / "keys")))
 
 
-def test_snapshots_at_a_url_are_held_against_the_hash_chain(tmp_path):
+def test_snapshots_at_a_url_are_checked_against_the_hash_chain(tmp_path):
     store = begin_run(small_world(), tmp_path / "run", url=f"file://{tmp_path}/bucket")
     assert check_chain(open_store(store.folder)).fault is None
     (part,) = (tmp_path / "bucket").glob("run/tick-000000000000/e0/part-0-0/cells/substance/zarr.json")
@@ -459,7 +459,7 @@ def test_snapshots_at_a_url_are_held_against_the_hash_chain(tmp_path):
 # --- older runs, and the output of `umwelt verify`
 
 
-def test_an_old_run_has_none_and_gets_one_when_it_goes_on(store, kept):
+def test_a_run_without_a_hash_chain_gets_one_when_it_continues(store, kept):
     execute(store, *[f"DELETE FROM {table}" for table in ("links", "items", "heads")])
     verdict = verify(store.folder)
     assert verdict.first_difference is None and verdict.chain_lines == [
@@ -478,7 +478,7 @@ def test_an_old_run_has_none_and_gets_one_when_it_goes_on(store, kept):
     assert compare(store.folder, kept / "run")[0].relation == "same"
 
 
-def test_a_journal_that_was_lost_is_begun_again_where_the_run_is(store, kept):
+def test_a_lost_journal_begins_again_at_the_tick_of_the_run(store, kept):
     store.journal.unlink()
     with open_run(store.folder) as runner:
         update_chain(store, runner.journal)
@@ -495,7 +495,7 @@ def ended(capsys, *arguments: str) -> SimpleNamespace:
     return SimpleNamespace(code=stopped.value.code or 0, out=said.out, err=said.err)
 
 
-def test_the_command_tells_what_is_proven_and_what_was_forged(store, kept, tmp_path, capsys):
+def test_verify_reports_what_is_proven_and_what_was_forged(store, kept, tmp_path, capsys):
     run = str(store.folder)
     told = ended(capsys, "verify", run, "--keys", str(kept / "keys"))
     assert told.code == 0 and "up to tick 16: 4 digests and 3 snapshots compared" in told.out
@@ -515,5 +515,5 @@ def test_the_command_tells_what_is_proven_and_what_was_forged(store, kept, tmp_p
     assert wrong.code == 2 and wrong.err.count("\n") == 1 and "is not a folder with keys" in wrong.err
 
 
-def test_a_small_world_has_the_text_that_its_run_was_begun_with(store):
+def test_the_small_world_equals_the_world_file_of_the_run(store):
     assert store.world_bytes() == small_world().text.encode()

@@ -55,7 +55,7 @@ def fate(case: tuple) -> Random:
 
 @pytest.mark.parametrize("case", EVERYTHING if LONG else SAMPLE, ids=lambda case: "-".join(map(str, case)))
 @pytest.mark.slow
-def test_the_world_comes_out_the_same(case, tmp_path):
+def test_the_world_is_the_same_for_any_nodes_transport_and_failures(case, tmp_path):
     name, nodes, k, network, failure = case
     world = read_world(name)
     run = in_one_process if network == "loopback" else in_processes

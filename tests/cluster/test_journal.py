@@ -94,7 +94,7 @@ def test_a_file_that_is_no_journal_is_named(tmp_path):
         Journal(path)
 
 
-def test_a_full_disk_is_said_in_one_line(journal):
+def test_a_full_disk_is_an_error_of_one_line(journal):
     page_count = journal.database.connection.execute("PRAGMA page_count").fetchone()[0]
     journal.database.connection.execute(f"PRAGMA max_page_count = {page_count + 1}")
     with pytest.raises(RunError, match="the disk is full: make room"):

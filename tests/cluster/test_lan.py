@@ -60,7 +60,7 @@ def network() -> Iterator[VirtualNetwork]:
     assert not [host.namespace for host in made.hosts.values() if Path("/run/netns", host.namespace).exists()]
 
 
-def test_frames_are_held_back_lost_and_cut_off(network):
+def test_frames_are_delayed_lost_and_cut_off(network):
     import socket
     import time
 
@@ -98,7 +98,7 @@ def test_frames_are_held_back_lost_and_cut_off(network):
         assert sent(20) == 20
 
 
-def test_a_slow_network_that_loses_frames_changes_nothing_and_parts_travel(network, tmp_path):
+def test_a_slow_network_that_loses_frames_changes_no_digest_and_parts_are_transferred(network, tmp_path):
     network.delay_s, network.loss = 0.025, 0.01
     run = begun(network, tmp_path, 60, 3, hidden=True, mark_s=0.5)
     held: dict[str, set[str]] = {name: set() for name in run.nodes}

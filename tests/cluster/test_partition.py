@@ -124,7 +124,7 @@ def test_parts_weigh_about_the_same_where_weights_are_smooth(blocks_y, blocks_x,
     assert imbalance([load_with_halo(weights, part, HALO_CELLS // 2) for part in rectangles]) <= 1.3
 
 
-def test_weight_moves_the_lines():
+def test_heavier_blocks_get_smaller_rectangles():
     torus, weights = Torus(64, 640), np.ones((8, 80), np.int64)
     weights[:, 60:] = 10
     left, right = cut(torus, weights, 2, 16)
@@ -244,7 +244,7 @@ def test_all_images_together_cover_each_window_exactly_once(case, halo_cells):
         assert np.array_equal(shown(rectangles, taker, halo_cells, torus), rows[:, None] * torus.width + columns)
 
 
-def test_a_halo_wider_than_the_world_shows_oneself_many_times():
+def test_a_halo_wider_than_the_world_holds_many_images_of_it():
     torus = Torus(5, 4)
     whole = Rectangle(0, 0, 5, 4)
     images = overlaps(whole, whole, 16, torus)

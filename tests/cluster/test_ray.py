@@ -81,7 +81,7 @@ def alone_with_ray(*command: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_world_outlives_its_hosts_on_ray(tmp_path):
+def test_a_world_on_ray_survives_killed_processes_and_hosts(tmp_path):
     # this also compiles the kernels, which the trial then only loads
     expected, _ = run_undisturbed(read_world(str(GOLDEN), {}), LAST_TICK, [])
     run = tmp_path / "golden-1"
@@ -104,7 +104,7 @@ def test_a_world_outlives_its_hosts_on_ray(tmp_path):
 
 
 @pytest.mark.slow
-def test_an_experiment_on_ray_finds_what_it_finds_here_though_a_worker_dies(tmp_path):
+def test_an_experiment_on_ray_has_the_local_results_although_a_worker_dies(tmp_path):
     (tmp_path / "mine.toml").write_text(EXPERIMENT)
     there, here = (tmp_path / "there", tmp_path / "here")
     trial = Path(__file__).with_name("ray_jobs_trial.py")

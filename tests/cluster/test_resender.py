@@ -51,7 +51,7 @@ def test_a_request_that_could_not_be_sent_is_tried_again_soon_and_then_counts_fr
     assert times_sent(resender, line, 1.0, 0.25) == [0.25]
 
 
-def test_what_may_be_said_once_only_is_repeated_only_until_it_was_sent():
+def test_a_request_that_may_be_sent_only_once_is_repeated_until_it_is_sent():
     resender, line = Resender(), Line()
     line.is_open = False
     resender.begin("a", line, 0.0, interval_s=0.5, once=True)

@@ -112,7 +112,7 @@ def test_parts_written_into_a_shared_folder_are_read_in_place(store, world, regi
     assert loaded_digests(world, there, regions[0].constants) == left_digest(world, regions)
 
 
-def test_parts_travel_in_chunks_of_any_order_there_and_back(tmp_path, store, world, regions):
+def test_parts_are_transferred_in_chunks_of_any_order_in_both_directions(tmp_path, store, world, regions):
     dice, aside = random.Random(7), store.begin_snapshot(3, EPOCH, True)
     parts = []
     for at, region in enumerate(regions):
@@ -258,7 +258,7 @@ def test_names_that_leave_the_folder_are_refused_everywhere(tmp_path, name):
         [(f"f{at}", 0) for at in range(snapshot_transfer.MAX_FILES + 1)],
     ],
 )
-def test_promises_that_cannot_be_kept_are_refused(tmp_path, promised):
+def test_invalid_lists_of_files_are_refused(tmp_path, promised):
     with pytest.raises(ValueError):
         Receiver(tmp_path / "new", promised, max_bytes=1000)
     assert list(tmp_path.iterdir()) == []
@@ -284,7 +284,7 @@ def test_chunks_out_of_range_are_refused_and_write_nothing(tmp_path, chunk):
 
 
 @pytest.mark.parametrize("which", ["file", "folder"])
-def test_links_lead_nowhere(tmp_path, which):
+def test_symbolic_links_out_of_the_folder_are_refused(tmp_path, which):
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "a").write_text("precious")
     receiver = Receiver(tmp_path / "new", [("in/a", 3)])
@@ -324,7 +324,7 @@ def test_large_and_empty_files_arrive_in_any_order(tmp_path):
     )
 
 
-def test_chunks_that_come_after_the_folder_was_given_up_make_nothing(tmp_path):
+def test_chunks_for_a_deleted_folder_create_nothing(tmp_path):
     aside = tmp_path / "aside"
     with pytest.raises(FileNotFoundError):
         Receiver(aside / "part-0-0", [("a", 1)])

@@ -36,7 +36,7 @@ def damage(folder: Path, tick: int) -> None:
     chunk.write_bytes(chunk.read_bytes()[:-9])
 
 
-def test_the_ladder_keeps_genesis_the_newest_and_ever_sparser_ones():
+def test_kept_snapshots_are_the_first_the_newest_and_fewer_with_age():
     kept: set[int] = set()
     for tick in range(0, 100_000, 50):
         kept = choose_kept_ticks(kept | {tick})
@@ -47,7 +47,7 @@ def test_the_ladder_keeps_genesis_the_newest_and_ever_sparser_ones():
     assert all(after <= 4 * before + 200 for before, after in pairwise(ages[1:]))
 
 
-def test_snapshots_that_fall_off_the_ladder_go_and_nothing_else(tmp_path):
+def test_only_thinned_snapshots_are_deleted(tmp_path):
     store = small_run(tmp_path / "small-1")
     (store.snapshots / "notes.txt").write_text("mine")
     with open_run(store.folder) as runner:
@@ -75,7 +75,7 @@ def births(store: Store) -> list[tuple]:
     return found
 
 
-def test_runs_opened_again_go_on_as_if_they_had_never_stopped(folder):
+def test_a_run_that_is_opened_again_continues_as_if_it_had_not_stopped(folder):
     with open_run(folder) as runner:
         assert runner.tick == 20 and runner.passed_over == []
         runner.go(30)
@@ -132,7 +132,7 @@ def test_looking_at_a_run_leaves_half_written_snapshots_to_their_writer(folder):
     assert [path.name[:4] for path in (folder / "snapshots").iterdir()] == ["tick"] * 4
 
 
-def test_a_run_without_any_good_snapshot_says_how_to_begin_anew(folder):
+def test_a_run_without_any_valid_snapshot_says_how_to_begin_again(folder):
     for tick in Store(folder).ticks():
         (Store(folder).path(tick) / snapshot.MANIFEST).unlink()
     store = Store.open(folder)
@@ -241,7 +241,7 @@ def test_a_damaged_mark_is_passed_over_for_what_is_older(folder):
     assert not [name for name in names(runner.store) if "damaged" in name]
 
 
-def test_a_mark_under_the_name_of_a_kept_snapshot_is_not_believed(folder):
+def test_a_temporary_snapshot_under_the_name_of_a_kept_one_is_refused(folder):
     with open_run(folder) as runner:
         runner.go(21)
         take(runner.store, runner, False).rename(runner.store.path(21))

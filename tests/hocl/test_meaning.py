@@ -34,7 +34,7 @@ def test_one_and_one_as_float_and_true_are_three_atoms():
     assert outcomes("let one = replace 1, ?w by w in <one, 1.0, true, 1>") == {"<true, 1.0, one>"}
 
 
-def test_a_rest_catches_rules_too():
+def test_a_rest_pattern_matches_rules_too():
     assert outcomes(f"{ADD} let open = replace-one <0, ?w> by w in <open, <0, add>, 2, 3>") == {"<5, add>"}
 
 
@@ -115,7 +115,7 @@ def test_inner_solutions_that_may_end_in_several_ways_do():
     }
 
 
-def test_a_solution_within_a_tuple_within_a_solution_comes_to_rest():
+def test_a_solution_within_a_tuple_within_a_solution_becomes_inert():
     assert outcomes(f'{ADD} <"a":("b":<add, 1, 2, <add, 3, 4>>)>') == {'<"a":("b":<3, <7, add>, add>)>'}
 
 
@@ -232,7 +232,7 @@ def test_dice_are_the_keyed_draws_in_their_order():
         assert dice(5 + index) == below(draw(7, 3, 11, CHOICE, index), 5 + index)
 
 
-def test_any_choose_will_do():
+def test_any_function_that_chooses_can_replace_the_dice():
     program = parse("let one = replace-one x::int, y::int by x in <one, 1, 2>", "here")
     for choose in (lambda limit: 0, lambda limit: limit - 1):
         machine = Machine(program, choose)
@@ -240,7 +240,7 @@ def test_any_choose_will_do():
         assert text(machine.solution) in ("<1>", "<2>")
 
 
-def test_each_combination_is_asked_about_once():
+def test_each_combination_is_tested_once():
     count = 60
     never = f"let never = replace x::int, y::int by x if x + y < 0 in <never, {', '.join(map(str, range(count)))}>"
     machine = Machine(parse(never, "here"), Dice(1))
@@ -290,7 +290,7 @@ def test_after_an_error_nothing_that_can_react_is_forgotten():
         assert text(machine.solution) == "<4:0, part>"
 
 
-def test_whoever_watches_sees_each_reaction():
+def test_an_observer_is_called_for_each_reaction():
     seen: list[Reaction] = []
     machine = Machine(parse(f"{ADD} <<add, 1, 2>>", "here"), Dice(1), on_reaction=seen.append)
     machine.react()

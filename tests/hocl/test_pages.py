@@ -24,7 +24,7 @@ def test_the_programs_of_the_page_come_to_what_it_says():
         assert outcomes_in_all_orders(parse(source, "page")) == {source.strip().rpartition("// comes to ")[2]}
 
 
-def test_the_pages_python_runs():
+def test_the_python_program_of_the_page_runs():
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -102,7 +102,7 @@ def test_earths_reactions_balance_and_their_sites_compile():
         (Reaction("rot", "0 a -> 0 a", 0.1), "use 1 to 1000"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(reaction, line):
+def test_invalid_reactions_are_refused_by_name(reaction, line):
     with pytest.raises(ChemistryError, match='reaction "rot": ') as caught:
         Chemistry(LETTERS, (reaction,))
     assert line in str(caught.value)

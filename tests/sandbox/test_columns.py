@@ -54,7 +54,7 @@ def test_a_column_is_declared_once():
         SCHEMA.extend([Column("mark", "int8")])
 
 
-def test_ids_tell_kind_tick_place_and_origin_apart():
+def test_ids_differ_by_kind_tick_place_and_origin():
     assert identity(2, 5, 9) == birth_id(2, 5, 9) == (2 << 59) | (5 << 30) | 9
     assert identity(2, 5, 9, by_hand=True) == identity(2, 5, 9) | 1 << 62
     assert identity(7, (1 << 29) - 1, (1 << 30) - 1, by_hand=True) == (1 << 63) - 1

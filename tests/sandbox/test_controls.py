@@ -27,7 +27,7 @@ def changed(entries, rates=()) -> Controls:
 
 
 @given(changes, st.lists(st.tuples(st.sampled_from(["rot", "burn"]), st.none() | st.integers(0, 99))))
-def test_json_carries_them_and_the_order_of_changes_leaves_no_trace(entries, rates):
+def test_json_keeps_controls_and_the_order_of_changes_does_not_matter(entries, rates):
     controls = changed(entries, rates)
     again = Controls.from_json(json.loads(json.dumps(controls.to_json())))
     assert again == controls == controls.copy() and again.digest() == controls.digest()
@@ -38,7 +38,7 @@ def test_json_carries_them_and_the_order_of_changes_leaves_no_trace(entries, rat
 
 
 @given(changes, st.integers(0, 60))
-def test_what_has_ended_is_gone_and_nothing_else(entries, tick):
+def test_only_ended_overrides_are_removed(entries, tick):
     controls = changed(entries)
     kept = {
         (being, command): override
@@ -51,7 +51,7 @@ def test_what_has_ended_is_gone_and_nothing_else(entries, tick):
     assert left == kept and all(controls.overrides.values())
 
 
-def test_of_several_the_one_with_an_end_and_of_those_the_latest_wins():
+def test_of_several_overrides_those_with_an_end_and_of_these_the_latest_apply():
     controls = Controls()
     assert controls.drives_of(7) is None
     controls.set_override(7, "drive", Override((1, 2, 3)))

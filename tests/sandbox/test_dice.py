@@ -15,7 +15,7 @@ VECTORS = {
 }
 
 
-def test_draws_are_what_they_were():
+def test_draws_have_their_fixed_values():
     assert {key: draw(*key) for key in VECTORS} == VECTORS
 
 

@@ -126,7 +126,7 @@ sea_level = 900
 """
 
 
-def test_high_water_goes_round_the_world_and_not_a_drop_is_lost():
+def test_tides_travel_around_the_world_and_conserve_water():
     world = parse_world(TIDAL, "tidal", "tidal")
     region = begin(world)
     before, levels = whole_elements([region], world), []

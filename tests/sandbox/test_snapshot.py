@@ -318,7 +318,7 @@ def test_a_snapshot_with_a_part_missing_or_twice_is_not_finished(tmp_path, world
     assert not (tmp_path / "s").exists() and not (tmp_path / snapshot.MANIFEST).exists()
 
 
-def test_a_part_finds_no_place_where_nobody_wants_it_or_one_is_there(tmp_path, regions, monkeypatch):
+def test_a_part_needs_an_existing_folder_without_that_part(tmp_path, regions, monkeypatch):
     with pytest.raises(FileNotFoundError):
         part_of(tmp_path / "gone", regions[0], False)
     part_of(tmp_path, regions[0], False)

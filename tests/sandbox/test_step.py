@@ -97,7 +97,7 @@ def test_any_division_of_the_torus_gives_the_same_world(torus, reaches, data, ti
 
 @settings(max_examples=40)
 @given(reaches=reach_lists, ticks=st.integers(1, 3), y=st.integers(0, 30), x=st.integers(0, 30), seed=st.integers(0, 9))
-def test_a_change_is_felt_within_the_light_cone_and_nowhere_else(reaches, ticks, y, x, seed):
+def test_a_change_has_effects_within_the_light_cone_and_nowhere_else(reaches, ticks, y, x, seed):
     torus, laws = Torus(31, 31), laws_of(*reaches)
     heat = random_heat(torus, seed)
     changed = heat.copy()

@@ -70,7 +70,7 @@ climates = st.builds(
 
 @settings(max_examples=40)
 @given(tick=st.integers(0, 5000), climate=climates)
-def test_the_sky_returns_after_days_years_and_tides(tick, climate):
+def test_the_environment_repeats_after_days_years_and_tides(tick, climate):
     period = lcm(5 * climate.day_ticks, climate.year_ticks, climate.tide_ticks)
     assume(tick + period < 1 << 29)
     first, later = (sky_over(region_at(t, climate)) for t in (tick, tick + period))
@@ -119,7 +119,7 @@ def test_light_and_warmth_of_a_day_and_a_year_have_the_means_of_their_waves():
 
 @settings(max_examples=40)
 @given(tick=ticks, climate=climates, seed=st.integers(0, 99), most=st.sampled_from([0, 10, 1000, 2_000_000_000]))
-def test_what_a_cell_offers_stays_within_bounds(tick, climate, seed, most):
+def test_the_environment_of_a_cell_stays_within_bounds(tick, climate, seed, most):
     region, random = region_at(tick, climate), np.random.default_rng(seed)
     region["elevation"][:] = random.integers(-2000, 30_000, (SIDE, SIDE))
     region["vapour"][:] = random.integers(0, most + 1, (SIDE, SIDE))

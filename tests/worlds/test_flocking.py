@@ -112,6 +112,6 @@ def test_a_small_world_that_sees_itself_several_times():
 
 
 @pytest.mark.parametrize(("key", "value"), [("boids.vision", 11.0), ("boids.speed", 2.0), ("boids.count", -1)])
-def test_what_would_outrun_the_light_is_refused(key, value):
+def test_settings_beyond_the_light_speed_are_refused(key, value):
     with pytest.raises(WorldFileError, match=key):
         world(**{key: value})

@@ -138,7 +138,7 @@ def test_thin_rectangles_in_a_crowd_agree_tick_by_tick(upright):
     assert_thin_shards_agree(described, upright, 8)
 
 
-def test_several_put_into_one_cell_come_out_alike_over_cuts_and_part():
+def test_several_traders_in_one_cell_separate_and_have_the_same_result_for_any_cut():
     """Commands may put several traders into one cell, with any values."""
     described = world(48, 64, 100)
     source = generate_world(described)
@@ -231,7 +231,7 @@ def beside_someone(region, pick):
 
 @settings(max_examples=60)
 @given(seed=st.integers(1, 4), pick=st.integers(0, 1000), noise=st.integers(0, 1000))
-def test_a_tick_feels_nothing_beyond_its_reach(seed, pick, noise):
+def test_a_change_beyond_the_reach_of_a_tick_has_no_effect(seed, pick, noise):
     described, quiet = lived_in(seed)
     y, x = beside_someone(quiet, pick)
     loud = disturbed(described, quiet, y, x, market.REACH, noise)
@@ -241,7 +241,7 @@ def test_a_tick_feels_nothing_beyond_its_reach(seed, pick, noise):
 
 
 @pytest.mark.parametrize("reach", [2, 5])
-def test_the_same_noise_nearer_by_is_felt(reach):
+def test_the_same_change_within_the_reach_has_an_effect(reach):
     felt = 0
     for pick in range(30):
         described, quiet = lived_in(1)
@@ -253,7 +253,7 @@ def test_the_same_noise_nearer_by_is_felt(reach):
     assert felt > 2
 
 
-def test_what_lies_at_the_very_reach_is_felt():
+def test_a_change_exactly_at_the_reach_has_an_effect():
     """A place at 5 cells has a rival at 10 cells, which may leave for a better place at 15: the reach must be 15."""
     sharp = {"vision_cells": 5, "sugar_count": 9, "spice_count": 9}
 
@@ -448,7 +448,7 @@ def best_of(region, trader):
     most=st.integers(1, 5),
     seed=st.integers(0, 99),
 )
-def test_one_goes_to_the_best_place_in_sight_and_to_the_nearest_of_equals(body, y, x, vision, most, seed):
+def test_a_trader_goes_to_the_best_place_in_sight_and_to_the_nearest_of_equals(body, y, x, vision, most, seed):
     trader = {"y": y, "x": x, "vision_cells": vision, **body}
     land = np.random.default_rng(seed).integers(0, most, (2, 32, 32))
     region = placed([trader], sugar=land[0], spice=land[1])
@@ -466,7 +466,7 @@ def test_one_goes_to_the_best_place_in_sight_and_to_the_nearest_of_equals(body, 
         assert region.owned_view(name).sum() == land[what].sum() - land[what].flat[cell]
 
 
-def test_who_is_refused_by_the_best_place_gets_the_next():
+def test_a_trader_that_is_refused_at_the_best_place_gets_the_next_best():
     ways = set()
     for seed in range(8):
         region = placed([{"y": 8, "x": 5, "vision_cells": 3}, {"y": 8, "x": 9, "vision_cells": 3}])
@@ -477,13 +477,13 @@ def test_who_is_refused_by_the_best_place_gets_the_next():
 
 
 @pytest.mark.parametrize("name", ["sugar", "spice"])
-def test_who_has_spent_either_dies(name):
+def test_a_trader_without_sugar_or_without_spice_dies(name):
     region = placed([{"y": 8, "x": 5, f"{name}_count": 3, f"{name}_metabolism": 2}])
     assert len(places(travelled(region))) == 1
     assert len(places(travelled(region))) == 0 and region.counts["deaths"] == 1
 
 
-def test_land_grows_back_by_one_up_to_what_it_bears():
+def test_land_grows_back_by_one_up_to_its_capacity():
     region = generate_world(world())
     for name in ("sugar", "spice"):
         assert (region[name] == region[f"{name}_capacity"]).all()

@@ -63,7 +63,7 @@ def apart(first, second, windows):
     return np.abs(one.mean(0) - other.mean(0)) / spread
 
 
-def test_prices_and_the_living_are_those_of_mesas_code_with_the_books_neighbourhoods(ours):
+def test_prices_and_numbers_of_traders_agree_with_mesas_model_in_the_book_form(ours):
     mesa = mesas_runs("book")
     assert mesa.shape == ours.shape == (SEEDS, TICKS // WINDOW_TICKS, len(COMPARED))
     for windows in (EARLY, slice(1, 2), slice(2, 5), LATE):
@@ -76,7 +76,7 @@ def test_the_comparison_tells_mesas_two_forms_apart():
     assert traders > 1.5 and price_spread > 1.5 and log_price < 1
 
 
-def test_spread_falls_and_the_mean_stays_near_nothing(ours):
+def test_the_spread_of_prices_falls_and_their_mean_stays_near_one(ours):
     late = np.nanmean(ours[:, LATE], axis=1)
     assert (late[:, 2] < ours[:, 0, 2] / 2).all()
     assert (np.abs(late[:, 1]) < 0.2).all() and abs(late[:, 1].mean()) < 0.08

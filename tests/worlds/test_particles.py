@@ -76,7 +76,7 @@ def test_elements_and_charge_are_conserved_exactly_while_plants_come_to_be():
     assert region.counts["births"] > 100
 
 
-def test_the_budget_knows_the_charge_that_people_add():
+def test_the_matter_budget_includes_charge_added_by_commands():
     world = particles(**{f"chemistry.initial.{name}": 0 for name in ("up", "down", "electron")})
     budget = MatterBudget(world.chemistry, torus_of(world), whole_elements([begin(world)], world))
     budget.record(3, Drop(1, 2, "electron", 5))

@@ -91,7 +91,7 @@ def odds_of_difference(first, second):
 
 
 @pytest.mark.slow
-def test_populations_cannot_be_told_from_mesas_own():
+def test_populations_do_not_differ_significantly_from_mesas():
     mesa, ours = reference(), umwelts_runs()
     assert mesa.shape == ours.shape == (SEEDS, 3 * STEPS // 10)
     assert odds_of_difference(mesa, ours) > 0.05

@@ -13,7 +13,7 @@ from umwelt.sandbox.step import advance, step
 from umwelt.sandbox.units import ONE
 
 
-def test_a_held_body_does_as_it_is_driven_until_it_is_given_back():
+def test_an_override_sets_the_drives_until_it_is_released():
     region, world = ready(64)
     being = cast(world)[0][0]["id"]
     wanted = drives(turn=-ONE, thrust=ONE, drink=17)
@@ -33,7 +33,7 @@ def test_a_held_body_does_as_it_is_driven_until_it_is_given_back():
     assert column_by_id(region, "drives")[being] != list(wanted)
 
 
-def test_an_override_with_an_end_holds_only_its_drives_and_only_so_long():
+def test_an_override_with_an_end_sets_only_its_drives_and_until_that_tick():
     region, world = ready(64)
     being = cast(world)[0][0]["id"]
     still = (0, 0, *[None] * 9)
@@ -50,7 +50,7 @@ def test_an_override_with_an_end_holds_only_its_drives_and_only_so_long():
     assert region.controls.overrides == {being: {"drive": Override(driven)}}
 
 
-def test_a_request_names_its_drives_from_minus_one_to_one():
+def test_a_request_gives_drives_by_name_from_minus_one_to_one():
     world = golden_world(32, 32)
     being = cast(world)[0][0]["id"]
     request = DriveRequest(being, {"turn": -1, "thrust": 0.5})

@@ -12,7 +12,7 @@ from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.step import advance
 
 
-def test_a_rate_is_changed_in_one_region_and_given_back():
+def test_a_rate_is_changed_in_one_region_and_restored():
     region, world = ready()
     other = open_region(world, [region.cut(region.owned)], region.constants, 0)
     before = {site: reactions_of(region, site).rate_q24.tolist() for site in ("cell", "plants", "monsters")}

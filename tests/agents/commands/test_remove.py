@@ -9,7 +9,7 @@ from umwelt.agents.commands.remove import Remove
 from umwelt.sandbox import audit
 
 
-def test_what_is_removed_is_gone_with_all_it_holds():
+def test_a_removed_being_is_gone_with_its_matter():
     region, world = ready()
     found = cast(world)[0][0]
     before, elements = whole_elements([region], world), {}

@@ -31,7 +31,7 @@ def test_a_spawn_appears_once_in_every_image_with_an_id_of_its_own():
 
 
 @pytest.mark.parametrize("species", ["grass", "shrub", "grazer", "hunter"])
-def test_a_founder_is_as_genesis_makes_them(species):
+def test_a_spawned_founder_equals_one_of_genesis(species):
     world = golden_world(32, 32, **{f"founders.{at}.variation": 0 for at in range(5)})
     region = generate_world(world)
     command = compose_founder(world, species, 3, 4)

@@ -13,7 +13,7 @@ from umwelt.sandbox.units import ONE
 
 
 @pytest.mark.parametrize(("kind", "asked"), [("monsters", 5), ("monsters", 1 << 24), ("plants", 3)])
-def test_a_wound_lets_tissue_fall_and_conserves_matter(kind, asked):
+def test_a_wound_turns_tissue_into_detritus_and_conserves_matter(kind, asked):
     region, world = ready()
     found = cast(world)[0 if kind == "monsters" else 1][0]
     held = found["row"]["counts"][6]

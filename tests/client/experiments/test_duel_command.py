@@ -48,7 +48,7 @@ def left(rows: list[dict], species: str, seed: int, side: str) -> list[tuple]:
     return [(row["tick"], row["living"], row["births"], row["generation"]) for row in chosen]
 
 
-def test_each_monster_species_meets_its_founders_and_all_is_told_and_written(kept, tmp_path, capsys):
+def test_each_monster_species_duels_its_founders_and_results_are_printed_and_written(kept, tmp_path, capsys):
     ticks = ("--ticks", "120", "--seeds", "2")
     out, err = umwelt(capsys, str(kept), *ticks, "--to", str(tmp_path / "out"), "--json")
     assert len(out.splitlines()) == 1
@@ -88,7 +88,7 @@ def test_each_monster_species_meets_its_founders_and_all_is_told_and_written(kep
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["duel.parquet", "duel.png"]
 
 
-def test_what_it_runs_is_the_world_of_the_run_with_its_living_in_it(kept, capsys):
+def test_a_duel_uses_the_world_of_the_run_and_genomes_of_its_living_beings(kept, capsys):
     sizes = ("--each", "9", "--ticks", "16", "--seeds", "1")
     out, _ = umwelt(capsys, str(kept), "--species", "grazer", *sizes, "--json")
     outcome = json.loads(out)["duels"][0]
@@ -102,7 +102,7 @@ def test_what_it_runs_is_the_world_of_the_run_with_its_living_in_it(kept, capsys
     assert {side: (one["living"], one["births"]) for side, one in outcome["sides"].items()} == theirs
 
 
-def test_plants_duel_where_named_and_other_ticks_take_the_founders_place(kept, capsys):
+def test_plants_duel_if_named_and_against_replaces_the_founders(kept, capsys):
     said, _ = umwelt(capsys, str(kept), "--species", "grass", "--against", f"{kept}:8", "--each", "20", *QUICK)
     assert "rivals" in said and "descendants" in said and "founders" not in said
     assert "grass: descendants left more offspring in " in said and "of 2 worlds" in said
@@ -130,7 +130,7 @@ def test_a_mistake_is_one_line_and_nothing_is_written(kept, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-def test_who_is_not_there_cannot_duel(tmp_path, capsys):
+def test_a_species_without_living_beings_or_founders_is_refused(tmp_path, capsys):
     def line(*arguments: str) -> str:
         return umwelt(capsys, str(folder), *arguments, code=2)[1]
 
@@ -144,7 +144,7 @@ def test_who_is_not_there_cannot_duel(tmp_path, capsys):
     assert "no monster species with founders lives at tick 0: choose another --tick, or name a plant" in line()
 
 
-def test_ctrl_c_leaves_nothing_and_nobody_behind(kept, tmp_path):
+def test_ctrl_c_leaves_no_files_and_no_processes(kept, tmp_path):
     command = [
         sys.executable,
         "-m",

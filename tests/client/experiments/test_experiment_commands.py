@@ -75,7 +75,7 @@ def test_points_have_commands_of_their_own(tmp_path):
         ('["matching"]', '["matcing"]', "matching"),
     ],
 )
-def test_what_is_wrong_is_said_before_the_first_run(tmp_path, old, new, line):
+def test_invalid_commands_are_refused_before_the_first_run(tmp_path, old, new, line):
     with pytest.raises(WorldFileError, match=line):
         read(tmp_path, SCATTERED.replace(old, new))
 

@@ -134,7 +134,7 @@ class LocalCluster:
         return [member.key for member in self.coordinator.membership.map]
 
 
-def test_a_world_begins_when_all_are_here():
+def test_a_world_begins_when_all_nodes_have_joined():
     cluster = LocalCluster(2)
     cluster.wait()
     assert cluster.coordinator.phase == "running" and cluster.keys == ["k0", "k1"]
@@ -191,7 +191,7 @@ def test_the_same_ticket_is_journalled_once():
     assert again.last(protocol.TicketResult) == protocol.TicketResult("t", 5, 9)
 
 
-def test_a_node_that_was_further_moves_the_horizon_but_not_without_bound():
+def test_the_tick_that_a_joining_node_has_reached_moves_the_horizon_up_to_a_limit():
     cluster = LocalCluster(1)
     cluster.join("far", reached=500)
     assert cluster.coordinator.grants.horizon == 500
@@ -213,7 +213,7 @@ def test_a_node_joins_at_a_snapshot_of_the_present():
     assert cluster.coordinator.grants.granted > held
 
 
-def test_a_node_that_is_told_to_leave_ends_and_the_last_one_may_not():
+def test_a_node_that_is_ordered_to_leave_ends_unless_it_is_the_last():
     cluster = LocalCluster(2)
     cluster.live(1)
     name = next(node.name for node in cluster.coordinator.membership.nodes.values() if node.key == "k1")
@@ -351,7 +351,7 @@ def test_a_stop_after_a_fall_back_reaches_what_was_reached_before():
     assert cluster.last(protocol.Stop, "k0") is not None
 
 
-def test_the_last_tick_is_the_last():
+def test_nothing_is_granted_after_the_last_tick():
     cluster = LocalCluster(2, last_tick=17)
     cluster.live(5)
     assert [type(one) for one in cluster.done][-1] is instructions.EndRun
@@ -359,7 +359,7 @@ def test_the_last_tick_is_the_last():
     assert max(grant.through for grant in cluster.granted("k0")) == 17
 
 
-def test_a_mark_of_the_last_tick_does_not_stand_for_the_kept_one():
+def test_a_temporary_snapshot_of_the_last_tick_does_not_replace_the_kept_one():
     cluster = LocalCluster(1, last_tick=17)
     while cluster.coordinator.grants.granted < 17:
         cluster.wait()
@@ -462,7 +462,7 @@ def test_a_part_that_is_not_the_node_s_own_ends_the_node_and_not_the_world():
 
 
 @pytest.mark.parametrize("fatal", [False, True])
-def test_what_fails_everywhere_ends_the_world_and_what_fails_here_the_node(fatal):
+def test_a_fatal_failure_ends_the_run_and_another_failure_only_the_node(fatal):
     cluster = LocalCluster(2)
     cluster.live(0.5)
     cluster.note("k1", protocol.Failure("no room", fatal))

@@ -132,7 +132,7 @@ def test_densities_count_every_being_once_and_average_fields(lived, split):
         assert (field == means.repeat(8, 0).repeat(8, 1)).all()
 
 
-def test_dots_show_less_and_cost_less(lived):
+def test_dots_have_fewer_columns_and_fewer_bytes_than_bodies(lived):
     world, region, _ = lived
     dots, bodies = (every(world, level, [BEINGS]) for level in ("dots", "bodies"))
     cutter = TileEncoder(world, region)
@@ -165,7 +165,7 @@ def test_worlds_of_other_laws_are_shown_too(name):
 
 
 @pytest.mark.parametrize("values", [[[0]], [[-32768, 32767]], [[1 << 30, -(1 << 30)], [5, -7]], [[70000, 3]]])
-def test_a_field_keeps_its_values_up_to_the_told_scale(values):
+def test_a_field_keeps_its_values_up_to_the_stated_scale(values):
     array, topic = np.array(values), Topic(BODIES, 1, 0, 0)
     frame = tiles.encode(topic, Rectangle(0, 0, *array.shape), 1, 7, field=array)
     piece = tiles.decode(frame, Torus(64, 64))
@@ -339,7 +339,7 @@ def test_publishing_takes_a_share_of_the_time_and_every_tile_has_its_turn(tmp_pa
     publisher.close()
 
 
-def test_a_gateway_that_does_not_read_holds_nobody_up(publisher, moment):
+def test_a_gateway_that_does_not_read_delays_nobody(publisher, moment):
     gateway = Subscriber(publisher)
     gateway.socket.set(zmq.RCVHWM, 1)
     gateway.subscribe(Topic(BODIES, 1, 0, 0))
@@ -407,7 +407,7 @@ def test_answers_of_many_nodes_are_those_of_one(lived, asked):
         assert 0 < alone.answer["count"] < region.tables[asked["table"]].count
 
 
-def test_conditions_choose_exactly_who_meets_them(lived):
+def test_conditions_select_exactly_the_matching_beings(lived):
     world, region, _ = lived
     asked = queries.Select("monsters", ["sugar_count", "y"], [("sugar_count", ">", 80), ("species", "==", "hunter")])
     part = queries.answer(TileEncoder(world, region), queries.check(world, asked))
@@ -418,7 +418,7 @@ def test_conditions_choose_exactly_who_meets_them(lived):
     assert found["id"].tolist() == sorted(table["id"][wanted].tolist()) and len(found["id"]) > 0
 
 
-def test_a_fetched_being_is_whole_and_only_its_owner_tells_it(lived):
+def test_only_the_owner_of_a_being_returns_it_with_all_its_columns(lived):
     world, region, parts = lived
     being = int(region.tables["monsters"]["id"][region.owned_rows("monsters")][0])
     told = [queries.answer(TileEncoder(world, part), queries.Fetch(being)).answer["being"] for part in parts]
@@ -428,7 +428,7 @@ def test_a_fetched_being_is_whole_and_only_its_owner_tells_it(lived):
     assert found["species"] in ("grazer", "hunter") and "sugar_count" in found["columns"]
 
 
-def test_an_answer_that_is_too_large_is_cut_where_it_stays_true():
+def test_merged_rows_end_at_the_last_id_up_to_which_all_parts_are_complete():
     asked = queries.Select("monsters", [])
     parts = []
     for first, count, total in ((0, 5, 9), (100, 3, 3)):

@@ -117,7 +117,7 @@ def test_messages_of_one_sender_keep_their_order(hosts):
     assert b.receive(0) is None
 
 
-def test_what_is_changed_after_sending_was_sent_as_it_was(hosts):
+def test_changing_a_buffer_after_sending_does_not_change_the_message(hosts):
     a, b = hosts.new("a"), hosts.new("b")
     mine = bytearray(b"x" * 300_000)
     assert sent(a, b.address, [mine, memoryview(mine)[:10]])
@@ -151,7 +151,7 @@ def test_a_peer_that_died_is_reached_again_at_its_address_and_gets_nothing_stale
     assert again.receive(0.2) is None
 
 
-def test_nobody_is_waited_for(hosts):
+def test_send_does_not_wait_for_a_missing_peer(hosts):
     a = hosts.new("a")
     nowhere = {"tcp": "tcp://127.0.0.1:1", "ipc": f"ipc://{hosts.folder}/none", "loopback": "none"}[hosts.kind]
     assert not any(a.send(nowhere, [b"x" * 1000]) for _ in range(1000))  # a send that waited would never return
@@ -455,7 +455,7 @@ def test_the_sender_cannot_write_its_own_user_id(keyring):
     context.destroy(linger=0)
 
 
-def test_a_false_world_gets_nothing(keyring, tmp_path):
+def test_a_server_without_the_secret_key_of_the_world_gets_no_message(keyring, tmp_path):
     make_keys(tmp_path / "other")
     with (
         ZmqTransport(b"door", ANY_PORT, Keys.load(tmp_path / "other", "world")) as door,
@@ -516,7 +516,7 @@ def storm(seed):
     return seen, dict(network.counts)
 
 
-def test_one_seed_is_one_storm():
+def test_a_seed_determines_all_faults_of_the_network():
     seen, counts = storm(3)
     assert (seen, counts) == storm(3)
     assert seen != storm(4)[0] and len(seen) > 100
@@ -544,7 +544,7 @@ def test_faults_do_what_they_say_and_can_be_set_at_any_time():
     assert b.receive(0) is None
 
 
-def test_the_clock_stands_at_each_message_while_it_is_handled():
+def test_the_clock_has_the_time_of_each_message_while_it_is_handled():
     network = Network(1, Faults(delay_s=(0.1, 0.1)))
     a, b = network.transport("a"), network.transport("b")
     a.send("b", [b"ping"])
@@ -574,7 +574,7 @@ def test_a_cut_loses_what_is_under_way_until_it_is_healed():
     assert network.counts["cut"] == 3 and c.receive(0) is None
 
 
-def test_the_killed_get_nothing_and_leave_nothing_to_their_successors():
+def test_a_killed_transport_receives_nothing_and_its_successor_no_old_messages():
     network = Network(1, Faults(delay_s=(0.1, 0.1)))
     a, b = network.transport("a"), network.transport("b")
     assert a.send("b", [b"under way"]) and b.send("a", [b"sent before"])
