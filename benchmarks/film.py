@@ -50,7 +50,7 @@ class Place:
 
 
 def liveliest(world: World, size: tuple[int, int], zoom: float) -> Place:
-    """Returns the middle of the picture-sized part with most beings of all kinds, where it is bright and before noon."""
+    """Returns the middle of the picture-sized part with most beings of all kinds, in bright light before noon."""
     region, climate = world.region, world.world_file.settings.climate
     width, height = (max(1, round(side / zoom)) for side in size)
     columns, rows = region.torus.width // width, region.torus.height // height

@@ -151,7 +151,7 @@ def costs_here(beings: int, ticks: int) -> Costs:
 
 
 def coordinator_cost(nodes: int) -> float:
-    """Returns the CPU time of the coordinator's machine for one node and tick: it gets a heartbeat and sends a grant."""
+    """Returns the CPU time of the coordinator's machine for one node and tick: a heartbeat in, a grant out."""
     side = 16 * int(np.ceil(nodes**0.5))
     torus = Torus(side, side)
     rectangles = cut(torus, np.ones((side // 8, side // 8), np.int64), nodes, 13)

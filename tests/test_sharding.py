@@ -290,7 +290,7 @@ def test_ties_do_not_depend_on_rows_and_no_kernel_uses_floats(tmp_path):
         assert line.endswith("floats ['<lambda>']"), line  # only the function that the script itself adds has floats
 
 
-def test_only_what_is_owned_can_be_cut_out():
+def test_only_owned_cells_can_be_cut_out():
     world = golden_world(32, 32)
     region = begin(world)
     with pytest.raises(Exception, match="only the owned rectangle can be cut"):

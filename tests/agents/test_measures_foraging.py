@@ -43,7 +43,7 @@ def test_patches_are_squares_in_the_middle_of_both_halves():
     assert np.isnan(found["hunter.east_share"])
 
 
-def test_intake_is_what_fodder_loses_in_the_later_half():
+def test_intake_is_the_loss_of_fodder_in_the_later_half():
     ticks = np.arange(0, 101, 25.0)
     columns = {
         "tick": ticks,

@@ -111,7 +111,7 @@ def test_species_run_the_same_in_four_regions_and_with_rows_shuffled(cls):
     assert alone[0].tables["monsters"]["steps"].max() == 8
 
 
-def test_own_columns_begin_at_their_default_and_hold_what_was_written():
+def test_own_columns_begin_at_their_default_and_keep_written_values():
     world = small({"grazer": Plain})
     grazers = world.agents_by_type[Plain]
     assert set(grazers["fear"].tolist()) == {3}

@@ -229,7 +229,7 @@ def test_two_worlds_do_not_disturb_each_other():
     assert "bites" not in other.region.tables["monsters"]
 
 
-def test_species_that_share_a_name_are_told_apart():
+def test_species_with_the_same_name_are_distinguished():
     def made(turn):
         class Same(Monster):
             def respond(self, see):

@@ -60,7 +60,7 @@ VALUES = st.one_of(st.booleans(), st.integers(-(1 << 40), 1 << 40), st.text(max_
 
 @settings(max_examples=60, deadline=None)
 @given(path=st.lists(KEYS, min_size=1, max_size=4), value=VALUES)
-def test_what_is_set_by_a_dotted_key_is_read_back(path, value):
+def test_a_value_set_by_a_dotted_key_is_read_back(path, value):
     content = {}
     set_value(content, ".".join(path), value, "--set")
     section = tomllib.loads(to_toml(content))
@@ -177,7 +177,7 @@ def test_laws_must_be_an_object_of_class_laws():
 
 
 @pytest.mark.parametrize("name", ["memory.max", "memory.current"])
-def test_memory_is_the_least_of_what_system_and_control_group_leave(monkeypatch, name):
+def test_available_memory_is_the_minimum_over_system_and_control_group(monkeypatch, name):
     files = {
         "/proc/meminfo": ["MemTotal: 9000000 kB", "MemAvailable: 4000000 kB"],
         "/sys/fs/cgroup/memory.max": ["3000000000"],

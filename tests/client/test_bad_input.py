@@ -200,7 +200,7 @@ def test_a_world_that_does_not_fit_memory_is_refused_before_anything_is_allocate
     assert "width = 20000, height = 40: needs about 0." in line and "use a smaller width, height or count" in line
 
 
-def test_the_estimate_of_memory_is_near_what_a_world_takes():
+def test_the_estimate_of_memory_is_near_the_memory_that_a_world_needs():
     world = read_world("golden", {"width": 1024, "height": 512})
     tracemalloc.start()
     try:

@@ -141,7 +141,7 @@ def test_cells_outside_the_world_and_missing_folders_are_one_line():
 # --- what is missing
 
 
-def test_without_a_display_a_window_says_what_to_do():
+def test_without_a_display_the_error_says_what_to_do():
     none, gone = begun(*VIEW), begun(*VIEW, DISPLAY=":987")
     assert "there is no display: set DISPLAY, or use --screenshot FILE" in refused(none)
     assert "display :987 cannot be opened" in refused(gone)

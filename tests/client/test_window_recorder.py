@@ -182,7 +182,7 @@ def test_a_slow_encoder_makes_add_wait_and_loses_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.mp4"])
-def test_what_cannot_be_recorded_is_refused_in_one_line(tmp_path, monkeypatch, name):
+def test_invalid_recordings_are_refused_in_one_line(tmp_path, monkeypatch, name):
     for path, size, frames_per_s in (("a.avi", (64, 48), 10), (name, (4, 4), 10), (name, (64, 99_999), 10)):
         with pytest.raises(UmweltError, match=": use "):
             Recorder(tmp_path / path, size, frames_per_s)

@@ -287,7 +287,7 @@ def test_arrays_are_unpacked_as_they_were_packed(dtype, shape, differences, rand
     assert values == {"a": 1} and arrays["x"].dtype == array.dtype and np.array_equal(arrays["x"], array)
 
 
-def test_entries_are_found_by_name_and_what_was_added_has_its_default():
+def test_entries_are_found_by_name_and_added_ones_have_their_default():
     recorded = np.array([[1, 2], [3, 4]], np.int8)
     now = Column("organs", "int8", ("wing", "leg", "jaw"), default=7)
     assert recording.match_entries(recorded, ["jaw", "leg"], now).tolist() == [[7, 2, 1], [7, 4, 3]]

@@ -279,7 +279,7 @@ def test_a_click_with_the_look_tool_selects(toolbox, world):
     assert toolbox.session.selected is None
 
 
-def test_spectators_are_told_once_and_change_nothing(cluster, keys, world):
+def test_spectators_get_one_notice_and_change_nothing(cluster, keys, world):
     session = opened(cluster.address, Keys.load(keys, SPECTATOR))
     try:
         toolbox, inhabiting, before = Toolbox(session), Inhabiting(session), len(cluster.disk.commands)

@@ -44,7 +44,7 @@ def set_journal_version(store: Store, version: int) -> None:
     database.close()
 
 
-def test_what_is_written_carries_the_versions(store):
+def test_all_written_files_have_their_versions(store):
     assert json.loads((store.folder / RUN_FILE).read_text()) == {"format": RUN_FORMAT}
     database = sqlite3.connect(store.journal)
     assert database.execute("PRAGMA user_version").fetchone() == (JOURNAL_FORMAT,)

@@ -31,7 +31,7 @@ def journal(tmp_path):
     opened.close()
 
 
-def test_what_is_entered_is_read_back_in_order(journal):
+def test_entries_are_read_back_in_order(journal):
     for tick in (0, 8, 16):
         journal.enter(moment(tick), 2**64 - 1 - tick)
     journal.commit()
@@ -78,7 +78,7 @@ def test_a_replay_with_another_digest_is_refused_with_its_tick(journal):
         journal.enter(moment(8), 78)
 
 
-def test_only_what_was_committed_survives(tmp_path, journal):
+def test_only_committed_entries_survive(tmp_path, journal):
     journal.enter(moment(8), 1)
     journal.commit()
     journal.enter(moment(16), 2)

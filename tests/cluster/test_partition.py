@@ -91,7 +91,7 @@ def test_sizes_of_all_kinds_are_cut_or_refused(size, parts):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 150), st.integers(1, 150))
-def test_the_most_parts_are_what_a_cut_can_make(height, width):
+def test_the_maximal_number_of_parts_can_be_cut(height, width):
     torus = Torus(height, width)
     room = max_parts(torus)
     check(torus, cut(torus, even(torus), room, HALO_CELLS), room)

@@ -30,7 +30,7 @@ def test_each_name_can_be_loaded(name):
     assert getattr(umwelt.cluster, name) is not None
 
 
-def test_what_a_type_checker_sees_is_what_is_loaded():
+def test_imports_for_type_checkers_equal_the_loaded_names():
     assert typed_names() == umwelt.cluster._HOMES
     assert sorted(umwelt.cluster.__all__) == sorted(umwelt.cluster._HOMES)
 

@@ -227,7 +227,7 @@ def test_the_newest_two_marks_stay_and_runs_go_on_from_them(folder):
     assert restore_region(runner.store)[1].tick == 20
 
 
-def test_a_damaged_mark_is_passed_over_for_what_is_older(folder):
+def test_a_damaged_temporary_snapshot_is_skipped_for_an_older_one(folder):
     with open_run(folder) as runner:
         for tick in (21, 22):
             runner.go(tick)

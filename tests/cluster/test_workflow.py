@@ -63,7 +63,7 @@ def test_results_come_in_the_order_of_the_calls_or_of_completion(world):
     assert in_order == [0, 1, 2] and as_done[-1] == 0
 
 
-def test_arrays_go_in_and_come_out(world):
+def test_arrays_are_arguments_and_results_of_tasks(world):
     found = world.task("own.outer", np.array([1, 2, 3], np.int16))
     assert found.dtype == np.int16 and found.tolist() == [[1, 2, 3], [2, 4, 6], [3, 6, 9]]
 
@@ -128,7 +128,7 @@ def test_means_of_a_census_are_those_of_the_columns(resting):
 
 
 @pytest.mark.parametrize("rectangle", [None, (90, 70, 17, 33)])
-def test_a_heat_map_adds_up_what_lies_in_its_squares(resting, rectangle):
+def test_a_heat_map_has_the_sums_over_its_squares(resting, rectangle):
     y, x, height, width = rectangle or (0, 0, HEIGHT, WIDTH)
     water = resting.field("water", (y, x, height, width))
     padded = np.zeros((-(-height // 8) * 8, -(-width // 8) * 8), np.int64)

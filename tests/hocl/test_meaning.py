@@ -143,7 +143,7 @@ def test_dropping_an_atom_in_starts_it_again():
     assert text(machine.solution) == "<12, max>" and machine.reactions == 2
 
 
-def test_a_rule_that_is_dropped_in_works_on_what_is_there():
+def test_a_dropped_rule_reacts_with_the_atoms_that_are_there():
     program = parse(f"{ADD} <1, 2, 4>", "here")
     assert run_program(program) == "<1, 2, 4>"
     assert run_program(program, drops=[program.atom("add", "--drop")]) == "<7, add>"
@@ -164,7 +164,7 @@ def test_a_rule_is_caught_by_its_name_or_as_any_rule():
     assert outcomes(f'{ADD} let off = replace-one "r":r::rule by r, r in <off, "r":add>') == {"<add, add>"}
 
 
-def test_a_rule_is_made_and_takes_along_what_was_caught():
+def test_a_created_rule_keeps_the_values_of_its_variables():
     made = "let make = replace-one n::int by (times = replace-one x::float by x * n) in <make, 3>"
     program = parse(made, "here")
     assert run_program(program) == "<times>"

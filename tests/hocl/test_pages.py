@@ -18,7 +18,7 @@ def programs(page: str) -> list[str]:
     return re.findall(r"```hocl\n(.*?)```", page, re.S)
 
 
-def test_the_programs_of_the_page_come_to_what_it_says():
+def test_the_programs_of_the_page_have_the_stated_results():
     assert len(programs(PAGE)) == 2
     for source in programs(PAGE):
         assert outcomes_in_all_orders(parse(source, "page")) == {source.strip().rpartition("// comes to ")[2]}

@@ -41,7 +41,7 @@ def test_all_programs_of_the_table_are_there_and_each_says_what_it_does():
 
 
 @pytest.mark.parametrize("name", ALWAYS)
-def test_programs_whose_order_does_not_matter_come_to_one_result(name):
+def test_programs_whose_order_does_not_matter_have_one_result_for_all_seeds(name):
     program = read_program(name)
     assert outcomes_by_seed(program, SEEDS) == {ALWAYS[name]}
 

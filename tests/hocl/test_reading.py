@@ -160,7 +160,7 @@ ATOMS = st.recursive(
 
 
 @given(st.lists(ATOMS, max_size=6))
-def test_what_is_printed_reads_as_the_same_solution(atoms):
+def test_a_printed_solution_is_parsed_to_the_same_one(atoms):
     printed = text(Solution(atoms))
     assert len(printed.splitlines()) == 1
     assert parse(printed, "here").start == Solution(atoms)

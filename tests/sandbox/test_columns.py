@@ -41,7 +41,7 @@ def test_the_index_lists_every_row_under_its_cell_once(cells):
             assert sorted(found.tolist()) == [i for i, cell in enumerate(cells) if cell == (y, x)]
 
 
-def test_new_rows_have_their_defaults_even_where_others_died():
+def test_new_rows_have_their_defaults_also_in_reused_rows():
     table = table_of(10)
     table["mark"][:] = 1
     table.keep(np.arange(10) < 4)

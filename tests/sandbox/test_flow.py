@@ -90,7 +90,7 @@ def test_nothing_is_lost_and_nothing_falls_below_zero(share, seed, most, substan
     assert region.owned_view("substance").min() >= 0
 
 
-def test_water_runs_downhill_and_comes_to_rest_level():
+def test_water_runs_downhill_until_it_is_level():
     torus = Torus(32, 32)
     fields = [Field("substance", "int32", parts=("water",)), Field("elevation", "int16")]
     region = Region(torus, Rectangle(0, 0, 32, 32), 2, fields, [], 1)
@@ -150,7 +150,7 @@ def test_without_a_tide_a_climate_older_than_tides_is_the_same():
     assert audit.digest(new) == audit.digest(old)
 
 
-def test_vapour_and_rain_keep_the_air_near_what_it_holds():
+def test_evaporation_and_rain_keep_vapour_near_the_capacity_of_the_air():
     text = "width = 64\nheight = 64\nseed = 2\n[ground]\nvapour = 900\n"
     world = parse_world(text, "wet", "wet")
     region = begin(world)

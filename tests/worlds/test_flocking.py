@@ -49,7 +49,7 @@ def positions(region):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_boids_come_to_fly_the_same_way(seed):
+def test_boids_align_their_headings(seed):
     described = world(64, 64, 150, seed=seed)
     region = begin(described)
     assert alignment(region) < 0.3
@@ -58,7 +58,7 @@ def test_boids_come_to_fly_the_same_way(seed):
     assert region.owned_rows("boids").sum() == 150
 
 
-def test_boids_that_match_nobody_do_not_align():
+def test_boids_without_matching_do_not_align():
     described = world(64, 64, 150, **{"boids.match": 0.0, "boids.cohere": 0.0, "boids.separate": 0.0})
     region = begin(described)
     before = alignment(region)

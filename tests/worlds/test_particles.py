@@ -64,7 +64,7 @@ def test_all_substances_are_made_of_the_same_parts_and_their_charge_is_that_of_t
         assert held.get("charge", 0) == sum(third * held.get(element, 0) for element, third in THIRDS.items())
 
 
-def test_elements_and_charge_are_conserved_exactly_while_plants_come_to_be():
+def test_elements_and_charge_are_conserved_exactly_while_plants_form():
     world = fertile(**{"chemistry.initial.electron": 12_000})
     region = begin(world)
     before = whole_elements([region], world)
@@ -164,7 +164,7 @@ def test_a_run_is_audited_and_its_spores_are_journalled_without_a_parent(tmp_pat
         ("founders.0.like", "grazer", "founders[0].spores: only plants grow from spores: leave it out"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(key, value, line):
+def test_invalid_settings_of_particles_are_refused_in_one_line(key, value, line):
     with pytest.raises(UmweltError) as caught:
         particles(**{key: value})
     assert line in str(caught.value) and "particles.toml: " in str(caught.value) and "\n" not in str(caught.value)

@@ -139,7 +139,7 @@ def test_a_duel_gives_figures_of_both_sides(tmp_path):
     assert "duel.hunter.more" in figures
 
 
-def test_a_garden_measures_descendants_beside_founders(tmp_path):
+def test_a_garden_measures_descendants_and_founders(tmp_path):
     path = written(tmp_path, SMALL + GARDEN + 'set = {"founders.4.count" = 0}\n')
     found = run(path, tmp_path / "under_way")
     assert found.digest == run(written(tmp_path, SMALL), tmp_path / "other").digest

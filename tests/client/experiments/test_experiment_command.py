@@ -220,7 +220,7 @@ def test_mistakes_are_one_line(tmp_path, capsys, arguments, line):
     assert line in told and told.count("\n") == 1
 
 
-def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path, capsys):
+def test_ctrl_c_keeps_finished_runs_and_the_same_command_continues(tmp_path, capsys):
     path, folder = made(tmp_path, TEXT.replace("ticks = 20", "ticks = 300")), tmp_path / "found"
     line = [
         sys.executable,

@@ -335,7 +335,7 @@ def test_pause_step_and_speed():
     assert "unknown order" in cluster.last(protocol.TicketResult).line
 
 
-def test_a_stop_after_a_fall_back_reaches_what_was_reached_before():
+def test_a_stop_during_a_recovery_first_reaches_the_tick_that_was_reached_before():
     cluster = LocalCluster(2)
     cluster.live(2)
     reached = cluster.coordinator.grants.granted

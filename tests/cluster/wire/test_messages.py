@@ -54,7 +54,7 @@ def test_raw_frames_pass_unchanged_and_a_change_of_any_is_found():
     assert checksum(b"header", [b"ab", b"c"]) != checksum(b"header", [b"a", b"bc"])
 
 
-def test_a_peer_of_another_version_is_told_both_versions_and_the_fix():
+def test_a_peer_of_another_version_is_refused_with_both_versions_and_the_fix():
     line = version_mismatch("this node", 3, "the coordinator", 2)
     assert line == (
         "this node: speaks version 3 of the protocol, the coordinator version 2: "

@@ -487,7 +487,7 @@ def test_nodes_without_the_worlds_secret_have_doors_too(keyring, tmp_path):
         assert a.receive(0) is None
 
 
-def test_a_door_without_its_authenticator_lets_nobody_in(keyring):
+def test_a_door_without_its_authenticator_refuses_all_connections(keyring):
     world, node_keys = Keys.load(keyring, "world"), Keys.load(keyring, "node")
     with ZmqTransport(b"door", ANY_PORT, world) as door, ZmqTransport(b"n", keys=node_keys) as node:
         door._authenticator.stop()
@@ -559,7 +559,7 @@ def test_the_clock_has_the_time_of_each_message_while_it_is_handled():
     assert network.advance() is None
 
 
-def test_a_cut_loses_what_is_under_way_until_it_is_healed():
+def test_a_cut_drops_messages_in_flight_and_all_later_ones_until_it_is_healed():
     network = Network(1, Faults(delay_s=(0.1, 0.1)))
     a, b, c = (network.transport(name) for name in "abc")
     assert a.send("b", [b"under way"])
