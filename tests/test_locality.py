@@ -45,6 +45,7 @@ def tidal() -> Region:
 
 
 def cells_of(region: Region, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the window rows and columns of the cells of all beings of a table."""
     table = region.tables[name]
     return table["y_fixed"] >> 10, table["x_fixed"] >> 10
 

@@ -258,6 +258,7 @@ SCRIPT = """
 
 
 def run_script(arguments: list[str], **environment: str) -> list[str]:
+    """Runs `SCRIPT` in another process; returns the lines that it prints."""
     script = textwrap.dedent(SCRIPT)
     command = [sys.executable, "-c", script, str(Path(__file__).parent), *arguments]
     surroundings = {**os.environ, **environment}

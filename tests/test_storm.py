@@ -153,6 +153,7 @@ def test_a_cluster_under_random_faults_computes_the_same_world(seed):
 
 
 def world_atoms(world, amounts) -> dict[str, int]:
+    """Returns the number of atoms of each element in these amounts of substances."""
     chemistry = world.chemistry
     substances = dict(zip(chemistry.names, amounts.tolist(), strict=True))
     return audit.element_totals(substances, chemistry)

@@ -150,6 +150,7 @@ MONSTER, PLANT = cast(GOLDEN)[0][0], cast(GOLDEN)[1][0]
 
 
 def spawn(kind: str = "monsters", **columns: object) -> Spawn:
+    """Returns a `Spawn` of a fixed row, with some columns changed."""
     row = {**(MONSTER if kind == "monsters" else PLANT)["row"], **columns}
     return Spawn(kind, 0, 0, {name: value for name, value in row.items() if value is not None})
 

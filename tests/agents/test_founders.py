@@ -17,11 +17,13 @@ DRAWN = ("sugar_count", "heading", "age_ticks", "fatigue", "water_count", "y_fix
 
 
 def world(before: str, after: str, seed: int = 5) -> WorldFile:
+    """Returns the small world with the text `before` of its world file replaced by `after`."""
     assert before in TEXT
     return parse_world(TEXT.replace(before, after, 1), "small.toml", "small", {"seed": seed})
 
 
 def monsters(world: WorldFile) -> Table:
+    """Returns the table of monsters of a world at tick 0."""
     return generate_world(world).tables["monsters"]
 
 

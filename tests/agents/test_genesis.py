@@ -25,11 +25,13 @@ sea_level = 0
 
 
 def world_with(*founders: str, text: str = FLAT, seed: int = 1):
+    """Returns a flat world with these groups of founders, each a TOML table without its header."""
     tables = "".join(f"[[founders]]\n{founder}\n" for founder in founders)
     return parse_world(f"seed = {seed}\n{text}\n{tables}", "here", "here")
 
 
 def cells_of(region: Region, table: str, species: int = 0) -> np.ndarray:
+    """Returns the cell numbers of the beings of one species in a table."""
     rows = region.tables[table]["species"] == species
     return region.global_cells(table, np.flatnonzero(rows))
 
@@ -98,6 +100,7 @@ def test_scattered_founders_are_a_sample_without_replacement():
 
 
 def nearest_distances(cells: np.ndarray) -> np.ndarray:
+    """Returns the distance of each cell to the nearest other one of `cells`, on the torus."""
     y, x = cells // SIDE, cells % SIDE
     dy, dx = np.abs(y[:, None] - y), np.abs(x[:, None] - x)
     squared = np.minimum(dy, SIDE - dy) ** 2 + np.minimum(dx, SIDE - dx) ** 2

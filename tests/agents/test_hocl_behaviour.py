@@ -52,6 +52,7 @@ def region():
 
 
 def program_of(tmp_path, text):
+    """Writes a text to a file and reads it as the program of a behaviour."""
     path = tmp_path / "own.hocl"
     path.write_text(text)
     read_hocl_behaviour.cache_clear()

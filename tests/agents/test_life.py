@@ -18,11 +18,13 @@ from umwelt.sandbox.units import arctangent_table, sine_table
 
 
 def matter(region: Region, world) -> dict[str, int]:
+    """Returns the number of atoms of each element in a region."""
     chemistry = world.chemistry
     return audit.element_totals(audit.substance_totals(region, chemistry), chemistry)
 
 
 def ready_to_breed(region: Region) -> None:
+    """Sets all monsters to a state in which they breed."""
     monsters = region.tables["monsters"]
     for column, value in {
         "breed": 1024,
@@ -88,6 +90,7 @@ def test_founders_crowded_into_one_cell_and_their_children_have_unique_ids():
 
 
 def hungry_crowd(region: Region, count: int) -> None:
+    """Keeps `count` monsters, puts them into one place, and makes them bite."""
     only(region, "monsters", count)
     put(region, "monsters", 20.5, 20.5)
     monsters = region.tables["monsters"]

@@ -23,6 +23,7 @@ WORLD = golden_world(48, 48)
 
 
 def atoms(region) -> dict[str, int]:
+    """Returns the number of atoms of each element in a region."""
     return element_totals(substance_totals(region, WORLD.chemistry), WORLD.chemistry)
 
 

@@ -59,6 +59,7 @@ def test_intake_is_the_loss_of_fodder_in_the_later_half():
 
 
 def rows_of(intakes: np.ndarray, density: np.ndarray) -> list[dict]:
+    """Returns rows of an experiment's table with these intakes and densities of fodder."""
     pairs = zip(density, intakes, strict=True)
     return [{"intake.fodder_count_per_cell": n, "intake.per_tick": eaten} for n, eaten in pairs]
 

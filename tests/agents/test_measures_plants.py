@@ -110,6 +110,7 @@ def test_a_line_is_found_with_its_error():
 
 
 def thinned(density, yields):
+    """Returns the columns of a stand of plants with these densities and yields."""
     return {"tick": np.arange(len(density)) * 100.0, "stand.density": density, "stand.yield_count": yields}
 
 
@@ -142,6 +143,7 @@ def test_an_extinct_or_empty_stand_has_the_same_figures():
 
 
 def areas(z, placed_z, first=3.0):
+    """Returns columns in which kinds grow with the power `z` of the area, and placed kinds with `placed_z`."""
     sides = (8, 16, 32, 64)
     found = {f"kinds.{side}": np.array([1.0, first * (side / 8) ** (2 * z)]) for side in sides}
     return found | {f"placed.{side}": np.array([9.0, 2 * first * (side / 8) ** (2 * placed_z)]) for side in sides}

@@ -41,6 +41,7 @@ class Gateway:
 
 
 def run_for(limit: CreditLimit, gateway: Gateway, seconds: float, watch_every_s: float = 1e9) -> None:
+    """Runs a credit limit and a gateway for a time; the view changes every `watch_every_s` seconds."""
     now_s = watched_s = 0.0
     gateway.credit = limit.restart(now_s)
     while now_s < seconds:

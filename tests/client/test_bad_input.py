@@ -17,16 +17,19 @@ from umwelt.sandbox.step import advance
 
 
 def with_line(after: str, line: str) -> str:
+    """Returns the text of the world file with a line added after `after`."""
     assert after in TEXT
     return TEXT.replace(after, f"{after}\n{line}", 1)
 
 
 def instead(before: str, after: str) -> str:
+    """Returns the text of the world file with `before` replaced by `after`."""
     assert before in TEXT
     return TEXT.replace(before, after, 1)
 
 
 def reaction(equation: str, more: str = "rate = 0.1") -> str:
+    """Returns the text of the world file with one more reaction."""
     return f'{TEXT}\n[[chemistry.reactions]]\nname = "mine"\nequation = "{equation}"\n{more}\n'
 
 

@@ -307,6 +307,7 @@ def test_a_killed_launch_is_resumed_with_the_same_history(capsys):
 
 
 def modules_after(script: str) -> set[str]:
+    """Returns the names of the modules that are loaded after a script has run."""
     printed = subprocess.check_output([sys.executable, "-c", f"{script}\nimport sys; print(*sys.modules)"], text=True)
     return set(printed.split("\n")[-2].split())
 

@@ -316,6 +316,7 @@ def test_names_and_lengths_are_written_in_newick_format():
 
 
 def umwelt(capsys, *arguments: str) -> str:
+    """Runs a command that must succeed; returns its standard output."""
     with pytest.raises(SystemExit) as ended:
         main([*arguments])
     assert not ended.value.code
@@ -323,6 +324,7 @@ def umwelt(capsys, *arguments: str) -> str:
 
 
 def refused(capsys, *arguments: str) -> str:
+    """Runs `umwelt lineage` with arguments that must be refused; returns the error line."""
     with pytest.raises(SystemExit) as ended:
         main(["lineage", *arguments])
     said = capsys.readouterr()

@@ -39,6 +39,7 @@ def world(run):
 
 @pytest.fixture(scope="module")
 def whole(run, world, tmp_path_factory):
+    """The window, shared by all tests of this module."""
     from umwelt.client.window.app import Sight, import_window, open_session
 
     before = Path.cwd()

@@ -25,6 +25,7 @@ CAMERAS = st.builds(
 
 
 def apart(one: float, other: float, size: float) -> float:
+    """Returns the distance of two coordinates on a circle of this size."""
     return abs((one - other + size / 2) % size - size / 2)
 
 

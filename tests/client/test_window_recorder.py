@@ -24,6 +24,7 @@ def frames_of(count, height=48, width=64):
 
 
 def await_end(film):
+    """Waits until a film is done; asserts that its progress ends at 1."""
     end_s = time.monotonic() + 30
     while not film.done:
         assert time.monotonic() < end_s and 0.0 <= film.progress < 1.0

@@ -60,6 +60,7 @@ def played(path, clock=None, scale=None):
 
 
 def turned(session, clock, seconds, frame_s=1 / 20):
+    """Advances the clock and the session, frame by frame."""
     for _ in range(round(seconds / frame_s)):
         clock.now_s += frame_s
         session.turn(frame_s)
@@ -334,6 +335,7 @@ LOOK_DTYPES = st.sampled_from(["int8", "uint8", "int16", "uint16", "int32", "int
 
 
 def hostile_session(path, frames):
+    """Returns a session over a `Hostile` source, its clock, and the source."""
     session, clock = played(path)
     source = Hostile(session.core, frames)
     session.core = session.feed.source = source

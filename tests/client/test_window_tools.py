@@ -53,6 +53,7 @@ def world(cluster, keys):
 
 
 def opened(place, keys=None, scale: float = 20.0) -> Session:
+    """Returns a session connected to a gateway or run, whose view is complete."""
     found = Session(PromisedConnection(GatewayLink(place, keys)), Camera.over(HEIGHT, WIDTH, (640, 480)))
     found.camera.look(40, 40, scale, at_once=True)
     turned(found, lambda: found.status and found.feed.complete)
@@ -102,6 +103,7 @@ def journalled(cluster: LocalCluster, since: int) -> list[commands.Command]:
 
 
 def living(world, table: str = "monsters", count: int = 1) -> list[int]:
+    """Returns the ids of the largest young beings of a table."""
     found = world.query(table=table, where=[("age_ticks", "<", 400)], columns=["tissue_count"])
     return found["id"][np.argsort(-found["tissue_count"])][:count].tolist()
 
@@ -148,6 +150,7 @@ def test_ground_tools_change_the_world_and_are_journalled(toolbox, cluster, worl
 
 
 def _said(toolbox: Toolbox, words: str) -> str:
+    """Returns the first notice that contains `words`, or ""."""
     return next((notice.line for notice in toolbox.session.notices if words in notice.line), "")
 
 
@@ -303,6 +306,7 @@ def test_spectators_get_one_notice_and_change_nothing(cluster, keys, world):
 
 
 def steered(session: Session, inhabiting: Inhabiting, seconds: float) -> None:
+    """Turns a session and its steering for a number of seconds."""
     end_s = time.monotonic() + seconds
     turned(session, lambda: time.monotonic() > end_s, inhabiting)
 

@@ -43,6 +43,7 @@ def store(kept, tmp_path) -> Store:
 
 
 def found(store: Store):
+    """Returns the result of the audit of a run."""
     return check_closure(store, read_run_world(store))
 
 

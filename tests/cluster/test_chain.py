@@ -38,6 +38,7 @@ RAIN = commands.encode(Rain(10, 12, 4, 900))
 
 
 def rows_of(store: Store) -> Rows:
+    """Returns all rows of a journal that belong to the hash chain."""
     journal = Journal.reading(store.journal)
     try:
         return journal.chain.rows()
@@ -296,6 +297,7 @@ def test_a_row_that_is_gone_or_was_added_is_named(store, table):
 
 
 def flipped(path: Path, chance: Random) -> None:
+    """Changes one random bit of a file."""
     content = bytearray(path.read_bytes())
     content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
     path.write_bytes(content)
@@ -489,6 +491,7 @@ def test_a_lost_journal_begins_again_at_the_tick_of_the_run(store, kept):
 
 
 def ended(capsys, *arguments: str) -> SimpleNamespace:
+    """Runs a command; returns its exit code and output."""
     with pytest.raises(SystemExit) as stopped:
         main(list(arguments))
     said = capsys.readouterr()

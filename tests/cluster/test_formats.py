@@ -30,10 +30,12 @@ def store(finished, tmp_path) -> Store:
 
 
 def refusal(what: str, found: object, readable: int) -> str:
+    """Returns the expected error line for a file of another format version."""
     return f"{what} format {found}, this Umwelt reads format {readable}: use the Umwelt that wrote it"
 
 
 def line_of(error) -> str:
+    """Asserts that an error has one line; returns it."""
     assert "\n" not in str(error.value)
     return str(error.value)
 

@@ -170,10 +170,12 @@ class Brittle(Monster):
 
 
 def stopped(*arguments: object) -> None:
+    """Stands in for a function during which the user presses Ctrl-C."""
     raise KeyboardInterrupt
 
 
 def full(*arguments: object) -> None:
+    """Stands in for a function that writes to a full disk."""
     raise OSError(errno.ENOSPC, "No space left on device")
 
 

@@ -43,6 +43,7 @@ class Here:
 
 
 def outcome_of(program: str, seed: int = 1, most: int = 1000) -> tuple[dict, Here]:
+    """Runs a workflow; returns its result, and the flow that ran its tasks."""
     flow = Here(most)
     return asyncio.run(run_program(flow, parse(program, "here"), seed)), flow  # type: ignore[arg-type]
 

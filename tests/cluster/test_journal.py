@@ -15,6 +15,7 @@ def moment(tick: int) -> Metrics:
 
 
 def newborn(tick: int, cells: list[int]) -> dict[str, np.ndarray]:
+    """Returns a record of births in these cells, as a node reports it."""
     return {
         "id": identity(2, tick, np.array(cells)),
         "parent_id": np.array([5] * len(cells)),

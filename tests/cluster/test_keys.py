@@ -22,6 +22,7 @@ def folder(tmp_path):
 
 
 def copied(folder, to, *names):
+    """Copies the named files of a folder to a new folder `to`; returns that."""
     to.mkdir()
     for name in names:
         shutil.copy(folder / name, to)
@@ -29,6 +30,7 @@ def copied(folder, to, *names):
 
 
 def line_of(error) -> str:
+    """Asserts that an error has one line; returns it."""
     text = str(error.value)
     assert "\n" not in text and "Traceback" not in text
     return text

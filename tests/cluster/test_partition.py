@@ -17,6 +17,7 @@ HALO_CELLS = 32
 
 
 def blocks_of(torus: Torus) -> tuple[int, int]:
+    """Returns the numbers of blocks along y and x."""
     return -(-torus.height // BLOCK_CELLS), -(-torus.width // BLOCK_CELLS)
 
 
@@ -64,6 +65,7 @@ def check(torus: Torus, rectangles: list[Rectangle], parts: int) -> None:
 
 @st.composite
 def cuts(draw, largest: int = 150):
+    """Draws a torus, weights of its blocks, and a possible number of parts."""
     torus = Torus(draw(st.integers(1, largest)), draw(st.integers(1, largest)))
     parts = draw(st.integers(1, max_parts(torus)))
     seed = draw(st.integers(0, 1000))

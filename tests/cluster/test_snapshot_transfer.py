@@ -74,6 +74,7 @@ def loaded_digests(world, folder: Path, constants) -> int:
 
 
 def left_digest(world, regions) -> int:
+    """Returns the digest of the left half of the world in `regions`."""
     pieces = [region.cut(region.owned) for region in regions]
     return audit.digest(open_region(world, pieces, regions[0].constants, 3, owned=LEFT))
 
@@ -156,6 +157,7 @@ def url(request, tmp_path) -> str:
 
 
 def put_at(url: str, tmp_path: Path, world, regions, epoch: int = EPOCH, late: bool = False) -> UrlTransfer:
+    """Writes the parts of a snapshot to a URL, as nodes and a coordinator do."""
     node = UrlTransfer(url, tmp_path / "node")
     aside = ENTRY.unfinished_name(epoch)
     parts = [write(node.part_folder(aside), region) for region in regions]

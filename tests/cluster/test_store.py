@@ -31,6 +31,7 @@ def folder(kept, tmp_path) -> Path:
 
 
 def damage(folder: Path, tick: int) -> None:
+    """Damages the part of a snapshot."""
     cells = Store(folder).path(tick) / "part-0-0" / "cells" / "substance" / "c"
     chunk = next(file for file in cells.rglob("*") if file.is_file())
     chunk.write_bytes(chunk.read_bytes()[:-9])
@@ -186,6 +187,7 @@ def take(store: Store, runner: InProcessRunner, kept: bool, epoch: int = 1, cont
 def fill(
     aside: Path, runner: InProcessRunner, kept: bool, epoch: int, controls: Controls | None = None
 ) -> snapshot.Manifest:
+    """Writes the part and constants of a snapshot to the folder `aside`; returns its manifest."""
     region, world = runner.region, runner.world
     part = snapshot.write_part(aside, region.cut(region.owned), region.torus, audit.digest(region), kept)
     seals, layout = snapshot.write_constants(aside, region.constants), world.laws.layout(world)

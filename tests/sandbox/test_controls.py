@@ -18,6 +18,7 @@ changes = st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["drive", "freez
 
 
 def changed(entries, rates=()) -> Controls:
+    """Returns controls with these overrides and rates."""
     controls = Controls()
     for being, command, override in entries:
         controls.set_override(being, command, override)

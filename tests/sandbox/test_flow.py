@@ -32,6 +32,7 @@ def air(share: float, gust: float = 0.0, substances: int = 1, seed: int = 5) -> 
 
 
 def blow(region: Region, ticks: int, wind_x: np.ndarray = STILL, wind_y: np.ndarray = STILL) -> None:
+    """Runs `flow` on a region for some ticks, with these winds."""
     for _ in range(ticks):
         region.wrap()
         region.margin_cells -= 1

@@ -87,6 +87,7 @@ def test_a_world_without_any_beings_is_saved_too(tmp_path):
 
 
 def biggest_chunk(path: Path, under: str) -> Path:
+    """Returns the largest file of an array below a folder of a snapshot."""
     chunks = [file for file in (path / under).rglob("*") if file.is_file() and file.name != "zarr.json"]
     return max(chunks, key=lambda file: file.stat().st_size)
 
@@ -162,10 +163,12 @@ def regions(world_in_parts):
 
 
 def part_of(aside: Path, region: Region, compressed: bool) -> dict:
+    """Writes the part of a region to a folder; returns its description."""
     return snapshot.write_part(aside, region.cut(region.owned), region.torus, audit.digest(region), compressed)
 
 
 def described(world, regions, parts, kept: bool) -> snapshot.Manifest:
+    """Returns the manifest of a snapshot with these parts."""
     first = regions[0]
     return snapshot.make_manifest(
         "golden",

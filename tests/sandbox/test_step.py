@@ -29,6 +29,7 @@ def sums_within(reach: int):
 
 
 def laws_of(*reaches: int) -> Laws:
+    """Returns laws that each sum over a square of one of these reaches."""
     order = [Law(f"sum_{reach}", reach, sums_within(reach)) for reach in reaches]
     return Laws("sums", order, object, lambda world: (FIELDS, [THINGS]), lambda world, region: None)
 

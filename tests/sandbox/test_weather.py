@@ -42,6 +42,7 @@ def region_at(tick: int, climate: Climate = CLIMATE, owned: Rectangle | None = N
 
 
 def environment_of(region: Region) -> np.ndarray:
+    """Runs `weather` on a region; returns the environment of each cell."""
     weather(region)
     return region.scratch("environment", "int16", 4).astype(np.int64)
 

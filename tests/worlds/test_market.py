@@ -171,6 +171,7 @@ SCRIPT = """
 
 
 def script_digests(**environment):
+    """Runs `SCRIPT` in another process; returns the digests that it prints."""
     command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(Path(__file__).parent.parent)]
     surroundings = {**os.environ, **environment}
     done = subprocess.run(command, env=surroundings, capture_output=True, text=True, timeout=900, check=False)
@@ -190,6 +191,7 @@ def test_plain_python_agrees_and_ties_are_settled_without_rows():
 
 
 def lived_in(seed):
+    """Returns a crowded market and its region after some ticks, with a current halo."""
     described = world(32, 32, 400, seed=seed, **{"traders.vision": [3, 5]})
     region = begin(described)
     advance(region, described.laws, 6)
@@ -216,6 +218,7 @@ def disturbed(described, region, y, x, reach, seed):
 
 
 def seen_at(region, y, x):
+    """Returns all values and traders of a window cell."""
     table = region.tables["traders"]
     rows = np.flatnonzero((table["y_fixed"] >> 10 == y) & (table["x_fixed"] >> 10 == x))
     beings = sorted([table[column.name][row].tolist() for column in table.schema.columns] for row in rows)

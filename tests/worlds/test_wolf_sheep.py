@@ -42,6 +42,7 @@ def world(height=48, width=64, **more):
 
 
 def owned(region, name):
+    """Returns the number of owned beings of a table."""
     return int(region.owned_rows(name).sum())
 
 
@@ -144,6 +145,7 @@ def test_each_law_reaches_no_further_than_it_says(laws, upright):
 
 
 def energies(region, name):
+    """Returns the energies of the owned beings of a table, by id."""
     table, rows = region.tables[name], region.owned_rows(name)
     return dict(zip(table["id"][rows].tolist(), table["energy"][rows].tolist(), strict=True))
 

@@ -46,6 +46,7 @@ def crippled() -> list[bytes]:
 
 
 def births(first: list[bytes], second: list[bytes], seed: int) -> tuple[int, int]:
+    """Runs a duel between founders with these genomes; returns the births of both sides."""
     world = make_duel_world(POND, "grazer", Genomes("first", first), Genomes("second", second), EACH, seed)
     rows = run_duel(world, TICKS, TICKS)
     return summarize_side(rows, "first")["births"], summarize_side(rows, "second")["births"]
@@ -174,6 +175,7 @@ def test_sides_need_names_of_their_own():
 
 @pytest.fixture(scope="module")
 def moment(tmp_path_factory):
+    """A small run at tick 24: its folder, its world, and its region."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     small_run(folder, 24, births=False)
     return folder, *load_moment(folder, None, "--tick")

@@ -38,12 +38,14 @@ DROP = 'do = {command = "drop", y = 3, x = 3, substance = "sugar", count = 50}'
 
 
 def written(folder: Path, text: str) -> Path:
+    """Writes an experiment's file; returns its path."""
     path = folder / "small.toml"
     path.write_text(text, "utf-8")
     return path
 
 
 def run(path: Path, folder: Path, **changes):
+    """Runs the first trial of an experiment; returns its result."""
     job = make_job(read_experiment(str(path)).trials[0], folder)
     return run_job(msgspec.structs.replace(job, **changes), lambda tick: None)
 

@@ -59,6 +59,7 @@ x = "climate.light"
 
 
 def command(*arguments: str) -> int:
+    """Runs `umwelt experiment`; returns the exit code."""
     with pytest.raises(SystemExit) as left:
         main(["experiment", *arguments])
     return left.value.code
@@ -123,6 +124,7 @@ def test_an_expectation_without_measured_values_does_not_hold(tmp_path):
 
 
 def populations(grazers: np.ndarray, hunters: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns columns of populations from logarithms of the numbers of grazers and hunters."""
     return {"tick": np.arange(len(grazers)) * 100.0, "grazer": np.exp(6 + grazers), "hunter": np.exp(4 + hunters)}
 
 

@@ -45,6 +45,7 @@ def read(folder: Path, text: str = SCATTERED) -> Experiment:
 
 
 def drops(experiment: Experiment, trial: int) -> list[tuple[int, dict]]:
+    """Returns the ticks and contents of the commands of a trial."""
     return [(command.tick, msgspec.json.decode(command.content)) for command in experiment.trials[trial].due]
 
 

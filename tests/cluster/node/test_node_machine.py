@@ -75,6 +75,7 @@ def actions(found: list[Any]) -> list[Any]:
 
 
 def kinds(found: list[Any]) -> list[Any]:
+    """Returns the types of instructions, and of messages in place of the instructions to send them."""
     return [type(one.message) if isinstance(one, instructions.SendMessage) else type(one) for one in found]
 
 

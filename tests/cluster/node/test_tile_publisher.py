@@ -40,10 +40,12 @@ def lived():
 
 
 def every(world, level: str, layers) -> list[Topic]:
+    """Returns the topics of these layers over the whole world."""
     return tiles.topics_over(None, level, layers, torus_of(world))
 
 
 def pieces_of(world, regions, topics) -> list[tiles.Piece]:
+    """Encodes and decodes tiles of topics; returns their pieces from all regions."""
     cut = [found for region in regions for found in TileEncoder(world, region).tiles(topics, 1)]
     assert all(tiles.decode(frame, torus_of(world)).topic == topic for topic, frame in cut)
     return [tiles.decode(frame, torus_of(world)) for _, frame in cut]
@@ -286,6 +288,7 @@ def test_only_watched_tiles_are_computed(publisher, moment, monkeypatch):
 
 
 def step_once(moment) -> None:
+    """Advances a shard by one tick; copies its halo first if it is used up."""
     if moment.region.margin_cells < moment.world.laws.light_speed:
         exchange_halos([moment.region])
     step(moment.region, moment.world.laws)

@@ -34,6 +34,7 @@ def sent(transport, to, frames, within_s=60.0) -> bool:
 
 
 def rss_mb() -> float:
+    """Returns the resident memory of this process in MB."""
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -498,6 +499,7 @@ def test_a_door_without_its_authenticator_refuses_all_connections(keyring):
 
 
 def storm(seed):
+    """Sends messages among four transports with random faults; returns what arrived and when, and the counts."""
     network = Network(seed, Faults(loss=0.1, duplicate=0.1, reorder=0.1, delay_s=(0.001, 0.02)))
     hosts = {name: network.transport(name, role="node") for name in "abcd"}
     for i, name in enumerate("abcd"):
