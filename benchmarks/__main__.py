@@ -17,7 +17,7 @@ from benchmarks.sections import SECTIONS
 
 HEAD = ("| | median | unit | target | met | note |", "| --- | ---: | --- | --- | --- | --- |")
 LOAD_BEFORE = os.getloadavg()[0]
-"""The load of the machine in the minute before. On a busy machine CPU times are more reliable than wall times."""
+"""The load average over the minute before the start. On a busy machine, CPU times are more reliable than wall times."""
 RESULTS = Path(__file__).with_name("results.md")
 
 
@@ -38,7 +38,7 @@ def surroundings() -> str:
 
 
 def verdict(reached: bool | None) -> str:
-    """Returns whether a target is met, in one word; nothing if there is no target."""
+    """Returns "yes" or "no" for whether a target is met, or "" if there is no target (None)."""
     return "" if reached is None else "yes" if reached else "NO"
 
 

@@ -1,4 +1,4 @@
-"""Chemical programs: the sieve of all numbers up to 1,000, and a program of three rules that is started many times."""
+"""Chemical programs (HOCL): a sieve of primes up to 1,000, and a program of three rules that is started many times."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ let scale = replace-one 1:x::int by x * 5 / 4 in
 
 @dataclass(frozen=True)
 class Job:
-    """A program, the atoms added to it, and how often a repeat starts it."""
+    """A program, the atoms that are added to it, and how many times one measurement starts it."""
 
     name: str
     source: str
@@ -25,7 +25,7 @@ class Job:
     max_ms: float | None
 
     def run(self, seed: int) -> Machine:
-        """Starts the program `starts` times, each with its own dice; returns the last machine, inert."""
+        """Runs the program `starts` times until it is inert, each time with other dice; returns the last machine."""
         program = parse(self.source, self.name)
         for start in range(self.starts):
             machine = Machine(program, Dice(seed, 0, start))
@@ -42,7 +42,7 @@ JOBS = (
 
 
 def chemical(effort: Effort) -> Section:
-    """Measures milliseconds from the start of a program until it is inert; each repeat parses the text once."""
+    """Measures the milliseconds from the start of a program until it is inert; a program is parsed once per repeat."""
     section = Section("Chemical programs")
     for job in JOBS:
         job.run(0)

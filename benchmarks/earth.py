@@ -1,4 +1,7 @@
-"""Earth at three sizes and one density: entity-ticks per second, the share of each law, and bytes."""
+"""Earth at three sizes with the same density: entity-ticks per second, the share of each law, and bytes.
+
+An entity-tick is one being that is computed for one tick.
+"""
 
 from collections import defaultdict
 from pathlib import Path
@@ -12,11 +15,11 @@ from umwelt.sandbox.region import Region
 from umwelt.sandbox.step import Law, advance, step
 
 SIZES = {10_000: 1, 100_000: 10**0.5, 1_000_000: 10}
-"""The number of founders, and the factor of the sides relative to the world file: the density is the same."""
+"""The number of founders, and the factor by which both sides of the world grow, so that the density is equal."""
 WARM_UP_TICKS = 16
 TICKS_A_REPEAT = 4
 COPIES_HOLD = 100_000
-"""The number of beings in all copies of a small world together, so that a repeat is long enough to be timed."""
+"""How many beings all copies of a small world have together, so that a repeat takes long enough to be measured."""
 
 
 def earth_world(founders: int, **more: Any) -> WorldFile:
@@ -39,7 +42,7 @@ def living(region: Region) -> int:
 
 
 def law_seconds(region: Region, laws, ticks: int) -> dict[str, float]:
-    """Returns wall seconds per tick of each law, and of `edges`: the copying of halos within one region."""
+    """Returns the wall seconds per tick of each law, and of `edges`, the copying of a region's own halo."""
     seconds: dict[str, float] = defaultdict(float)
     last = now().wall_s
 
@@ -62,7 +65,7 @@ def law_seconds(region: Region, laws, ticks: int) -> dict[str, float]:
 
 
 def measure_size(founders: int, effort: Effort) -> dict[str, Any]:
-    """Measures one size, over the same ticks as every other size; small worlds run as several copies in turn."""
+    """Measures one size, over the same ticks for every size; of a small world, several copies run one after another."""
     copies = max(1, COPIES_HOLD // founders)
     worlds = [earth_world(founders, seed=11 + copy) for copy in range(copies)]
     laws = worlds[0].laws

@@ -1,7 +1,7 @@
 """`python -m benchmarks.film window` or `year`: the films and pictures of the documentation, drawn by the window.
 
-    docs/window.gif    a few seconds of the place in daylight with most beings of all kinds
-    docs/closeup.jpg   a selected monster there, with its antennae and the range of its sight
+    docs/window.gif    a few seconds of the place that has most beings of all kinds, in daylight
+    docs/closeup.jpg   a selected monster of that place, with its antennae and the range of its sight
     docs/window.jpg    the same, with panels
     docs/year.gif      a small meadow as a whole for a year, one frame a day: how seasons change the ground
 
@@ -33,9 +33,9 @@ FILM, FILM_ZOOM, FILM_TICKS, FILM_TICKS_A_S = (420, 280), 24, 46, 12.5
 PAGE, PAGE_ZOOM, CLOSE_ZOOM = (1280, 800), 36, 76
 OPEN = ("World", "Layers", "Populations", "Inspector", "Brain")
 FORENOON_TICKS = 250
-"""Ticks from the gallery's tick, at which it is midnight in the middle of the world, until the forenoon."""
+"""Ticks from the gallery's tick, when it is midnight in the middle of the world, until before noon."""
 PANEL_TICKS, FOLLOWED_TICKS = 50, 6
-"""Ticks that fill the panels' curves and rates, and ticks for which a being is followed before it is drawn."""
+"""For how many ticks the panels collect their curves and rates, and a being is followed, before the picture."""
 YEAR, YEAR_SIDE_CELLS, YEAR_FRAMES_A_S = (384, 384), 128, 2
 MORNING_DAYS = 0.1
 AROUND_CELLS = 8
@@ -50,7 +50,7 @@ class Place:
 
 
 def liveliest(world: World, size: tuple[int, int], zoom: float) -> Place:
-    """Returns the middle of the picture-sized part with most beings of all kinds, before noon in bright light."""
+    """Returns the middle of the picture-sized part with most beings of all kinds, in bright light before noon."""
     region, climate = world.region, world.world_file.settings.climate
     width, height = (max(1, round(side / zoom)) for side in size)
     columns, rows = region.torus.width // width, region.torus.height // height
@@ -111,7 +111,7 @@ def last_of(frames: Iterator[np.ndarray]) -> np.ndarray:
 
 
 def window_pictures(world: World, docs: Path) -> None:
-    """Draws a film of the liveliest place, and its largest monster, selected: with panels, and close up."""
+    """Draws the film of the place with most beings, and two pictures of its largest monster, which is selected."""
     window, local = open_window(world, PAGE)
     session = window.session
     place = liveliest(world, FILM, FILM_ZOOM)
@@ -169,7 +169,7 @@ def year(path: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.film", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("window", "year"))
     parser.add_argument("--to", type=Path, default=ROOT / "docs")

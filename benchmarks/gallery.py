@@ -61,7 +61,7 @@ def umwelt(*arguments: str) -> str:
 
 
 def has_reached(run: Path, tick: int) -> bool:
-    """Whether a run has a snapshot of a tick."""
+    """Returns whether a run has a snapshot of a tick."""
     return (run / "world.toml").exists() and any(entry.tick == tick for entry in Store.open(run).entries())
 
 
@@ -139,7 +139,7 @@ def make_gallery(plan: Mapping[str, View], chosen: Sequence[str], runs: Path, do
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gallery", description=(__doc__ or "").splitlines()[0])
     plan = {name: view for name, view in PLAN.items() if name in bundled_worlds()}
     parser.add_argument("--only", action="append", choices=list(plan), help="only this world, may be repeated")

@@ -3,8 +3,8 @@
     python -m benchmarks.latency             200,000 beings of the meadow, 50 ms each way; needs root and Linux
     python -m benchmarks.latency --quick     fewer beings, shorter measurements
 
-The nodes live in network namespaces with a switch between them (`tests/cluster/virtual_network.py`) that delays every
-frame; the coordinator runs on the host of the first node. Keys are in use, and the hosts share no folder.
+The nodes run in two network namespaces; a switch between them delays every frame (`tests/cluster/virtual_network.py`).
+The coordinator runs on the host of the first node. Connections are encrypted, and the hosts share no folder.
 """
 
 import os
@@ -21,9 +21,9 @@ from umwelt.agents.world_file import WorldFile, read_world
 BEINGS, SIDE_CELLS = 200_000, 720
 DELAY_S = 0.05
 MTU_BYTES = 60_000
-"""Large frames: the switch is a Python thread on the same cores."""
+"""Large, so that the switch, a Python thread on the same cores, handles few frames."""
 CHOICES = (0, 1, 2, 4, 8)
-"""Ticks per exchange; 0: the coordinator chooses."""
+"""The measured numbers of ticks per exchange; 0 lets the coordinator choose."""
 SETTLE_S, CHOOSE_S, MEASURE_S, PART_S = 3.0, 12.0, 15.0, 4.0
 TARGET = 0.5
 
@@ -45,7 +45,7 @@ class Measurement:
 
     ticks_per_exchange: int
     ticks_per_s: float
-    """In the fastest part of the time, because the machine has other load, too."""
+    """The speed in the fastest part of the time, because the machine may have other load."""
     average_ticks_per_s: float
     cpu_s: float
     """Processor time per tick of the busier node."""
@@ -54,13 +54,13 @@ class Measurement:
 
 
 def measure(world: WorldFile, folder: Path, asked: int, seconds: float, turns: int) -> list[list[Measurement]]:
-    """Runs two nodes, in turn with and without delay; returns the measurements without and with delay."""
+    """Runs two nodes, alternately without and with delay, `turns` times; returns the measurements of both."""
     by_delay: list[list[Measurement]] = [[], []]
     with VirtualNetwork(delay_s=DELAY_S, mtu_bytes=MTU_BYTES) as network:
         network.host("first"), network.host("second")
         run = NetworkRun(network, world, folder, "first", {"UMWELT_THREADS": "1"})
         try:
-            # no snapshots but where the exchange changes: they are another cost
+            # no snapshots (another cost) except when the number of ticks per exchange changes
             run.start_coordinator(nodes=2, ticks_per_exchange=asked, mark_s=1e6, kept_s=1e6)
             run.start_node("first")
             run.start_node("second")
@@ -76,7 +76,7 @@ def measure(world: WorldFile, folder: Path, asked: int, seconds: float, turns: i
 
 
 def measure_undisturbed(run: NetworkRun, network: VirtualNetwork, seconds: float) -> Measurement:
-    """Measures for some seconds, again if the epoch has changed meanwhile."""
+    """Measures for some seconds; repeats the measurement if the epoch changes meanwhile."""
     while True:
         run.until(lambda: run.status["phase"] == "running" and run.status["tick"], 120, "run")
         epoch, measurement = run.status["epoch"], measure_for(run, network, seconds)

@@ -1,10 +1,11 @@
-"""Write results of Mesa's own Sugarscape with trade, with which a test compares Umwelt's market.
+"""Writes results of Mesa's own Sugarscape with trade; a test compares Umwelt's market with them.
 
-`python -m benchmarks.market_reference tests/worlds/market_mesa.csv`: ten seeds of 1,000 steps on 50 x 50 cells with 200
-traders, in two forms. `shipped` is Mesa's example unchanged: a map with borders, on which a trader sees all cells
-within a number of steps, and trades with all traders that it sees. `book` is the same code on a torus with the map of
-`worlds/market.py`, where traders see along the four directions, may stay where they are, and trade with
-neighbours, as Epstein and Axtell describe. Takes some minutes.
+    python -m benchmarks.market_reference tests/worlds/market_mesa.csv
+
+The command takes some minutes. It runs ten seeds of 1,000 steps on 50 x 50 cells with 200 traders, in two forms.
+`shipped` is Mesa's example unchanged: a map with borders, on which a trader sees all cells within a number of steps,
+and trades with all traders that it sees. `book` is the same code on a torus with the map of `worlds/market.py`: traders
+see along the four directions, may stay where they are, and trade with neighbours, as Epstein and Axtell describe.
 """
 
 import csv
@@ -22,7 +23,7 @@ from umwelt.agents.world_file import read_world
 
 SIDE, COUNT, SEEDS, STEPS, EVERY_STEPS = 50, 200, 10, 1000, 50
 FORMS = ("shipped", "book")
-"""In this order, because the second form changes Mesa's modules."""
+"""The forms in the order of their runs: `book` must be last, because it changes Mesa's modules."""
 
 
 def book_form(seed: int) -> Any:
@@ -33,7 +34,10 @@ def book_form(seed: int) -> Any:
     grid, trader = model_file.OrthogonalVonNeumannGrid, agents_file.Trader
 
     class Crossing(Cell):
-        """A cell whose neighbourhood lies along the four directions: up to `radius` with its centre, else one cell."""
+        """A cell whose neighbourhood is along the four directions.
+
+        It reaches up to `radius` if the centre is included, otherwise one cell.
+        """
 
         left = False
 

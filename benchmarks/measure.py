@@ -1,4 +1,4 @@
-"""Measuring: wall time and CPU time side by side, after a warm-up, and the median of several repeats."""
+"""Measuring wall time and CPU time of repeated runs, and the figures and sections of the printed table."""
 
 import resource
 import statistics
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class Times(NamedTuple):
-    """Seconds of wall time, and of processor time of the program alone (`user_s`) and with the kernel (`cpu_s`)."""
+    """Seconds of wall time, and of CPU time: in user mode (`user_s`), and in user and kernel mode (`cpu_s`)."""
 
     wall_s: float
     user_s: float
@@ -20,7 +20,7 @@ class Times(NamedTuple):
 
 
 def now() -> Times:
-    """Returns the clocks of this process, all its threads together."""
+    """Returns the present times of this process, over all its threads."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return Times(time.perf_counter(), used.ru_utime, used.ru_utime + used.ru_stime)
 
@@ -33,18 +33,18 @@ def timed(job: Callable[[], Any]) -> tuple[Times, Any]:
 
 
 def median(values: Sequence[float]) -> float:
-    """Returns the median, because a single disturbance on the machine distorts a mean."""
+    """Returns the median, which a single disturbance of the machine changes less than the mean."""
     return statistics.median(values)
 
 
 def spread(values: Sequence[float]) -> float:
-    """Returns the largest of the repeats over the smallest: how steady the machine is."""
+    """Returns the ratio of the largest to the smallest value, a measure of how much repeats vary."""
     return max(values) / min(values) if min(values) > 0 else float("inf")
 
 
 @dataclass
 class Figure:
-    """One line of the table."""
+    """One row of the table."""
 
     what: str
     value: float
@@ -90,7 +90,7 @@ def number(value: float) -> str:
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to measure: the number of repeats, and how long each runs."""
+    """How much is measured: the number of repeats, and how long each runs."""
 
     quick: bool = False
 
@@ -99,5 +99,5 @@ class Effort:
         return 3 if self.quick else 5
 
     def short(self, full: int) -> int:
-        """Returns an amount, a quarter of it in a quick run."""
+        """Returns `full`, or a quarter of it in a quick run."""
         return max(1, full // 4) if self.quick else full

@@ -1,4 +1,4 @@
-"""Mesa's own examples, unchanged, with which Umwelt is compared."""
+"""Mesa's own examples, unchanged, to compare Umwelt with."""
 
 import importlib
 import importlib.util
@@ -16,8 +16,8 @@ ANIMALS_A_CELL = 0.12
 def mesa_example(name: str) -> Any:
     """Imports a module of Mesa's examples, such as `"advanced.wolf_sheep.model"`.
 
-    Importing `mesa.examples` itself would load all examples, and libraries that are not needed here. Therefore an
-    empty package of that name replaces it.
+    An empty package takes the place of `mesa.examples`, because importing the real one loads all examples and more
+    libraries.
     """
     if "mesa.examples" not in sys.modules:
         spec = importlib.util.find_spec("mesa")

@@ -1,4 +1,4 @@
-"""How long a world stops when a node dies: from the kill, or the freeze, to the first new tick.
+"""How long a world stands still when a node dies: from killing or freezing the node to the first new tick.
 
     python -m benchmarks.recovery [WORLD ...] [--nodes N] [--times N]
 
@@ -20,7 +20,7 @@ from umwelt.cluster.launch.local import Engine, Plan, begin_run
 
 SETTLED_TICKS = 3
 SETTLED_S = 4.0
-"""How long an epoch must last before a node is killed, so that temporary snapshots are as in a long run."""
+"""How long an epoch must have lasted before a node is killed, so that temporary snapshots are as in a long run."""
 WITHIN_S = 120.0
 HOW = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
 
@@ -46,7 +46,7 @@ class RunObserver:
                 raise SystemExit(f"the run did not recover within {WITHIN_S:.0f} s: {self.status.get('events')}")
 
     def settle(self, nodes: int) -> None:
-        """Waits until all nodes own a shard, and the epoch has lasted for some time."""
+        """Waits until all nodes own a shard, and the epoch has lasted for `SETTLED_S`."""
 
         def is_complete() -> bool:
             ready = [node for node in self.status.get("nodes", []) if node["rectangle"] and node["state"] == "ready"]

@@ -1,12 +1,12 @@
-"""How Umwelt scales: strong and weak scaling on this machine, a model of a tick's cost, and its predictions.
+"""How Umwelt scales: strong and weak scaling on this machine, a model of the cost of a tick, and its predictions.
 
     python -m benchmarks.scale              everything, written to benchmarks/scale.md; ten minutes on an idle machine
     python -m benchmarks.scale --quick      smaller worlds, shorter measurements
     python -m benchmarks.scale --target     only the target: two nodes over one, a million beings
 
-Every node has one thread (UMWELT_THREADS=1). The model consists of the time that one core needs for a cell, a being, a
-byte of a halo message and an exchange, each measured separately in one process; it is then compared with every run of a
-real cluster.
+Every node has one thread (UMWELT_THREADS=1). The model adds the times that one core needs for a cell, a being, a byte
+of a halo message and an exchange, each measured separately in one process. It is compared with every run of a real
+cluster.
 """
 
 import argparse
@@ -54,7 +54,7 @@ PAGE = Path(__file__).with_name("scale.md")
 
 @dataclass
 class Costs:
-    """The time that one core needs, in seconds, and the size of a halo message, in bytes."""
+    """The times that one core needs, in seconds, and the size of a halo message, in bytes."""
 
     cell_s: float
     being_s: float
@@ -151,7 +151,7 @@ def costs_here(beings: int, ticks: int) -> Costs:
 
 
 def coordinator_cost(nodes: int) -> float:
-    """Returns the processor time of the coordinator's machine for one node and tick: a heartbeat in, a grant out."""
+    """Returns the CPU time of the coordinator's machine for one node and tick: a heartbeat in, a grant out."""
     side = 16 * int(np.ceil(nodes**0.5))
     torus = Torus(side, side)
     rectangles = cut(torus, np.ones((side // 8, side // 8), np.int64), nodes, 13)
@@ -186,7 +186,10 @@ def coordinator_cost(nodes: int) -> float:
 
 
 def window_cells(rectangle: Rectangle, reach: int, k: int) -> float:
-    """Returns the cells computed per tick, averaged over an exchange: laws shrink the window by their reaches."""
+    """Returns the number of cells computed per tick, averaged over the ticks of an exchange.
+
+    Each law leaves out a further margin of the window, as wide as its reach.
+    """
     grown = [reach * (k - j - 0.5) for j in range(k)]
     return sum((rectangle.height + 2 * g) * (rectangle.width + 2 * g) for g in grown) / k
 
@@ -200,7 +203,7 @@ def tick_s(
     round_trip_s: float = 0.0002,
     bytes_per_s: float = 1e9,
 ) -> float:
-    """Returns the modelled time of a tick if all `nodes` hold equal shares; `cores`: how many they share, if fewer."""
+    """Returns the modelled seconds of a tick if all `nodes` have equal shards; `cores` if they share fewer cores."""
     cells = beings / BEINGS_A_CELL
     side = (cells / nodes) ** 0.5
     rows = max(1, round(nodes**0.5)) if nodes > 2 else 1
@@ -229,7 +232,7 @@ def best_exchange(costs: Costs, beings: float, nodes: int, **more: Any) -> tuple
 def run_cluster(beings: int, nodes: int, k: int, ticks: int) -> Point:
     """Runs a real cluster on this machine and measures ticks per second, over the same ticks in every run."""
     folder = Path(tempfile.mkdtemp(prefix="umwelt-scale-"))
-    # snapshots are another cost: the only one is that with which the run begins
+    # no snapshots (another cost) except the one at the start of the run
     engine = None
     try:
         store = begin_run(earth_world(beings), folder / "run")
@@ -263,7 +266,10 @@ def points(quick: bool) -> list[Point]:
 
 
 def measure_target(repeats: int = 3) -> tuple[str, float]:
-    """Measures two nodes of one thread each against one, a million beings on 1600 x 1600 cells, in turn; the median."""
+    """Measures the speed of two nodes over that of one, alternately, with a million beings on 1600 x 1600 cells.
+
+    Returns a line that describes the results, and the median ratio.
+    """
     ratios, waits = [], []
     for _ in range(repeats):
         one, two = (run_cluster(1_000_000, nodes, 1, 24) for nodes in (1, 2))

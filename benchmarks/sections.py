@@ -1,4 +1,4 @@
-"""The sections of the table: each runs its measurements and compares the figures with their targets."""
+"""The sections of the table of `python -m benchmarks`: each measures, and compares its figures with targets."""
 
 import os
 from collections.abc import Callable
@@ -94,7 +94,7 @@ def memory(effort: Effort) -> Section:
 
 
 def start(effort: Effort) -> Section:
-    """Measures the time from the start of the interpreter to the first tick, with an empty and a filled cache."""
+    """Measures the time from the start of the interpreter to the first tick, without and with cached kernels."""
     section = Section("From import to the first tick (golden)")
     cold = [with_empty_cache("first_tick") for _ in range(1 if effort.quick else 3)]
     in_own_process("first_tick")

@@ -1,12 +1,12 @@
-"""The cost of a frame of the window: densities, dots, bodies, with and without panels; and its traffic.
+"""The cost of a frame of the window at each level of detail, with and without panels; and the window's traffic.
 
     python -m benchmarks.viewer [--frames 240] [--from 300] [--line]
 
-The meadow runs in this process at 20 ticks a second of the window's time. Its tiles are encoded as by nodes, and arrive
-within the window's limit on bytes; this is not part of the measured time. A frame is everything that the window does
-between two flips. Drawing by software would hide the cost of Python, so each scene is measured twice: `python` without
-the draw calls (but with uploads, uniforms and panels), as processor time of the window's thread; `software` with them,
-as wall time.
+The meadow runs in this process at 20 ticks a second of the window's time. Its tiles are encoded as nodes do it, and
+arrive within the window's limit on bytes; this is not part of the measured time. A frame is everything that the window
+does between two buffer swaps. Drawing by software takes far longer than the Python code, so each scene is measured
+twice: `python` without draw calls (but with uploads, uniforms and panels), as CPU time of the window's thread; and
+`software` with draw calls, as wall time.
 """
 
 import argparse
@@ -42,7 +42,7 @@ TARGETS_MS = {"densities": None, "dots": 4.0, "bodies": 6.0}
 
 
 class Ready:
-    """A promise that is already fulfilled."""
+    """A promise whose answer is already there."""
 
     done = True
 
@@ -62,7 +62,7 @@ class Local:
         self.known = compose_welcome(world.world_file, KEEPER, "")
         self.core = self
         self.clock_s = 100.0
-        """The window's time."""
+        """The window's time in seconds."""
         self._watched: dict[Topic, None] = {}
         self._tiles: dict[Topic, tuple[int, list[bytes]]] = {}
         self._arrivals = 0

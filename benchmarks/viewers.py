@@ -1,10 +1,10 @@
-"""The cost of many viewers: ticks per second without viewers, with 1,000, and with 200 commands per second as well.
+"""The cost of many viewers: ticks per second without viewers, with 1,000, and with 200 commands per second in addition.
 
     python -m benchmarks.viewers [--viewers 1000] [--commands 200] [--seconds 15]
 
-The viewers are connections of another process (this module), spread over the tiles: each watches four tiles of bodies,
-four of a field, and the densities, and gives credit as real viewers do. That process runs at the lowest priority; the
-share of a core that it takes is printed as `own_cores`.
+The viewers are simulated by another process, which runs this module. Each watches four tiles of bodies, four of a
+field, and the densities, at different places, and gives credit (the number of tiles it is ready to receive) as real
+viewers do. That process runs at the lowest priority; the share of a core that it takes is printed as `own_cores`.
 The world is the meadow after some ticks, on as many nodes as there are cores. Measurements with and without viewers
 alternate; each one with viewers is compared with those before and after it.
 """
@@ -34,7 +34,7 @@ from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 ALIVE_S = 3.0
 CREDIT = 64
 HELLOS_A_S = 150
-"""New viewers per second; a gateway admits slightly more."""
+"""The number of viewers that connect per second; a gateway admits slightly more."""
 CONNECTING_S = 10.0
 
 

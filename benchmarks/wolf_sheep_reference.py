@@ -1,7 +1,8 @@
-"""Write results of Mesa's own Wolf-Sheep, with which a test compares Umwelt's.
+"""Writes results of Mesa's own Wolf-Sheep model; a test compares Umwelt's model with them.
 
-`python -m benchmarks.wolf_sheep_reference tests/worlds/wolf_sheep_mesa.csv`: 20 seeds of 200 steps on 100 x 100 cells,
-every tenth step. Takes some minutes.
+    python -m benchmarks.wolf_sheep_reference tests/worlds/wolf_sheep_mesa.csv
+
+The command takes some minutes. It runs 20 seeds of 200 steps on 100 x 100 cells and writes every tenth step.
 """
 
 import csv

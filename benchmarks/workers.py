@@ -1,7 +1,6 @@
 """Measurements that need a process of their own: `python -m benchmarks.workers NAME NUMBER` prints one line of JSON.
 
-Memory is counted from an empty process, the first tick from an interpreter that has loaded nothing, and Mesa's objects
-are freed when their process ends.
+A new process has no memory of earlier measurements and no loaded modules, and frees Mesa's objects when it ends.
 """
 
 import json
@@ -16,11 +15,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 MESA_WARM_UP_STEPS = 5
 MESA_WORK_A_REPEAT = 100_000
-"""Agent-steps."""
+"""The number of agent-steps in one repeat; an agent-step is one step of one agent."""
 
 
 def in_own_process(name: str, number: int = 0, **environment: str) -> dict[str, Any]:
-    """Runs a worker and returns its result; `wall_s` is the time from the start of the interpreter to its end."""
+    """Runs a measurement of this module in a new process; returns its result.
+
+    `wall_s` in it is the time from the start of the interpreter to its end.
+    """
     start = time.perf_counter()
     process = subprocess.run(
         [sys.executable, "-m", "benchmarks.workers", name, str(number)],
@@ -35,7 +37,7 @@ def in_own_process(name: str, number: int = 0, **environment: str) -> dict[str, 
 
 
 def with_empty_cache(name: str, number: int = 0) -> dict[str, Any]:
-    """Runs a worker with an empty cache of compiled kernels."""
+    """Runs a measurement in a new process with an empty cache of compiled kernels."""
     with tempfile.TemporaryDirectory() as folder:
         return in_own_process(name, number, UMWELT_CACHE=folder)
 

@@ -2,8 +2,9 @@
 
     python -m benchmarks.workflow [--tasks N] [--nodes N] [--times N]
 
-A task computes for about 5 ms (`spin`, always with the same number of steps). The world is paused, each node has one
-thread. Clusters of one and of four nodes take turns, so that other load on the machine affects both alike; medians.
+A task computes for about 5 ms (`spin`, always with the same number of steps). The world is paused; each node has one
+thread. Clusters of one and of four nodes are measured alternately, so that other load on the machine affects both. The
+results are medians.
 """
 
 import argparse
@@ -70,7 +71,7 @@ def paused_cluster(nodes: int) -> Iterator[Connection]:
 
 
 async def spins(flow: WorldFlow, tasks: int, steps: int) -> int:
-    """Runs a number of equal tasks at once; returns how many of them gave the same result."""
+    """Runs a number of equal tasks at the same time; returns how many of them gave the same result."""
     results = await flow.map("spin", [steps] * tasks)
     return results.count(results[0])
 

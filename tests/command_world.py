@@ -1,4 +1,4 @@
-"""A small world for tests of single commands, and functions that read it."""
+"""Helpers for tests of single commands: a small world, applying a command to it, and reading it."""
 
 import numpy as np
 from sharded_regions import begin, golden_world
@@ -10,7 +10,10 @@ from umwelt.sandbox.region import Region
 
 
 def ready(size: int = 32, k: int = 1) -> tuple[Region, WorldFile]:
-    """Return a small world with its halo; the window holds nine images of every cell, and more."""
+    """Returns the region of a small world with a current halo, and its world file.
+
+    With 32 cells a side, the window contains at least nine images of every cell.
+    """
     world = golden_world(size, size)
     region = begin(world, k)
     region.wrap()
@@ -18,26 +21,28 @@ def ready(size: int = 32, k: int = 1) -> tuple[Region, WorldFile]:
 
 
 def apply(region: Region, world: WorldFile, command: Command, number: int = 1) -> None:
-    """Check a command, send it through JSON as the journal does, and apply it."""
+    """Check a command, encode and decode it as the journal does, and apply it."""
     commands.apply(region, commands.decode(commands.encode(commands.check(world, command))), number)
 
 
 def owned(region: Region, name: str) -> np.ndarray:
+    """Returns a field on the owned rectangle, `int64[height, width]`."""
     return region.owned_view(name).astype(np.int64)
 
 
 def images(region: Region, name: str, being: int) -> int:
+    """Returns how many rows of a table, ghosts included, have the id `being`."""
     return int(np.count_nonzero(region.tables[name]["id"] == being))
 
 
 def column_by_id(region: Region, name: str) -> dict[int, list[int]]:
-    """Return a column of the monsters that the region owns."""
+    """Returns the values of one column of the monsters that the region owns, by id."""
     table, mine = region.tables["monsters"], region.owned_rows("monsters")
     return dict(zip(table["id"][mine].tolist(), table[name][mine].tolist(), strict=True))
 
 
 def assert_halo_is_fresh(region: Region) -> None:
-    """Assert that the halo is as an exchange would make it."""
+    """Assert that the halo of a region is current: copying the owned rectangle into it changes nothing."""
 
     def content() -> tuple:
         rows = {}
@@ -53,7 +58,7 @@ def assert_halo_is_fresh(region: Region) -> None:
 
 
 def substance_change(region: Region, world: WorldFile, command: Command) -> dict[str, int]:
-    """Apply a command; return by how many molecules each substance of the world has changed, cells and bodies."""
+    """Apply a command; returns the change of each substance in molecules, over all cells and bodies."""
     from umwelt.sandbox import audit
 
     before = audit.substance_totals(region, world.chemistry)

@@ -1,10 +1,10 @@
-"""A script of commands of every kind, for tests: at borders and corners of shards, on the seams, and on beings there.
+"""A fixed list of commands of every kind by tick, at borders and corners of shards, on seams, and on beings there.
 
     for tick in range(LAST_TICK + 1):
         for command in commands_at(tick, world): ...
 
-It depends on the world file and the tick alone. Shards cut along the halves of the world and along its seams have
-commands on all their edges; those of other cuts have some.
+The commands are a function of world file and tick. If shards are cut along the middle lines and the seams of the world,
+each of their edges has commands; with other cuts, some edges have.
 """
 
 from collections.abc import Sequence
@@ -34,11 +34,14 @@ LAST_TICK = 14
 KINDS = (Drop, Paint, Rain, Spawn, Remove, Move, Wound, Drive, Rate)
 
 RUNNER, MARCHER, SLEEPER = range(3)
-"""The held bodies: one runs east over the middle column, one south over the seam of rows, one is put to sleep."""
+"""Indices in `cast(world)[0]` of monsters whose drives are overridden by `Drive` commands.
+
+The first runs east over the middle column, the second south over the seam of rows, the third is put to sleep.
+"""
 
 
 def drives(**wanted: int) -> tuple[int, ...]:
-    """Return all drives in their order; 0 for those that are not named."""
+    """Returns the values of all drives in the order of `DRIVES`, 0 for those that are not given."""
     return tuple(wanted.get(name, 0) for name in DRIVES)
 
 
@@ -46,9 +49,9 @@ _casts: dict[str, tuple[list[dict], list[dict]]] = {}
 
 
 def cast(world: WorldFile) -> tuple[list[dict], list[dict]]:
-    """Return the founders that the script changes, as `fetch` returns them at tick 0: monsters and plants.
+    """Returns the founders that the script changes: up to 24 monsters and 24 plants, as `commands.fetch` returns them.
 
-    Those nearest to the seams and to the middle lines come first.
+    Those nearest to the seams and to the middle lines of the world come first.
     """
     if world.text not in _casts:
         region = generate_world(world)
@@ -64,13 +67,13 @@ def cast(world: WorldFile) -> tuple[list[dict], list[dict]]:
 
 
 def heading_to(found: dict, y_fixed: int, x_fixed: int, heading: int) -> Move:
-    """Return a move of a being that also turns and wakes it."""
+    """Returns a command that moves a being and also sets its heading, and wakes it."""
     row = {**found["row"], "heading": heading, "fatigue": 0, "asleep": 0}
     return Move(found["kind"], found["id"], y_fixed, x_fixed, row)
 
 
 def commands_at(tick: int, world: WorldFile) -> list[Command]:
-    """Return the commands at the start of a tick, in order."""
+    """Returns the commands of the script at the start of a tick, in order."""
     h, w = world.common.height, world.common.width
     monsters, plants = cast(world)
     random = np.random.default_rng(tick)
@@ -127,7 +130,7 @@ def commands_at(tick: int, world: WorldFile) -> list[Command]:
 
 
 def number_of(tick: int, at: int) -> int:
-    """Return a journal number for the command at an index of a tick's list."""
+    """Returns the journal number of the command with index `at` in the list of a tick."""
     return 1 + tick * 100 + at
 
 
@@ -140,9 +143,9 @@ def run_with_commands(
     before_exchange: bool = False,
     leave_out: type | None = None,
 ) -> None:
-    """Run regions for `ticks`, exchanging halos every `k`, with the script's commands at the start of each tick.
+    """Run regions for `ticks`, exchanging halos every `k` ticks, with the script's commands at the start of each tick.
 
-    Commands come after the exchange of their tick, or just before it; rows may be shuffled at each exchange.
+    Commands are applied after the exchange of their tick, or just before it; rows may be shuffled at each exchange.
     """
     order = np.random.default_rng(shuffle_seed)
     for passed in range(ticks):

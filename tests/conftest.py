@@ -1,4 +1,4 @@
-"""Fixtures and settings for all tests: their helper modules are importable, and hypothesis sets no deadlines."""
+"""Fixtures and settings for all tests: makes the helper modules importable, and sets hypothesis to no deadlines."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).parent
 sys.path[:0] = [str(TESTS), str(TESTS / "cluster")]
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process that a test starts compiles all our modules again
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # so that processes of tests reuse bytecode files
 
 settings.register_profile(
     "umwelt",
@@ -22,7 +22,10 @@ settings.load_profile("umwelt")
 
 @pytest.fixture(scope="session")
 def shared_cluster():
-    """A golden world of 96 x 80 cells on three nodes, at most 25 ticks a second. Use it through `cluster`."""
+    """A suspended `LocalCluster`: the golden world of 96 x 80 cells, three nodes, at most 25 ticks a second.
+
+    Tests use the fixture `cluster`, which resumes it.
+    """
     from local_cluster import LocalCluster
     from sharded_regions import golden_world
 
@@ -33,9 +36,10 @@ def shared_cluster():
 
 @pytest.fixture(scope="module")
 def cluster(shared_cluster):
-    """The cluster that all test modules of this process share, running, with its gateway and three nodes.
+    """The running cluster that all test modules of this process share, with a gateway and three nodes.
 
-    A module may define a `cluster` of its own.
+    At the end of a module, it must again have its three nodes, a gateway and no error. A module may define a fixture
+    `cluster` of its own.
     """
     shared_cluster.resume()
     yield shared_cluster
@@ -47,7 +51,7 @@ def cluster(shared_cluster):
 
 @pytest.fixture(scope="module")
 def world(cluster):
-    """A connection to the cluster, whose world runs at full speed."""
+    """A connection (`connect`) to the fixture `cluster`; the world runs without a limit on its speed."""
     from umwelt.client.connection.api import connect
 
     with connect(cluster.address) as connection:
@@ -59,7 +63,7 @@ def world(cluster):
 
 @pytest.fixture
 def resting(world):
-    """The connection, while the world is paused at a tick that all nodes have reached. It runs again afterwards."""
+    """The connection `world`, with the world paused at a tick that all nodes have reached; it runs again afterwards."""
     tick = world.pause()
     world.wait(tick, 60)
     try:

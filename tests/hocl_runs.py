@@ -1,4 +1,4 @@
-"""Chemical programs for tests: run with many seeds, or in every order of their reactions."""
+"""Runs chemical programs (HOCL) for tests: with many seeds, or in every order of their reactions."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,10 @@ from umwelt.agents.hocl.terms import Atom, text
 
 
 def run_program(program: Program, seed: int = 1, drops: Iterable[Atom] = ()) -> str:
-    """Returns the text of a program's outcome; `drops` are added one by one after it has come to rest."""
+    """Returns the text of the inert solution of a program.
+
+    `drops` are added one by one, each when the solution is inert.
+    """
     machine = Machine(program, Dice(seed))
     machine.react()
     for atom in drops:
@@ -19,15 +22,15 @@ def run_program(program: Program, seed: int = 1, drops: Iterable[Atom] = ()) -> 
 
 
 def run_text(source: str, seed: int = 1) -> str:
-    """Returns the outcome of a program's text."""
+    """Returns the text of the inert solution of a program, which is given as text."""
     return run_program(parse(source, "here"), seed)
 
 
 def outcomes_by_seed(program: Program, seeds: Iterable[int]) -> set[str]:
-    """Returns the outcomes of a program with these seeds."""
+    """Returns the set of outcomes (inert solutions as text) of a program with these seeds."""
     return {run_program(program, seed) for seed in seeds}
 
 
 def outcomes_in_all_orders(program: Program, drops: Iterable[Atom] = (), limits: Limits | None = None) -> set[str]:
-    """Returns the outcomes of a program in every order of its reactions."""
+    """Returns the set of outcomes (inert solutions as text) of a program in every order of its reactions."""
     return {text(solution) for solution in all_outcomes(program, drops, limits)}

@@ -1,9 +1,9 @@
-"""A whole cluster in one thread, for tests: coordinator, nodes, publishers and gateway over real sockets.
+"""A whole cluster in one thread, for tests: coordinator, nodes, tile publishers and gateway over real sockets.
 
     with LocalCluster(world, nodes=3) as cluster, connect(cluster.address) as world:
         ...
 
-Journal and snapshots are kept in memory, as in `simulation.py`; the sockets are those of real processes.
+Journal and snapshots are in memory, as in `simulation.py`; messages go over ZeroMQ sockets as between real processes.
 """
 
 import itertools
@@ -45,20 +45,21 @@ from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.region import Region
 
 DEAD_AFTER_S = 1e9
-"""Never: nodes of a suspended or starved thread have not failed."""
+"""Practically never: nodes must not count as dead while the cluster's thread is suspended or gets no processor time."""
 
 TURN_S = 0.004
 """How long a pass of the thread waits for messages of viewers; the thread would otherwise keep a core busy."""
 
 COMPILED_WITHIN_S = 300.0
-"""Until the first tick: kernels may have to be compiled."""
+"""The time limit for the first tick, in seconds; kernels may have to be compiled before it."""
 
 
 class LocalCluster:
-    """A cluster and its thread: started by `with`, closed at the end of it.
+    """A cluster and the thread that runs it; `with` starts the thread and closes everything at its end.
 
-    `tick_s` is the least time between two ticks, `run` a run's folder for the gateway to answer from. Its parts are
-    not safe to use from other threads: `do` runs a function in the cluster's thread.
+    `keys` is a folder of keys (None: without encryption), `tick_s` the least time between two ticks, and `run` the
+    folder of a run from which the gateway answers queries about the past. Only the cluster's thread may use the nodes,
+    the coordinator and the gateway; `do` runs a function in that thread.
     """
 
     def __init__(
@@ -114,15 +115,16 @@ class LocalCluster:
         self._ticked_s = 0.0
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    # --- its parts
+    # --- coordinator, nodes and gateway
 
     def _transport(self, name: str, role: str, bind: str = "", **more: Any) -> ZmqTransport:
+        """Opens a transport at the IPC socket `name`, or at `bind`, with the keys of a role; `close` closes it."""
         transport = ZmqTransport(b"", bind or f"ipc://{self.folder}/{name}", self.keys[role], role, **more)
         self.open.append(transport)
         return transport
 
     def begin_coordinator(self) -> None:
-        """Start the coordinator, or start it again from what is on the disk."""
+        """Start the coordinator with the state that `disk` holds; also used to start it again after it was killed."""
         torus, reach = torus_of(self.world), self.world.laws.light_speed
         newest, journalled = max(self.disk.snapshots.values(), key=lambda found: found["entry"]), self.disk.commands
         state = RunState(
@@ -174,7 +176,7 @@ class LocalCluster:
         self.query_servers[id(node)] = QueryServer(publisher, transport.send, NodeWorker(f"node-{number}"))
 
     def _handle_query(self, node: NodeDriver, incoming: Any, message: Any) -> bool:
-        """Handles messages of the gateway to a node; returns whether it was one."""
+        """Passes queries and cancellations of tasks to the node's query server; returns False for other messages."""
         if not isinstance(message, QueryRequest | CancelTasks):
             return False
         if incoming.role in ("world", "keeper"):
@@ -202,7 +204,7 @@ class LocalCluster:
     def address(self) -> str:
         return self.door.address
 
-    # --- its thread
+    # --- the thread
 
     def _run(self) -> None:
         try:
@@ -220,7 +222,7 @@ class LocalCluster:
             self.failed = error
 
     def turn(self) -> None:
-        """Let each part do what is due."""
+        """Give the coordinator, each node with its publisher and query server, and the gateway one turn."""
         self.coordinator.turn(0.0)
         now_s = time.monotonic()
         for node in list(self.nodes):
@@ -243,7 +245,7 @@ class LocalCluster:
             self.gateway.turn(TURN_S if self.tick_s else 0.001)
 
     def do(self, job: Callable[[], Any]) -> Any:
-        """Run a function in the cluster's thread; returns its result or raises its error."""
+        """Run a function in the cluster's thread, between two turns; returns its result or raises its error."""
         if not self._thread.is_alive():
             return job()
         result: list[Any] = []
@@ -268,7 +270,7 @@ class LocalCluster:
             raise self.failed
 
     def close(self) -> None:
-        """End the thread, and close all parts."""
+        """End the thread, and close all sockets."""
         self._ending = True
         self._resumed.set()
         if self._thread.is_alive():
@@ -280,25 +282,28 @@ class LocalCluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def suspend(self) -> None:
-        """Pause the thread, so that an unused cluster takes no time. Connections are lost."""
+        """Pause the thread, so that an unused cluster takes no processor time. Connections to the gateway are lost."""
         self._resumed.clear()
 
     def resume(self) -> None:
-        """Go on after `suspend`."""
+        """Continue the thread after `suspend`."""
         self._resumed.set()
 
-    # --- what it has done
+    # --- results
 
     def tick(self) -> int:
         """Returns the tick that all nodes have reached."""
         return min((node.shard.tick for node in self.nodes if node.shard is not None), default=0)
 
     def undivided_region(self, tick: int) -> Region:
-        """Returns an undivided world at a tick, with the journalled commands. Valid until the next call."""
+        """Returns the region of an undivided world at a tick, with the journalled commands applied.
+
+        The next call may advance the same region.
+        """
         return self._run_undivided(tick, list(self.disk.commands)).region
 
     def assert_undisturbed(self) -> None:
-        """Assert that every journalled digest is that of an undivided world with the same commands."""
+        """Assert that every journalled digest equals that of an undivided world with the same commands."""
         digests, journalled = self.do(lambda: (dict(self.disk.digests), list(self.disk.commands)))
         expected = self._run_undivided(max(digests), journalled).digests
         assert digests == {tick: expected[tick] for tick in digests} and max(digests) > 8
@@ -306,7 +311,7 @@ class LocalCluster:
     def _run_undivided(self, tick: int, journalled: list[tuple[str, ScheduledCommand]]) -> UndividedWorld:
         due = [command for _, command in journalled]
         known = self._undivided
-        # going on from an earlier comparison is right only if it had all commands of the ticks that it has run
+        # an earlier comparison can only be continued if all commands of its ticks were already journalled then
         if known is None or known.tick > tick or known.command_count != sum(one.tick < known.tick for one in due):
             known = self._undivided = UndividedWorld(self.world)
         known.run_to(tick, due)
@@ -315,7 +320,7 @@ class LocalCluster:
 
 @contextmanager
 def process_cluster_run(folder: Path, nodes: int) -> Iterator[Engine]:
-    """Run a small world in a folder with real processes, whose engine a thread polls until the end."""
+    """Starts a run of a small world in real processes; yields its engine, which a thread polls until the end."""
     source = golden_world(64, 64)
     store = Store.create("golden", source.text, folder)
     store.save(begin(source), source.text, "golden")

@@ -1,4 +1,4 @@
-"""Mesa's own tests with `Model`, `AgentSet` and `Agent` replaced by Umwelt's: plain Mesa code must run unchanged.
+"""Runs Mesa's own tests with Umwelt's `Model`, `AgentSet` and `Agent` in place of Mesa's: all of them must pass.
 
     python tests/mesa_suite.py            fetch, install, run; fails if fewer than 353 pass
     python tests/mesa_suite.py --plain    the same tests on Mesa itself, to compare
@@ -75,7 +75,7 @@ def fetch() -> None:
 
 
 def install() -> None:
-    """Makes an environment with the packages that Mesa's tests need, and Umwelt in editable form."""
+    """Makes a virtual environment with the packages that Mesa's tests need, and with Umwelt in editable form."""
     installed = CACHE / "venv" / "installed"
     if installed.exists() and installed.read_text() == "\n".join(NEEDS):
         return
@@ -86,9 +86,9 @@ def install() -> None:
 
 
 def test(plain: bool) -> tuple[int, str]:
-    """Runs the tests; returns how many passed, and the output."""
+    """Runs the tests, with `plain` on Mesa's own classes; returns how many passed, and the output of pytest."""
     (CACHE / "umwelt_for_mesa.py").write_text(PLUGIN)
-    # importlib keeps the source tree off the path: the installed Mesa is tested, once
+    # with importlib, the source tree is not on the import path: the installed Mesa is tested
     command = [PYTHON, "-m", "pytest", "tests", "-c", os.devnull, "--rootdir", SOURCE, "-p", "no:cacheprovider", "-q"]
     command += ["--import-mode=importlib", "-W", "ignore", "--tb=short", *[f"--ignore={path}" for path in WITHOUT]]
     command += [] if plain else ["-p", "umwelt_for_mesa"]

@@ -1,6 +1,7 @@
-"""Run by test_genome.py as a process of its own: adds organs and a stimulus, then opens what was written before.
+"""Adds two organs and a stimulus, then opens a snapshot and a recording that were written without them.
 
-Arguments: a snapshot, and its world file. It runs without compiled kernels, which would be those of the present organs.
+`test_genome.py` runs it in a process of its own, with compilation disabled: the cached kernels were compiled for the
+organs of the unchanged module. Arguments: the path of a snapshot, and of its world file.
 """
 
 import sys
@@ -15,7 +16,7 @@ ADDED = 'ADDED = (("organ", "fin"), ("stimulus", "hum"), ("organ", "horn"))'
 
 
 def add_organs() -> None:
-    """Put the interface with the added organs and stimulus in the place of the module, before anything imports it."""
+    """Replaces the module `interface` by one with the added organs and stimulus, before another module imports it."""
     import umwelt.agents.body
 
     source = Path(umwelt.agents.body.__path__[0], "interface.py").read_text("utf-8")
@@ -25,7 +26,7 @@ def add_organs() -> None:
 
 
 def check_genes() -> None:
-    """The genes of version 1 keep their places, and those that were added follow in their order."""
+    """Asserts that the genes of version 1 keep their indices, and that the added ones follow in their order."""
     from umwelt.agents.body import genome as genes
 
     assert genes.MONSTER_LENGTHS == (504, 516, 524, 536) and genes.MONSTER_GENES == 536
@@ -38,7 +39,7 @@ def check_genes() -> None:
 
 
 def check_snapshot(path: Path, text: str) -> None:
-    """A snapshot opens without any of the added organs, and its world goes on."""
+    """Asserts that a snapshot opens, that its monsters have none of the added organs, and that its world can run on."""
     from umwelt.agents.earth.earth import laws
     from umwelt.agents.open_world import open_region
     from umwelt.agents.world_file import parse_world
@@ -62,7 +63,7 @@ def _rows(table) -> list[dict]:
 
 
 def check_recording() -> None:
-    """The bundled recording opens: its organs and stimuli are found by name."""
+    """Asserts that the bundled recording opens, and that its organs and stimuli are found by name."""
     from umwelt.client.window.recording.demo import Demo
 
     monsters = Demo().core.recorded.region.tables["monsters"]

@@ -1,4 +1,4 @@
-"""A user's own measures for the tests of experiments; most of them are invalid."""
+"""Measures as a user might write them, for the tests of experiments; all but `good` are invalid."""
 
 NUMBER = 3
 

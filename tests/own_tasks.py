@@ -1,4 +1,7 @@
-"""A user's own tasks. The entry points in the folder beside make them known wherever `tests` is on the path."""
+"""Tasks as a user might write them.
+
+The folder `own_tasks-1.0.dist-info` registers them by entry points, wherever `tests` is on the import path.
+"""
 
 import os
 import signal
@@ -13,7 +16,7 @@ from umwelt.sandbox.errors import RunError
 
 @task("own.fail")
 def fail(job: int):
-    """Fails."""
+    """Raises an exception."""
     raise RunError(f"{job}: cannot be")
 
 
@@ -44,20 +47,20 @@ def crash(job: int = 0):
 
 @task("own.large")
 def large(size: int) -> bytes:
-    """Returns so many bytes."""
+    """Returns `size` bytes."""
     return bytes(size)
 
 
 @task("own.slow")
 def slow(seconds: float, number: int) -> int:
-    """Sleeps, and returns the number."""
+    """Sleeps for `seconds`, then returns `number`."""
     time.sleep(seconds)
     return number
 
 
 @task("own.meet")
 def meet(file: str, files: list[str], count: int):
-    """Creates a file and waits until `count` of the files exist: that many tasks run at the same time."""
+    """Creates `file` and waits until `count` of `files` exist, which needs `count` tasks that run at the same time."""
     Path(file).touch()
     end_s = time.monotonic() + 60
     while sum(Path(other).exists() for other in files) < count:
@@ -68,7 +71,7 @@ def meet(file: str, files: list[str], count: int):
 
 @task("own.where")
 def where() -> int:
-    """Returns the id of the process that runs it."""
+    """Returns the id of the process that runs this task."""
     return os.getpid()
 
 

@@ -1,4 +1,4 @@
-"""Worlds divided into regions, for tests: rectangles of the torus that exchange their halos in this process."""
+"""Helpers for tests that divide a world into several regions in this process and let them exchange halos."""
 
 from collections.abc import Sequence
 
@@ -12,12 +12,15 @@ from umwelt.sandbox.step import step
 
 
 def golden_world(height: int = 64, width: int = 64, seed: int = 1, **overrides) -> WorldFile:
-    """Returns the golden world at another size, with founders in proportion to the area."""
+    """Returns the golden world at another size, with founders in proportion to the area.
+
+    `overrides` are values by dotted key, as in `parse_world`.
+    """
     return bundled_world("golden", height, width, seed, **overrides)
 
 
 def bundled_world(name: str, height: int, width: int, seed: int, **overrides) -> WorldFile:
-    """Returns a bundled world at another size, with founders in proportion to the area."""
+    """Returns the world file of a bundled world at another size, with founders in proportion to the area."""
     text = bundled_worlds()[name].read_text("utf-8")
     world = parse_world(text, name, name)
     shrink = height * width / (world.common.height * world.common.width)
@@ -27,7 +30,11 @@ def bundled_world(name: str, height: int, width: int, seed: int, **overrides) ->
 
 
 def cut_rectangles(torus: Torus, rows: Sequence[int], columns: Sequence[Sequence[int]]) -> list[Rectangle]:
-    """Returns the rectangles between cut lines: `rows` where bands begin, and the `columns` of each band. They wrap."""
+    """Returns the rectangles that cut lines make on the torus.
+
+    `rows` are the first rows of horizontal bands; `columns[i]` are the first columns of the rectangles in band `i`. The
+    last band and the last rectangle of a band extend over the seam to the first.
+    """
     found = []
     for i, top in enumerate(rows):
         height = (rows[(i + 1) % len(rows)] - top) % torus.height or torus.height
@@ -39,13 +46,13 @@ def cut_rectangles(torus: Torus, rows: Sequence[int], columns: Sequence[Sequence
 
 
 def open_shards(source: Region, world: WorldFile, parts: Sequence[Rectangle], ticks_per_exchange: int) -> list[Region]:
-    """Returns a region for each part, loaded from a region that owns the whole torus."""
+    """Returns a region for each rectangle of `parts`, loaded from `source`, which owns the whole torus."""
     piece = source.cut(source.owned)
     return [open_region(world, [piece], source.constants, source.tick, ticks_per_exchange, part) for part in parts]
 
 
 def reshard(regions: Sequence[Region], world: WorldFile, parts: Sequence[Rectangle], k: int) -> list[Region]:
-    """Returns the same world divided into other parts."""
+    """Returns the world of `regions` in new regions, one for each rectangle of `parts`; `k` is in ticks an exchange."""
     pieces = [region.cut(region.owned) for region in regions]
     first = regions[0]
     return [open_region(world, pieces, first.constants, first.tick, k, part) for part in parts]
@@ -54,7 +61,10 @@ def reshard(regions: Sequence[Region], world: WorldFile, parts: Sequence[Rectang
 def run_together(
     regions: Sequence[Region], world: WorldFile, ticks: int, k: int, shuffle_seed: int | None = None
 ) -> None:
-    """Advance regions by `ticks`, exchanging halos every `k`; with a seed, rows are shuffled at each exchange."""
+    """Advance regions by `ticks`, exchanging halos every `k` ticks.
+
+    With `shuffle_seed`, the rows of all tables are shuffled at each exchange.
+    """
     order = np.random.default_rng(shuffle_seed)
     for tick in range(ticks):
         if tick % k == 0:
@@ -68,12 +78,12 @@ def run_together(
 
 
 def whole_digest(regions: Sequence[Region]) -> int:
-    """Returns the digest of the world that regions share."""
+    """Returns the digest of the world that `regions` make up together."""
     return sum(audit.digest(region) for region in regions) & audit.DIGEST_MASK
 
 
 def whole_elements(regions: Sequence[Region], world: WorldFile) -> dict[str, int]:
-    """Returns the atoms of each element in the world that regions share."""
+    """Returns the number of atoms of each element in the world that `regions` make up together."""
     chemistry = world.chemistry
     assert chemistry is not None
     totals = [audit.element_totals(audit.substance_totals(r, chemistry), chemistry) for r in regions]
@@ -87,23 +97,23 @@ def assert_unique_ids(regions: Sequence[Region]) -> None:
 
 
 def whole(world: WorldFile, k: int = 1) -> list[Region]:
-    """Returns the world as one region."""
+    """Returns a list with one region that owns the whole world at tick 0; `k` is in ticks an exchange."""
     return [begin(world, k)]
 
 
 def quarters(torus: Torus) -> list[Rectangle]:
-    """Returns four parts of equal size."""
+    """Returns four rectangles of equal size."""
     h, w = torus
     return cut_rectangles(torus, [0, h // 2], [[0, w // 2]] * 2)
 
 
 def halves(torus: Torus) -> list[Rectangle]:
-    """Returns two parts whose cut lines are off the seams."""
+    """Returns two rectangles of half the height, whose cut lines are not on the seams."""
     return cut_rectangles(torus, [torus.height // 4, torus.height * 3 // 4], [[5], [5]])
 
 
 def ninths(torus: Torus) -> list[Rectangle]:
-    """Returns nine parts of unequal size, with cut lines that do not meet."""
+    """Returns nine rectangles of unequal size in three bands, whose vertical cut lines do not continue each other."""
     h, w = torus
     return cut_rectangles(
         torus, [1, h // 3 + 3, 2 * h // 3 - 2], [[0, w // 3, w // 2], [7, w // 3 + 9, w - 5], [2, w // 4, 2 * w // 3]]
@@ -130,7 +140,10 @@ __all__ = [
 
 
 def assert_resharding_changes_nothing(world: WorldFile, again: Sequence[Rectangle]) -> None:
-    """Run four ticks in quarters with two ticks an exchange, then four in other parts with one."""
+    """Assert that a world comes out the same if it is divided again in the middle of a run.
+
+    Four ticks run in quarters with two ticks an exchange, then four in the rectangles `again` with one.
+    """
     alone, torus = whole(world), torus_of(world)
     parts = open_shards(begin(world), world, quarters(torus), 2)
     run_together(parts, world, 4, 2)
@@ -141,7 +154,10 @@ def assert_resharding_changes_nothing(world: WorldFile, again: Sequence[Rectangl
 
 
 def assert_several_images_change_nothing(world: WorldFile, halo_cells: int) -> None:
-    """Run four ticks an exchange, so that the halo of `halo_cells` is wider than a small world."""
+    """Assert that a small world comes out the same if its halo, at four ticks an exchange, is wider than the world.
+
+    `halo_cells` is the expected width of the halo. The window then contains several images of each cell.
+    """
     alone, deep = whole(world), whole(world, 4)
     run_together(alone, world, 8, 1)
     run_together(deep, world, 8, 4, shuffle_seed=3)
@@ -150,7 +166,10 @@ def assert_several_images_change_nothing(world: WorldFile, halo_cells: int) -> N
 
 
 def assert_thin_shards_agree(world: WorldFile, upright: bool, ticks: int) -> None:
-    """Run shards of one and more cells in width: a law that reaches further than it declares differs there first."""
+    """Assert that a world comes out the same in strips of 1, 2, 3 and more cells in width, `upright` or horizontal.
+
+    A law that reads further than the reach it declares gives a different result in a narrow shard.
+    """
     torus, lines = torus_of(world), [0, 1, 2, 4, 7, 12, 20]
     thin = cut_rectangles(torus, [0], [lines]) if upright else cut_rectangles(torus, lines, [[3]] * len(lines))
     alone, parts = whole(world), open_shards(begin(world), world, thin, 1)

@@ -1,6 +1,7 @@
-"""A whole cluster in one process, from one seed: the coordinator's and the nodes' own code over a network in memory.
+"""A whole cluster in one process, deterministic by its seed, over a network in memory.
 
-Time is virtual. What a run keeps lies in `Disk`, which survives the coordinator as a disk would.
+`Simulation` runs the drivers and machines of a coordinator and of nodes in virtual time. `Disk` holds in memory what a
+real cluster writes to disk; it remains when the simulated coordinator is killed.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,11 +39,17 @@ from umwelt.sandbox.region import Rectangle, Region
 from umwelt.sandbox.step import step
 
 TURN_S = 0.002
+"""The step of the virtual time, in seconds."""
 
 
 @dataclass
 class Disk:
-    """What a run keeps on disk: it survives the coordinator."""
+    """The contents of a run's folder, in memory; it remains when the coordinator is killed.
+
+    `snapshots` maps names to complete snapshots, `parts` maps (epoch, tick, kept) to the parts of incomplete ones.
+    `commands` are the journalled commands with their tickets, `digests` those of the journal by tick, `epoch` and
+    `maps` the newest epoch and all divisions of the torus so far.
+    """
 
     snapshots: dict[str, dict[str, Any]] = field(default_factory=dict)
     parts: dict[tuple[int, int, bool], list[tuple[Any, Controls]]] = field(default_factory=dict)
@@ -54,7 +61,7 @@ class Disk:
 
 
 class MemoryStorage:
-    """Journal and snapshots in memory, for a coordinator."""
+    """The storage of a `CoordinatorDriver`: journal and snapshots in a `Disk`."""
 
     def __init__(self, world: WorldFile, disk: Disk):
         self.world, self.disk = world, disk
@@ -122,7 +129,7 @@ class MemoryStorage:
 
 
 class MemorySnapshots:
-    """Snapshots in memory, for a node."""
+    """The snapshots of a `NodeDriver`: reads and writes them in a `Disk`."""
 
     def __init__(self, disk: Disk):
         self.disk = disk
@@ -136,7 +143,7 @@ class MemorySnapshots:
         region = shard.region
         piece = region.cut(region.owned)
         into = self.disk.parts.get((epoch, tick, kept))
-        if into is None:  # the coordinator has given this snapshot up
+        if into is None:  # the coordinator no longer expects parts of this snapshot
             return
         into[:] = [part for part in into if part[0].rectangle != piece.rectangle] + [(piece, region.controls.copy())]
         done(SnapshotPart(tick, kept, {"rectangle": list(piece.rectangle)}, region.controls.to_json(), 0.001))
@@ -145,7 +152,9 @@ class MemorySnapshots:
 class Simulation:
     """A coordinator, nodes and a client that sends commands, in virtual time.
 
-    `compute_s` is how long a node takes for a tick.
+    `seed` draws the faults of the network, `compute_s` is the virtual time that a node needs for a tick, and `options`
+    are further fields of `RunOptions`. `answers` maps tickets to the coordinator's answers, `said` has the lines of its
+    log.
     """
 
     def __init__(
@@ -192,13 +201,14 @@ class Simulation:
             self.join()
 
     def _new_pass(self) -> bytes:
+        """Returns the next pass key (`RunOptions.new_pass`); real ones are random."""
         self._number += 1
         return self._number.to_bytes(16, "big")
 
     # --- processes
 
     def begin_coordinator(self) -> None:
-        """Start the coordinator, or start it again from what is on the disk."""
+        """Start the coordinator with the state in the `Disk`; also used to start it again after it was killed."""
         torus, reach = torus_of(self.world), self.world.laws.light_speed
         newest = max(self.disk.snapshots.values(), key=lambda found: found["entry"])
         journalled = self.disk.commands
@@ -256,15 +266,17 @@ class Simulation:
         return address
 
     def kill(self, address: str) -> None:
-        """End a node as kill -9 does."""
+        """Remove a node at once, without any message from it, as `kill -9` does."""
         self.network.kill(address)
         del self.nodes[address], self.free_at_s[address]
         self.frozen.pop(address, None)
 
     def freeze(self, address: str) -> None:
+        """Stop a node; messages to it are queued until `thaw`."""
         self.frozen[address] = []
 
     def thaw(self, address: str) -> None:
+        """Continue a frozen node, which first receives the queued messages."""
         node = self.nodes[address]
         for incoming in self.frozen.pop(address):
             node.take(incoming)
@@ -275,15 +287,16 @@ class Simulation:
         return self.network.now
 
     def submit(self, ticket: str, contents: Sequence[Any], tick: int = -1) -> None:
-        """Send commands under a ticket. Messages may be lost: repeat it until it is answered."""
+        """Send commands under a ticket. The message may be lost: call this again until `answers` has the ticket."""
         message = SubmitCommands(ticket, [commands.encode(content) for content in contents], tick)
         self.person.send("loop://coordinator", encode(message))
 
     def order(self, what: str, value: float = 0.0, name: str = "") -> None:
+        """Send an order, such as "pause", to the coordinator."""
         self.person.send("loop://coordinator", encode(Order(f"{what}-{self.network.now}", what, value, name)))
 
     def pass_time(self) -> None:
-        """Advance the virtual time by one turn."""
+        """Advance the virtual time by `TURN_S`: deliver messages, then give the coordinator and each node one turn."""
         for address, incoming in self.network.step(TURN_S):
             if address == "loop://coordinator" and self.coordinator is not None:
                 self.coordinator.take(incoming)
@@ -322,7 +335,10 @@ class Simulation:
 
 
 class UndividedWorld:
-    """A world in one region without a cluster, to compare a cluster with. It only runs forward."""
+    """A world in a single region without a cluster, to compare the digests of a cluster with.
+
+    `digests` has the digest of every tick so far. It cannot go back to an earlier tick.
+    """
 
     def __init__(self, world: WorldFile):
         self.world = world
@@ -331,14 +347,14 @@ class UndividedWorld:
         self.region = open_region(world, [zero.cut(zero.owned)], zero.constants, 0, 1, rectangle)
         self.digests = {0: whole(self.region)}
         self.command_count = 0
-        """Commands that were applied."""
+        """How many commands were applied."""
 
     @property
     def tick(self) -> int:
         return self.region.tick
 
     def run_to(self, last_tick: int, journalled: Sequence[ScheduledCommand]) -> None:
-        """Run to a tick; applies those of the journalled commands that are due on the way."""
+        """Run up to `last_tick`; applies the journalled commands at their ticks."""
         for tick in range(self.tick, last_tick):
             self.region.wrap()
             for command in sorted(journalled, key=lambda command: command.number):

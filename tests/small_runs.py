@@ -1,4 +1,4 @@
-"""A small crowded world for tests, and runs of it without a cluster."""
+"""A small world with many beings for tests, and runs of it (folders with journal and snapshots) without a cluster."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,12 +43,12 @@ RECORD_EVERY_TICKS = 8
 
 
 def small_world(**overrides: object) -> WorldFile:
-    """Returns the small world; overrides are values by dotted key, with `__` for the dot."""
+    """Returns the small world; `overrides` are values by dotted key, with `__` for the dot."""
     return parse_world(TEXT, "small.toml", "small", {key.replace("__", "."): value for key, value in overrides.items()})
 
 
 class InProcessRunner:
-    """Continues a run in this process, and writes to its folder what a cluster would."""
+    """Continues a run in this process, and writes to its journal and snapshots as a cluster would."""
 
     def __init__(self, store: Store):
         self.store = store
@@ -64,7 +64,7 @@ class InProcessRunner:
         return self.region.tick
 
     def go(self, tick: int) -> None:
-        """Run to a tick; journals births, and digests and metrics every `RECORD_EVERY_TICKS`."""
+        """Run up to a tick; journals all births, and digests and metrics every `RECORD_EVERY_TICKS`."""
         replay(self.world, self.region, tick, read_journalled_commands(self.store, self.tick), self._record_tick)
 
     def _record_tick(self, region: Region) -> None:
@@ -101,7 +101,7 @@ class InProcessRunner:
 
 @contextmanager
 def open_run(folder: Path) -> Iterator[InProcessRunner]:
-    """Open a run to continue it from its newest good snapshot."""
+    """Opens a run to continue it from its newest valid snapshot; closes its journal at the end."""
     runner = InProcessRunner(Store.open(folder))
     try:
         yield runner
@@ -110,7 +110,7 @@ def open_run(folder: Path) -> Iterator[InProcessRunner]:
 
 
 def small_run(folder: Path, *ticks: int, **overrides: object) -> Store:
-    """Make a run of the small world with kept snapshots at tick 0 and at these ticks; returns its store."""
+    """Makes a run of the small world with kept snapshots at tick 0 and at `ticks`; returns its store."""
     store = begin_run(small_world(**overrides), folder)
     with open_run(folder) as runner:
         for tick in ticks:

@@ -1,4 +1,4 @@
-"""Every bundled experiment can be repeated: its quick form runs, and what holds of it holds."""
+"""Every bundled experiment runs in its quick form, and the expectations that apply to this form hold."""
 
 import math
 import re
@@ -27,7 +27,7 @@ def test_the_quick_form_comes_out_as_expected(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", [path.parent.name for path in sorted(FOUND.glob("*/verdict.md"))])
-def test_a_verdict_in_docs_is_of_the_file_as_it_is(name):
+def test_a_verdict_in_docs_belongs_to_the_present_file(name):
     file = convert(tomllib.loads(bundled_experiments()[name].read_text("utf-8")), ExperimentFile)
     verdict = (FOUND / name / "verdict.md").read_text("utf-8")
     seeds = list(range(1, file.seeds + 1)) if isinstance(file.seeds, int) else file.seeds
@@ -47,13 +47,13 @@ def test_a_verdict_in_docs_is_of_the_file_as_it_is(name):
 
 
 def _outcomes_agree(name: str, file: ExperimentFile, rows: list[str]) -> None:
-    """The table beside a verdict holds its expectations and no others, and as many runs within bounds as it says."""
+    """Asserts that a verdict has the expectations of the file, and the table as many runs within bounds as it says."""
     table = parquet.read_table(FOUND / name / "outcomes.parquet")
     told = [one.says for one in file.expect if one.says in table.column_names]
     assert {column for column in table.column_names if " " in column} == set(told)
     for row, one in zip(rows, file.expect, strict=True):
         found = re.search(r" (\d+) of (\d+)[^|]* \|[^|]*\|$", row)
-        if found is None:  # of all runs together
+        if found is None:  # the expectation is about all runs together
             continue
         values = [value for value in table.column(one.says).to_pylist() if value is not None]
         held = sum(one.holds(value) for value in values if not math.isnan(value))

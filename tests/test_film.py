@@ -1,4 +1,4 @@
-"""The README's film and pictures: where they look, and that a frame of a living world is drawn."""
+"""The film and pictures of the README (`benchmarks/film.py`): the chosen place and monster, and that they are drawn."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ film.window_pictures(film.World.load("pond"), Path({folder!r}))
 """
 
 
-def test_the_place_is_in_the_morning_and_lived_in():
+def test_the_chosen_place_is_before_noon_and_has_beings():
     world = World.load("pond", seed=4)
     for _ in range(3):
         world.step()
@@ -36,7 +36,7 @@ def test_the_place_is_in_the_morning_and_lived_in():
     assert here.mean() > height * width / (torus.height * torus.width), "more grows here than elsewhere"
 
 
-def test_who_is_shown_is_awake_and_the_largest_near_by():
+def test_the_shown_monster_is_the_largest_awake_one_near_by():
     world = World.load("pond", seed=4)
     world.step()
     region, monsters = world.region, world.region.tables["monsters"]

@@ -1,4 +1,4 @@
-"""The gallery's page and pictures are made from runs, one world at a time."""
+"""The gallery (`benchmarks/gallery.py`): its page and pictures are made from runs, one world at a time."""
 
 import re
 from pathlib import Path

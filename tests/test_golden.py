@@ -1,4 +1,4 @@
-"""The golden world's digest. It changes only on purpose, with the reason in the commit."""
+"""The digest of the golden world, a small world that uses every law. It changes only on purpose."""
 
 import pytest
 from sharded_regions import whole_elements
@@ -11,7 +11,7 @@ from umwelt.sandbox.step import advance
 GOLDEN_DIGESTS = {250: 0xF71E5D292750480D, 500: 0x973FD7FDE6722CBF}
 
 
-def test_the_golden_world_is_what_it_was():
+def test_the_golden_world_has_its_fixed_digests():
     world = read_world("golden")
     region = begin(world)
     for tick, digest in GOLDEN_DIGESTS.items():

@@ -1,4 +1,7 @@
-"""Nothing travels faster than light: what lies outside a law's reach, or the tick's, cannot be felt inside."""
+"""Locality: a change outside the reach of a law, or of a whole tick, does not change the result inside.
+
+Tests run a law on a region and on a disturbed copy of it, and compare one cell.
+"""
 
 import copy
 import functools
@@ -14,11 +17,11 @@ from umwelt.sandbox.region import Region
 from umwelt.sandbox.step import advance, step
 
 ROW_NUMBERS = {"graze_target", "bite_target", "claim_top"}
-"""Columns that hold rows: they name the same beings by other numbers after rows moved."""
+"""Columns that hold row numbers, which differ for the same beings after rows were reordered."""
 
 
 def lived_in(ticks: int, seed: int = 1, **overrides) -> Region:
-    """A golden world after some ticks, its halo fresh."""
+    """Returns a region of the golden world after some ticks, with a current halo."""
     world = golden_world(seed=seed, **overrides)
     region = begin(world)
     advance(region, world.laws, ticks)
@@ -33,7 +36,7 @@ def aged() -> Region:
 
 @pytest.fixture(scope="module")
 def tidal() -> Region:
-    """One where high water runs after the tide, over shores and over heads."""
+    """A region with strong tides and random water, deep in places."""
     region = lived_in(40, **{"climate.tide": 3000, "climate.tide_ticks": 90})
     region["water"][:] = np.random.default_rng(1).integers(300, 2500, region["water"].shape)
     region.margin_cells = 0
@@ -42,12 +45,16 @@ def tidal() -> Region:
 
 
 def cells_of(region: Region, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the window rows and columns of the cells of all beings of a table."""
     table = region.tables[name]
     return table["y_fixed"] >> 10, table["x_fixed"] >> 10
 
 
 def disturb_outside(region: Region, y: int, x: int, reach: int, seed: int) -> None:
-    """Change everything further than `reach` from a window cell: matter, weather, beings; crowd them at the rim."""
+    """Change everything further than `reach` from a window cell at random: matter, weather, beings.
+
+    Beings outside are moved to a ring just beyond the reach, where an effect on the cell is most likely.
+    """
     random = np.random.default_rng(seed)
     far = (
         np.maximum(
@@ -85,7 +92,7 @@ def disturb_outside(region: Region, y: int, x: int, reach: int, seed: int) -> No
 
 
 def seen_at(region: Region, y: int, x: int) -> list:
-    """All that a window cell holds, in an order of its own."""
+    """Returns all values and beings of a window cell, in an order that does not depend on the order of rows."""
     found: list = [array[..., y, x].tolist() for array in region.fields.values()]
     for name, table in region.tables.items():
         ys, xs = cells_of(region, name)
@@ -95,7 +102,7 @@ def seen_at(region: Region, y: int, x: int) -> list:
 
 
 def crowded_cell(region: Region, pick: int, rim: int) -> tuple[int, int]:
-    """A window cell with a being in it, far enough from the edge."""
+    """Returns a window cell (y, x) with a being in it, at least `rim` cells from the edge of the window."""
     table = region.tables["monsters" if pick % 2 else "plants"]
     ys, xs = table["y_fixed"] >> 10, table["x_fixed"] >> 10
     inside = np.flatnonzero(
@@ -115,7 +122,7 @@ some_age = functools.cache(lived_in)
     pick=st.integers(0, 10_000),
     seed=st.integers(0, 1_000),
 )
-def test_a_tick_feels_nothing_beyond_its_light_cone(ticks, world, pick, seed):
+def test_a_change_outside_the_light_cone_of_a_tick_has_no_effect(ticks, world, pick, seed):
     aged = some_age(ticks, world)
     quiet, loud = copy.deepcopy(aged), copy.deepcopy(aged)
     y, x = crowded_cell(quiet, pick, laws.light_speed)
@@ -125,8 +132,8 @@ def test_a_tick_feels_nothing_beyond_its_light_cone(ticks, world, pick, seed):
     assert seen_at(quiet, y, x) == seen_at(loud, y, x)
 
 
-def test_what_is_inside_the_light_cone_is_felt(aged):
-    """The disturbance of the other tests is strong enough to show where it is allowed to."""
+def test_a_change_inside_the_light_cone_has_an_effect(aged):
+    """Shows that the disturbance of the other tests is strong enough to have an effect within the reach."""
     quiet, loud = copy.deepcopy(aged), copy.deepcopy(aged)
     y, x = crowded_cell(quiet, 1, laws.light_speed)
     disturb_outside(loud, y, x, 0, 1)
@@ -155,7 +162,7 @@ def test_each_law_keeps_to_its_declared_reach(aged, tidal, state, number, pick, 
 
 
 def provoke(region: Region, name: str) -> None:
-    """Make a law's longest chain of causes common: just before it runs."""
+    """Prepare a region, before a law runs, so that effects over the law's whole reach are frequent."""
     random = np.random.default_rng(1)
     plants, monsters = region.tables["plants"], region.tables["monsters"]
     if name == "flow":  # water everywhere, on its way downhill
@@ -163,7 +170,7 @@ def provoke(region: Region, name: str) -> None:
     if name == "sense":  # few monsters with many eyes, so that the nearest other is far
         monsters.keep(np.arange(monsters.count) % 20 == 0)
         monsters["eye_organs"][:], monsters["dryness"][:], monsters["eyes_shut"][:] = 9, 0, 0
-    if name == "act":  # rows of four: the third would rather bite the fourth, and else takes from what the first bites
+    if name == "act":  # rows of four: the third bites the fourth, or else shares the victim of the first
         monsters.keep(np.arange(monsters.count) < 80)
         group, member = np.arange(80) // 4, np.arange(80) % 4
         monsters["y_fixed"][:] = (34 + group // 4 * 5) * 1024 + 512
@@ -171,7 +178,7 @@ def provoke(region: Region, name: str) -> None:
         state = {"bite": 1024, "jaw_organs": 3, "asleep": 0, "detritus_count": 0, "tissue_count": 7}
         for column, value in state.items():
             monsters[column][:] = value
-    if name == "live":  # modules with gaps between them, all about to bud
+    if name == "live":  # modules with free cells between them, all ready to bud
         plants.keep(random.random(plants.count) < 0.4)
         for column, value in {"stage": 2, "tissue_count": 70, "sugar_count": 70, "age_ticks": 9}.items():
             plants[column][:] = value
@@ -184,7 +191,7 @@ def provoke(region: Region, name: str) -> None:
     ("name", "least"), [("flow", 2), ("sense", 4), ("act", 3), ("move", 1), ("grow", 1), ("live", 2)]
 )
 def test_a_reach_declared_one_cell_too_short_is_found(aged, tidal, state, name, least):
-    """The test above can fail: with one cell less, the rim of the reach is felt in some crowd."""
+    """Shows that the test above can fail: a change at the full reach has an effect in some cell."""
     number = [law.name for law in laws].index(name)
     start = copy.deepcopy(tidal if state == "tidal" else aged)
     for law in laws.order[:number]:

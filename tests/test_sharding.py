@@ -1,4 +1,4 @@
-"""The same world, bit for bit, however it is cut, in whatever order its rows lie, and however deep its halos are."""
+"""A world is the same, bit for bit, however it is divided, and for any order of rows and any width of halos."""
 
 import os
 import subprocess
@@ -41,7 +41,7 @@ CUTS = {"one": lambda torus: cut_rectangles(torus, [0], [[0]]), "two": halves, "
 
 @pytest.fixture(scope="module")
 def expected() -> dict:
-    """What one region with a fresh halo each tick makes of each world: digest and elements."""
+    """The expected digest and elements of each world, computed in one region with an exchange each tick."""
     found = {}
     for size in SIZES:
         world = golden_world(*size)
@@ -65,7 +65,7 @@ def test_the_digest_is_the_same_for_every_cut_and_halo(expected, size, cut, k):
 
 @pytest.fixture(scope="module")
 def watery() -> dict:
-    """Worlds of water: one whose tides run over all cuts, and one that deep water parts."""
+    """Two worlds, with the expected digest and elements: one with tides across all cuts, one divided by deep water."""
     found = {}
     for name in ("tides", "islands"):
         world = bundled_world(name, 48, 80, 1, **({"climate.tide_ticks": 60} if name == "tides" else {}))
@@ -151,7 +151,7 @@ COMMAND_SIZES = [(64, 64), (32, 32), (33, 47)]
 
 
 def outcome(regions, world) -> tuple:
-    """Digest with controls, controls, and elements."""
+    """Returns the digest including controls, the controls, and the elements of a divided world."""
     controls = [region.controls for region in regions]
     assert all(other == controls[0] for other in controls)
     total = whole_digest(regions) + controls[0].digest() & audit.DIGEST_MASK
@@ -160,7 +160,7 @@ def outcome(regions, world) -> tuple:
 
 @pytest.fixture(scope="module")
 def done() -> dict:
-    """What one region with a fresh halo each tick makes of the script of commands."""
+    """The expected `outcome` of each world with the script of commands, computed in one region."""
     found = {}
     for size in COMMAND_SIZES:
         world = golden_world(*size)
@@ -175,8 +175,8 @@ def done() -> dict:
 @pytest.mark.parametrize("size", COMMAND_SIZES, ids=str)
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("k", [1, 2, 4])
-def test_commands_come_out_alike_for_every_cut_and_halo(done, size, cut, k):
-    """Also in the middle of an exchange, and where they come just before one instead of just after."""
+def test_commands_have_the_same_result_for_every_cut_and_halo(done, size, cut, k):
+    """Also for commands between two exchanges, and for commands just before an exchange instead of just after it."""
     world = golden_world(*size)
     for before_exchange in (False, True):
         regions = open_shards(generate_world(world), world, CUTS[cut](torus_of(world)), k)
@@ -185,7 +185,7 @@ def test_commands_come_out_alike_for_every_cut_and_halo(done, size, cut, k):
         assert outcome(regions, world) == done[size]
 
 
-def test_a_new_cut_amid_commands_keeps_rates_and_held_bodies(done):
+def test_a_new_division_during_commands_keeps_rates_and_overrides(done):
     world = golden_world()
     torus = torus_of(world)
     regions = open_shards(generate_world(world), world, ninths(torus), 2)
@@ -198,7 +198,7 @@ def test_a_new_cut_amid_commands_keeps_rates_and_held_bodies(done):
     ]
     run_with_commands(regions, world, COMMAND_TICKS - 8, 4, shuffle_seed=2)
     assert outcome(regions, world) == done[(64, 64)]
-    assert not first.controls.overrides.keys() <= regions[0].controls.overrides.keys()  # it is their own
+    assert not first.controls.overrides.keys() <= regions[0].controls.overrides.keys()  # regions do not share controls
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -210,7 +210,7 @@ def test_a_digest_without_the_commands_of_a_kind_is_another(done, kind):
     assert outcome(regions, world)[0] != done[(32, 32)][0]
 
 
-def test_a_held_monster_runs_over_a_border_between_nodes():
+def test_a_monster_with_overridden_drives_crosses_a_border_between_regions():
     world = golden_world()
     regions = open_shards(generate_world(world), world, quarters(torus_of(world)), 2)
     runner = cast(world)[0][RUNNER]["id"]
@@ -258,6 +258,7 @@ SCRIPT = """
 
 
 def run_script(arguments: list[str], **environment: str) -> list[str]:
+    """Runs `SCRIPT` in another process; returns the lines that it prints."""
     script = textwrap.dedent(SCRIPT)
     command = [sys.executable, "-c", script, str(Path(__file__).parent), *arguments]
     surroundings = {**os.environ, **environment}
@@ -273,8 +274,8 @@ def test_plain_python_and_compiled_kernels_agree():
         assert run_script(arguments) == plain.result()
 
 
-def test_ties_are_settled_without_rows_and_no_kernel_knows_a_float(tmp_path):
-    """Dice of two bits make ties common; fresh caches make every kernel compile here: its types can be read."""
+def test_ties_do_not_depend_on_rows_and_no_kernel_uses_floats(tmp_path):
+    """With dice of two bits, ties are common; with an empty cache, every kernel compiles, and its types can be read."""
 
     def compiled_anew(cache: str, *arguments: str) -> list[str]:
         folder = str(tmp_path / cache)
@@ -287,10 +288,10 @@ def test_ties_are_settled_without_rows_and_no_kernel_knows_a_float(tmp_path):
     assert lines[0] == lines[1] == lines[2]
     for line, least in ((lines[3], 25), (others.result()[0], 15)):
         assert line.startswith("compiled ") and int(line.split()[1]) >= least
-        assert line.endswith("floats ['<lambda>']"), line  # the one that the script put there itself
+        assert line.endswith("floats ['<lambda>']"), line  # only the function that the script itself adds has floats
 
 
-def test_only_what_is_owned_can_be_cut_out():
+def test_only_owned_cells_can_be_cut_out():
     world = golden_world(32, 32)
     region = begin(world)
     with pytest.raises(Exception, match="only the owned rectangle can be cut"):

@@ -1,7 +1,7 @@
-"""Storms: a whole cluster in one process under loss, delay, repetition, reordering, crashes, freezes, joins and leaves.
+"""Random faults in a simulated cluster: messages are lost, delayed, repeated and reordered; processes crash and freeze.
 
-One seed draws a whole storm. However bad it is, the world comes out as it would have alone: every digest, every atom,
-every command that was acknowledged.
+A `Storm` is one such run, with all faults drawn from one seed. The result must be that of a world without a cluster:
+every digest, every atom, and every acknowledged command.
 """
 
 from random import Random
@@ -20,7 +20,7 @@ SEEDS = 50
 
 
 def faults_from(chance: Random) -> Faults:
-    """How bad the network is this time."""
+    """Returns random rates of faults of the network."""
     return Faults(
         loss=chance.choice((0.0, 0.02, 0.1)),
         duplicate=chance.choice((0.0, 0.1)),
@@ -30,7 +30,11 @@ def faults_from(chance: Random) -> Faults:
 
 
 class Storm:
-    """What happens to a simulated cluster, drawn from a seed."""
+    """A simulated cluster, its world, and its faults, all drawn from a seed.
+
+    `misfortunes` are the faults so far: virtual time and name. `back_s` and `thaw_s` are the times at which the
+    coordinator, the network, and frozen nodes recover.
+    """
 
     def __init__(self, seed: int):
         self.chance = Random(seed)
@@ -52,7 +56,7 @@ class Storm:
         self.misfortunes: list[str] = []
 
     def rage(self) -> None:
-        """Run to the last tick, with a misfortune now and then."""
+        """Run to the last tick, with up to 12 random faults and all commands of the script."""
         s = self.simulation
         said_s = 0.0
         while s.coordinator is None or s.coordinator.ended is None:
@@ -66,7 +70,7 @@ class Storm:
                     self.misfortune()
 
     def command(self) -> None:
-        """Say commands, again and again until they are answered."""
+        """Send the next commands of the script, and repeat those that are not answered."""
         s = self.simulation
         self.unanswered = {ticket: found for ticket, found in self.unanswered.items() if ticket not in s.answers}
         if self.asked < 14 and self.chance.random() < 0.5:
@@ -78,6 +82,7 @@ class Storm:
             s.submit(ticket, found)
 
     def misfortune(self) -> None:
+        """Cause one random fault, join or leave."""
         s = self.simulation
         living = [address for address in s.nodes if address not in s.frozen]
         what = self.chance.choice(("join", "leave", "kill", "kill", "freeze", "coordinator", "cut"))
@@ -101,6 +106,7 @@ class Storm:
             self.back_s["network"] = s.network.now + self.chance.choice((0.2, 2.0))
 
     def recover(self) -> None:
+        """End the faults whose time is over; start a node if none is left."""
         s = self.simulation
         now = s.network.now
         if now > self.back_s.get("coordinator", 1e9):
@@ -118,7 +124,7 @@ class Storm:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_a_storm_leaves_no_trace(seed):
+def test_a_cluster_under_random_faults_computes_the_same_world(seed):
     storm = Storm(seed)
     storm.rage()
     disk = storm.simulation.disk
@@ -127,7 +133,7 @@ def test_a_storm_leaves_no_trace(seed):
     assert LAST_TICK in disk.digests
     assert {tick: found for tick, found in disk.digests.items() if digests[tick] != found} == {}
 
-    # every acknowledged command is there, once, at the tick that was told
+    # every acknowledged command is in the journal, once, at the tick of its answer
     tickets = {ticket: command for ticket, command in reversed(disk.commands)}
     for ticket, settled in storm.simulation.answers.items():
         if settled.tick >= 0 and ticket.startswith("ticket"):
@@ -135,7 +141,7 @@ def test_a_storm_leaves_no_trace(seed):
     numbers = [command.number for command in journalled]
     assert len(set(numbers)) == len(numbers)
 
-    # what was saved at the end is the world, atom by atom
+    # the last snapshot has the right number of atoms of each element
     last = disk.snapshots[f"tick-{LAST_TICK:012d}"]
     saved = sum(piece.fields["substance"].sum(axis=(1, 2)) for piece in last["pieces"])
     bodies = [rows["counts"].sum(axis=0) for piece in last["pieces"] for rows in piece.tables.values()]
@@ -147,13 +153,14 @@ def test_a_storm_leaves_no_trace(seed):
 
 
 def world_atoms(world, amounts) -> dict[str, int]:
+    """Returns the number of atoms of each element in these amounts of substances."""
     chemistry = world.chemistry
     substances = dict(zip(chemistry.names, amounts.tolist(), strict=True))
     return audit.element_totals(substances, chemistry)
 
 
-def test_storms_are_storms():
-    """They lose messages, kill, replay, and commands do get through."""
+def test_random_faults_and_commands_do_occur():
+    """The faults do happen, and commands are journalled in spite of them."""
     storm = Storm(3)
     storm.rage()
     assert storm.misfortunes and storm.simulation.disk.commands

@@ -49,7 +49,7 @@ def test_laws_hold_no_floats_and_no_sequential_randomness():
     assert wrong == []
 
 
-def test_every_public_module_class_and_function_says_what_it_is():
+def test_every_public_module_class_and_function_has_a_docstring():
     silent = []
     for path in SOURCES:
         if path.name == "__init__.py" or path.parts[len(ROOT.parts)] in ("tests", "benchmarks", "docs"):
@@ -82,7 +82,7 @@ def test_purposes_of_dice_are_all_different():
 
 
 def tracked() -> list[Path]:
-    """The files that git keeps, or all of them where this is no checkout."""
+    """Returns the files that git tracks, or all files if this is not a checkout."""
     try:
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
         found = [ROOT / name for name in listed.split("\0") if name]

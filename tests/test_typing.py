@@ -1,4 +1,4 @@
-"""The public names have types: mypy in strict mode checks a user's script against the package as it is installed."""
+"""Types of the public names: mypy in strict mode checks a user's script against the installed package."""
 
 import importlib.metadata
 import re
@@ -110,7 +110,7 @@ WRONG_LINES = {
     'shy.fear = "much"': r"Incompatible types in assignment",
     "measure = wrong_measure": r"Incompatible types in assignment",
 }
-"""Wrong lines of a user, and what mypy must say of each."""
+"""Wrong lines of a user's script, and the message of mypy that is expected for each."""
 
 WRONG_HEAD = """
 from umwelt import Column, Drives, Monster, World, compiled, connect
@@ -131,12 +131,12 @@ def wrong(see: Stimuli, shy: Shy, measure: Measure) -> None:
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """The Python of an environment where Umwelt is installed as users install it, beside the packages of this one."""
+    """The Python of a virtual environment: Umwelt is installed as by users, with the packages of this environment."""
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder / "venv")
     packages = next((folder / "venv" / "lib").glob("python*/site-packages"))
     (packages / "others.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
-    # setuptools writes into the folder that it builds from: a copy, and only of what belongs to the package
+    # setuptools writes into the folder that it builds from: therefore it gets a copy of the package's files
     for name in ("pyproject.toml", "README.md"):
         (folder / name).write_bytes((ROOT / name).read_bytes())
     for room in ("agents", "client", "cluster", "sandbox", "umwelt", "worlds"):
@@ -155,7 +155,7 @@ def python(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def check(python, tmp_path_factory):
-    """Runs mypy in strict mode over a text; gives its exit code and output."""
+    """A function that runs mypy in strict mode on a text and returns its exit code and output."""
     folder = tmp_path_factory.mktemp("scripts")
 
     def run_mypy(text):

@@ -1,4 +1,4 @@
-"""A real window on a real world, for tests: its own X server, real mouse and key events, frames run one by one."""
+"""Opens the graphical window for tests: on an X server of its own, with real mouse and key events, frame by frame."""
 
 import os
 import select
@@ -22,7 +22,7 @@ NEEDED = "as root, apt-get install libegl1 libfontconfig1 libfreetype6 libgl1 xa
 
 
 def missing() -> str:
-    """Returns why no window can be opened on this machine; empty if one can be."""
+    """Returns why no window can be opened on this machine, or "" if one can."""
     if sys.platform != "linux":
         return "these tests need Linux: they start Xvfb"
     for name in ("Xvfb", "xdotool"):
@@ -71,7 +71,7 @@ def screen() -> Iterator[str]:
 
 @contextmanager
 def launched(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
-    """Run `umwelt launch` without a window in another process; stops it at the end."""
+    """Runs `umwelt launch` without a window in another process; yields the process, and stops it at the end."""
     command = [sys.executable, "-m", "umwelt.client.commands.cli", "launch", *arguments, "--run", str(folder)]
     process = subprocess.Popen(
         [*command, "--no-view", "--no-window"],
@@ -93,11 +93,11 @@ def launched(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
 
 
 class WindowDriver:
-    """A window and its session, and methods that run its frames and send it events."""
+    """A window and its session: methods run its frames and send it mouse and key events."""
 
     def __init__(self, window: Any):
         self.window, self.session = window, window.session
-        self._id = str(window._window)  # the X window's number, for xdotool
+        self._id = str(window._window)  # the id of the X window, for xdotool
 
     def frame(self) -> None:
         """Run one frame, as Arcade's loop does."""
@@ -121,7 +121,7 @@ class WindowDriver:
             self.frame()
 
     def settled(self) -> None:
-        """Run frames until every tile in view has arrived and the camera stands still."""
+        """Run frames until every tile in view has arrived and the camera no longer moves."""
         self.frame()
         self.until(lambda: self.session.feed.complete and not self.moving)
         self.frames(3)
@@ -157,7 +157,7 @@ class WindowDriver:
         self.do("mouseup", str(button))
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """Press, move in steps, release."""
+        """Press the button at `start`, move in steps to `end`, release it."""
         self.move(*start)
         self.do("mousedown", "1")
         for share in (0.25, 0.5, 0.75, 1.0):
@@ -179,5 +179,5 @@ class WindowDriver:
         self.do("keyup", name)
 
     def at(self, y: float, x: float) -> tuple[float, float]:
-        """Returns the pixel of a place in the world."""
+        """Returns the pixel (x, y), from the upper left corner, at which a place in the world is drawn."""
         return self.session.camera.pixel(y, x)

@@ -1,4 +1,4 @@
-"""Mesa's calls over columns: each must return what it returns on plain objects with the same values."""
+"""`BeingSet`, an AgentSet over columns: each method must return what Mesa's AgentSet returns on plain agents."""
 
 import copy
 import pickle
@@ -26,12 +26,12 @@ def world():
 
 
 class Copy(mesa.Agent):
-    """A plain agent with the values of a being."""
+    """A plain Mesa agent, whose attributes have the values of a being's columns."""
 
 
 @pytest.fixture(scope="module")
 def twin(world):
-    """Plain agents in the same order with the same values: the results that Mesa itself gives."""
+    """A Mesa AgentSet of copies of all beings, in the same order: its results are the expected ones."""
     model = mesa.Model(seed=1)
     for being in world.agents:
         agent = Copy(model)
@@ -147,7 +147,7 @@ def test_select_by_class(world):
 def test_sort_is_stable_as_that_of_objects(world, twin, key, ascending):
     assert ids(world.agents.sort(key, ascending)) == ids(twin.sort(key, ascending))
     mixed = world.agents.sort("age_ticks")
-    assert mixed.get("species") == [agent.species for agent in mixed]  # tables alternate here
+    assert mixed.get("species") == [agent.species for agent in mixed]  # beings of both tables alternate
 
 
 @pytest.mark.parametrize("by", ["species", lambda a: a.sugar_count // 50])

@@ -1,4 +1,4 @@
-"""All commands: as plain data, in several worlds, in the registry; what a world cannot execute is refused."""
+"""Properties of all commands: encoding, worlds with other laws, the registry, and the refusal of invalid ones."""
 
 import msgspec
 import numpy as np
@@ -28,7 +28,7 @@ from umwelt.sandbox.step import advance
 # --- in several worlds
 
 
-def test_the_digest_of_a_world_counts_what_people_changed():
+def test_the_world_digest_includes_rates_changed_by_commands():
     world = World.load("golden", width=32, height=32)
     before = world.digest()
     assert before == audit.digest(world.region) == audit.world_digest(world.region)
@@ -38,7 +38,7 @@ def test_the_digest_of_a_world_counts_what_people_changed():
     assert world.digest() == before
 
 
-def test_other_worlds_take_what_they_know():
+def test_worlds_with_other_laws_accept_commands_on_their_tables_and_fields():
     world = read_world("wolf_sheep", {"width": 32, "height": 32})
     region = begin(world)
     wolf = commands.fetch(region, int(region.tables["wolves"]["id"][0]))
@@ -86,14 +86,14 @@ def test_tools_fill_the_fields_of_their_requests(kind):
         assert tool.report.format_map(example) and (not tool.radius or tool.radius in names)
 
 
-def test_names_of_commands_tools_and_requests_are_their_own():
+def test_names_of_commands_tools_and_requests_are_unique():
     tools = [tool.name for kind in commands.KINDS for tool in kind.tools]
     assert len(set(tools)) == len(tools)
     assert list(commands.COMMANDS) == [kind.name for kind in commands.KINDS]
     assert set(commands.REQUESTS) == {*commands.COMMANDS, commands.BATCH}
 
 
-def test_a_batch_holds_one_to_so_many_commands_as_they_are_journalled():
+def test_a_batch_becomes_its_commands_and_their_number_is_limited():
     world, remove = golden_world(32, 32), b'{"command":"remove","id":5}'
     for count, line in ((0, "send 1 to 64"), (65, "send 1 to 64")):
         batch = commands.decode_request("batch", b'{"commands":[' + b",".join([remove] * count) + b"]}")
@@ -136,7 +136,7 @@ def test_commands_travel_as_json_and_msgpack():
         b'{"command": "remove", "id": ' + b"9" * 5000 + b"}",
     ],
 )
-def test_what_is_no_command_is_refused_in_one_line(content):
+def test_content_that_is_not_a_command_is_refused_in_one_line(content):
     with pytest.raises(CommandError) as caught:
         commands.decode(content)
     assert str(caught.value).startswith("command: ") and "\n" not in str(caught.value)
@@ -150,6 +150,7 @@ MONSTER, PLANT = cast(GOLDEN)[0][0], cast(GOLDEN)[1][0]
 
 
 def spawn(kind: str = "monsters", **columns: object) -> Spawn:
+    """Returns a `Spawn` of a fixed row, with some columns changed."""
     row = {**(MONSTER if kind == "monsters" else PLANT)["row"], **columns}
     return Spawn(kind, 0, 0, {name: value for name, value in row.items() if value is not None})
 
@@ -206,14 +207,14 @@ BAD: dict[str, tuple[Command, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_commands_are_refused_in_one_line_with_the_mend(name):
+def test_invalid_commands_are_refused_in_one_line_with_the_fix(name):
     command, line = BAD[name]
     with pytest.raises(CommandError) as caught:
         commands.check(GOLDEN, command)
     assert line in str(caught.value) and "\n" not in str(caught.value) and ": " in str(caught.value)
 
 
-def test_good_ones_of_the_same_kinds_pass():
+def test_valid_commands_of_the_same_kinds_pass():
     for kind in ("monsters", "plants"):
         assert commands.check(GOLDEN, spawn(kind)) == spawn(kind)
     listed = spawn(genome=np.frombuffer(MONSTER["row"]["genome"], np.int8).tolist())
@@ -235,12 +236,12 @@ def test_good_ones_of_the_same_kinds_pass():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_laws_that_know_no_such_thing_refuse(world, command, line):
+def test_commands_that_the_laws_do_not_support_are_refused(world, command, line):
     with pytest.raises(CommandError, match=line):
         commands.check(read_world(world, {"width": 32, "height": 32}), command)
 
 
-def test_what_is_made_for_people_is_checked_at_the_border():
+def test_arguments_of_composed_commands_are_checked():
     other = read_world("flocking", {"width": 32, "height": 32})
     genes = [0] * len(PLANT["row"]["genome"])
     for make, line in (
@@ -263,7 +264,7 @@ def test_what_is_made_for_people_is_checked_at_the_border():
     [Controls({"decai": 1}), Controls({}, {MONSTER["id"]: {"drive": Override((1, 2))}}), Controls({"decay": -1})],
     ids=str,
 )
-def test_a_world_is_not_opened_with_controls_it_cannot_have(controls):
+def test_a_world_is_not_opened_with_invalid_controls(controls):
     region = generate_world(GOLDEN)
     with pytest.raises(CommandError):
         open_region(GOLDEN, [region.cut(region.owned)], region.constants, 0, controls=controls)

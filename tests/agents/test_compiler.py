@@ -1,4 +1,4 @@
-"""The compiler of species: a compiled body must do what the same body does in plain Python, or say why it cannot."""
+"""The compiler of `respond`: a compiled method behaves as in plain Python, or an error says what is unsupported."""
 
 from types import FunctionType
 
@@ -22,7 +22,7 @@ def tripled(value):
 
 
 class Carrier(Monster):
-    """Declares the columns that the bodies below write."""
+    """Declares the columns that the methods below write."""
 
     CAUTION = 0.25
     fear = Column("int16", inherited=True, default=3)
@@ -59,7 +59,7 @@ def annotated(self, see):
 
 
 def without_return(self, see):
-    """A docstring, and no answer."""
+    """A method with a docstring and without a return value."""
     self.steps = 1
 
 
@@ -126,13 +126,13 @@ BODIES = [
 
 
 def species_with(body, mark=None):
-    """A species with the columns of Carrier, and a body under the name that a species needs."""
+    """Returns a species with the columns of `Carrier` whose `respond` is `body`, decorated by `mark` if given."""
     function = FunctionType(body.__code__, globals(), "respond", None, body.__closure__)
     return type("Tried", (Carrier,), {"respond": mark(function) if mark else function})
 
 
 def outcome(behaviour_class, cls, region):
-    """The drives and columns after one response, from the same state; the state is put back."""
+    """Returns the drives and columns after one response; restores the region's columns afterwards."""
     table = region.tables["monsters"]
     rows = np.flatnonzero(table["one"])
     names = ("drives", "fear", "steps", "path")
@@ -146,7 +146,7 @@ def outcome(behaviour_class, cls, region):
 
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
-def test_a_compiled_body_does_what_the_plain_one_does(region, body):
+def test_a_compiled_method_has_the_results_of_the_plain_one(region, body):
     plain = outcome(PlainBehaviour, species_with(body), region)
     assert outcome(CompiledBehaviour, species_with(body, compiled), region) == plain
     assert body in (without_return, truncates) or any(any(drives) for drives in plain["drives"])
@@ -193,7 +193,7 @@ def misspelt_raw(self, see):
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_what_cannot_be_rewritten_is_named_with_its_line(region, body, line):
+def test_unsupported_code_is_named_with_its_line(region, body, line):
     cls = species_with(body, compiled)
     with pytest.raises(SpeciesError, match=line):
         CompiledLoop(cls, cls.respond, region.tables["monsters"].schema, declared_columns(cls))

@@ -1,4 +1,4 @@
-"""Flows between pools: they add up exactly, measuring changes nothing, and matter circulates."""
+"""Flows of matter between pools (`CycleMeter`): sums are exact, and measuring does not change the world."""
 
 from functools import cache
 
@@ -29,7 +29,7 @@ OWN = {
 
 
 def plain_and_measured(world) -> tuple[int, int, list[Cycle]]:
-    """Returns the digests of a plain and of a measured run of a world, and the cycles of the latter."""
+    """Runs a world without and with a `CycleMeter`; returns both digests, and the measured cycles."""
     plain = begin(world)
     advance(plain, world.laws, WARM_TICKS + TICKS)
     region = begin(world)
@@ -41,7 +41,7 @@ def plain_and_measured(world) -> tuple[int, int, list[Cycle]]:
 
 @cache
 def run_of(name: str) -> tuple[int, int, list[Cycle]]:
-    """Returns the runs of a world, computed once for all tests."""
+    """Returns the result of `plain_and_measured` for one of two worlds; cached."""
     if name == "pond":
         return plain_and_measured(read_world("pond", {"seed": 1, "width": 64, "height": 64}))
     return plain_and_measured(small_world(**OWN))

@@ -1,4 +1,4 @@
-"""Founders of several genomes, and groups that are mixed: bodies follow genomes, and dice favour no group."""
+"""Founders with several genomes, and groups of founders that are mixed (`among`) without a bias to either."""
 
 from collections.abc import Callable
 
@@ -17,16 +17,18 @@ DRAWN = ("sugar_count", "heading", "age_ticks", "fatigue", "water_count", "y_fix
 
 
 def world(before: str, after: str, seed: int = 5) -> WorldFile:
+    """Returns the small world with the text `before` of its world file replaced by `after`."""
     assert before in TEXT
     return parse_world(TEXT.replace(before, after, 1), "small.toml", "small", {"seed": seed})
 
 
 def monsters(world: WorldFile) -> Table:
+    """Returns the table of monsters of a world at tick 0."""
     return generate_world(world).tables["monsters"]
 
 
 def genomes(count: int) -> list[np.ndarray]:
-    """Genomes of monsters that are born with different numbers of organs."""
+    """Returns genomes of monsters that differ in the number of organs at birth."""
     found = []
     for number in range(count):
         genome = np.arange(MONSTER_GENES, dtype=np.int64) * (number + 3) % 256 - 128
@@ -35,7 +37,7 @@ def genomes(count: int) -> list[np.ndarray]:
     return found
 
 
-def test_genomes_are_dealt_out_in_turn_and_each_builds_its_own_body():
+def test_founders_get_the_listed_genomes_in_turn_and_the_bodies_of_these():
     given = genomes(7)
     listed = [genome.tobytes().hex() for genome in given]
     table = monsters(world(GRAZER, f'species = "mixed"\nkind = "monster"\ncount = 60\ngenomes = {listed}'))
@@ -68,7 +70,10 @@ def test_plants_have_genomes_too():
 
 
 def pair(count: int, other: int, seed: int = 5, more: str = "") -> Table:
-    """The monsters of a world with grazers, and others among them that are listed last."""
+    """Returns the monsters of a world in which a last group of founders, "other", is mixed among the grazers.
+
+    `count` and `other` are the sizes of both groups, `more` further lines of the grazers' group.
+    """
     among = f'\n[[founders]]\nspecies = "other"\nlike = "grazer"\namong = "grazer"\ncount = {other}'
     return monsters(
         world(
@@ -81,7 +86,7 @@ def pair(count: int, other: int, seed: int = 5, more: str = "") -> Table:
 
 @pytest.mark.parametrize("more", ["", "clumps = 3"])
 @pytest.mark.parametrize(("count", "other"), [(30, 30), (45, 15), (60, 0), (0, 60)])
-def test_mixed_groups_are_where_and_what_one_group_of_both_would_be(count, other, more):
+def test_mixed_groups_have_the_places_and_columns_of_one_group_of_both_sizes(count, other, more):
     mixed = pair(count, other, more=more)
     one = monsters(world(GRAZER, f"{GRAZER}\n{more}"))
     order, plain = np.argsort(mixed["id"]), np.argsort(one["id"])
@@ -90,7 +95,7 @@ def test_mixed_groups_are_where_and_what_one_group_of_both_would_be(count, other
     assert np.bincount(mixed["species"], minlength=5)[2:].tolist() == [count, 20, other]
 
 
-def test_dice_say_which_of_each_two_belongs_to_which_group_and_favour_neither():
+def test_dice_assign_each_pair_of_founders_to_the_two_groups_without_bias():
     firsts = 0
     for seed in range(40):
         mixed = pair(30, 30, seed)
@@ -102,7 +107,7 @@ def test_dice_say_which_of_each_two_belongs_to_which_group_and_favour_neither():
     assert abs(firsts - 600) < 3 * 1200**0.5 / 2  # three standard deviations of 1200 fair coins
 
 
-def test_uneven_groups_have_their_share_of_every_stretch():
+def test_groups_of_unequal_size_are_mixed_evenly_over_all_ids():
     mixed = pair(45, 15)
     species = mixed["species"][np.argsort(mixed["id"])]
     stretches = species[np.isin(species, (2, 4))].reshape(5, 12)
@@ -111,7 +116,7 @@ def test_uneven_groups_have_their_share_of_every_stretch():
 
 
 @pytest.mark.parametrize("column", DRAWN)
-def test_what_founders_hold_is_drawn_alike_for_both_groups(column):
+def test_columns_of_founders_have_equal_means_in_both_groups(column):
     def mean(found: Callable[[Table], np.ndarray]) -> np.ndarray:
         return np.array([table[column][found(table)].mean() for table in tables])
 

@@ -1,4 +1,4 @@
-"""Genesis: founders are who, where and as many as the world file says, by the statistics of a fair draw."""
+"""Genesis: numbers, places and genes of founders, and the ground, are as the world file says."""
 
 import numpy as np
 import pytest
@@ -25,11 +25,13 @@ sea_level = 0
 
 
 def world_with(*founders: str, text: str = FLAT, seed: int = 1):
+    """Returns a flat world with these groups of founders, each a TOML table without its header."""
     tables = "".join(f"[[founders]]\n{founder}\n" for founder in founders)
     return parse_world(f"seed = {seed}\n{text}\n{tables}", "here", "here")
 
 
 def cells_of(region: Region, table: str, species: int = 0) -> np.ndarray:
+    """Returns the cell numbers of the beings of one species in a table."""
     rows = region.tables[table]["species"] == species
     return region.global_cells(table, np.flatnonzero(rows))
 
@@ -88,7 +90,7 @@ def test_scattered_founders_are_a_sample_without_replacement():
         counts.append(np.bincount(rows * (SIDE // block) + columns, minlength=blocks))
     found, total = np.array(counts), SIDE * SIDE
     share = block * block / total
-    # hypergeometric: mean n p, variance n p (1 - p) (N - n) / (N - 1)
+    # hypergeometric distribution: mean n p, variance n p (1 - p) (N - n) / (N - 1)
     variance = count * share * (1 - share) * (total - count) / (total - 1)
     assert found.mean() == pytest.approx(count * share)
     assert np.abs(found.mean(axis=0) - count * share).max() < 5 * np.sqrt(variance / seeds)
@@ -98,6 +100,7 @@ def test_scattered_founders_are_a_sample_without_replacement():
 
 
 def nearest_distances(cells: np.ndarray) -> np.ndarray:
+    """Returns the distance of each cell to the nearest other one of `cells`, on the torus."""
     y, x = cells // SIDE, cells % SIDE
     dy, dx = np.abs(y[:, None] - y), np.abs(x[:, None] - x)
     squared = np.minimum(dy, SIDE - dy) ** 2 + np.minimum(dx, SIDE - dx) ** 2
@@ -112,7 +115,7 @@ def test_scattered_founders_stand_as_far_apart_as_random_points_and_clumped_ones
         for clumps, distances in ((0, apart), (3, clumped)):
             world = world_with(f'species = "grass"\ncount = {count}\nclumps = {clumps}', seed=seed)
             distances.append(nearest_distances(cells_of(generate_world(world), "plants")).mean())
-    # Clark and Evans (1954): the mean distance to the nearest of points of density d is 1 / (2 sqrt d)
+    # Clark and Evans (1954): for random points of density d, the mean distance to the nearest is 1 / (2 sqrt d)
     expected = 1 / (2 * np.sqrt(count / SIDE**2))
     assert np.mean(apart) == pytest.approx(expected, rel=0.08)
     assert np.mean(clumped) < expected / 2
@@ -120,7 +123,7 @@ def test_scattered_founders_stand_as_far_apart_as_random_points_and_clumped_ones
 
 @settings(max_examples=15)
 @given(seed=st.integers(0, 999), first=st.integers(1, 90), second=st.integers(1, 90))
-def test_mixed_groups_share_every_stretch_of_places_by_their_numbers(seed, first, second):
+def test_mixed_groups_are_mixed_evenly_in_proportion_to_their_sizes(seed, first, second):
     founders = (
         f'species = "grazer"\ncount = {first}',
         f'species = "sheep"\nlike = "grazer"\namong = "grazer"\ncount = {second}',
@@ -141,12 +144,12 @@ def test_genes_of_founders_vary_with_the_odds_that_the_world_file_gives(variatio
     given_genome = (
         generate_world(world_with('species = "grass"\ncount = 1')).tables["plants"]["genome"][0].astype(np.int64)
     )
-    middle = np.abs(given_genome) < 90  # steps from here are never cut off at the end of the range
+    middle = np.abs(given_genome) < 90  # steps from these values are never clamped at the end of the range
     changed = genomes[:, middle] != given_genome[middle]
     if not variation:
         assert not changed.any()
         return
-    # all genes of plants are traits, which change four times as often; of 272 steps 16 are none, 16 draw a new gene
+    # plants' genes are traits, which mutate four times as often; of 272 outcomes, 16 change nothing, 16 draw a new gene
     rate = round(4 * variation * 65536) / 65536
     odds = rate * (1 - 16 / 272 - 16 / 272 / 256)
     error = np.sqrt(odds * (1 - odds) / changed.size)
@@ -155,7 +158,7 @@ def test_genes_of_founders_vary_with_the_odds_that_the_world_file_gives(variatio
     variance = middle.sum() * odds * (1 - odds)
     assert per_founder.var() == pytest.approx(variance, rel=5 * np.sqrt(2 / count) + 0.02)
     steps = (genomes[:, middle] - given_genome[middle])[changed]
-    # a step is twice the difference of two dice of 16, and not 0; few of the new genes fall among these
+    # a step is twice the difference of two draws below 16, and not 0; few newly drawn genes are that close
     small = steps[(np.abs(steps) <= 30) & (steps % 2 == 0)]
     variance = 4 * 2 * (16**2 - 1) / 12 / (1 - 1 / 16)
     assert len(small) / len(steps) == pytest.approx(256 / 272, abs=0.02)
@@ -180,7 +183,7 @@ def test_ground_water_and_air_are_what_the_world_file_says(seed, hills, sea_leve
     assert (region["mineral"] == mineral).all() and (region["oxygen"] == 3000).all()
 
 
-def test_what_runs_from_genesis_holds_the_same_matter_and_is_genesis_itself():
+def test_a_world_opened_for_running_equals_the_generated_one():
     world = golden_world(48, 48)
     source, region = generate_world(world), begin(world)
     assert audit.world_digest(source) == audit.world_digest(region)

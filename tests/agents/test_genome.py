@@ -1,4 +1,4 @@
-"""Genes keep their meaning: that of version 1 is pinned, and a ninth organ and a new stimulus only append genes."""
+"""The layout of genomes: version 1 is fixed, and a ninth organ and a new stimulus only append genes."""
 
 import os
 import subprocess

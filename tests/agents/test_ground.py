@@ -1,4 +1,4 @@
-"""Land that is parted by deep water stays parted: by its shape at tick 0, and by what bodies, buds and seeds can do."""
+"""Deep water separates lands: the terrain has it where the world file says, and no being, bud or seed crosses it."""
 
 import itertools
 
@@ -22,7 +22,7 @@ DEEP_COUNT = parameters.DROWNING_COUNT + 1
 
 
 def lands(dry: np.ndarray) -> np.ndarray:
-    """Which land each cell of a torus belongs to, by the largest number of a cell in it; -1 in the water."""
+    """Returns the land of each cell, `int64[height, width]`: its largest cell number, or -1 in water."""
     land = np.where(dry, np.arange(dry.size).reshape(dry.shape), -1)
     while True:
         grown = land
@@ -35,7 +35,7 @@ def lands(dry: np.ndarray) -> np.ndarray:
 
 
 def water_of(torus: Torus, seed: int, ground: GroundSettings) -> np.ndarray:
-    """Water at tick 0, as genesis fills it in."""
+    """Returns the water of each cell at tick 0, as genesis sets it."""
     return ground.soil_water + np.maximum(0, ground.sea_level - elevation_of(torus, seed, ground))
 
 
@@ -46,7 +46,7 @@ def water_of(torus: Torus, seed: int, ground: GroundSettings) -> np.ndarray:
     islands=st.integers(0, 5),
     torus=st.sampled_from([Torus(96, 160), Torus(120, 144)]),
 )
-def test_deep_water_parts_the_lands_by_at_least_the_width_that_was_asked_for(seed, channels, islands, torus):
+def test_deep_water_separates_lands_by_at_least_the_requested_width(seed, channels, islands, torus):
     shape = {"shape": "islands", "islands": islands} if islands else {"channels": channels}
     ground = msgspec.convert({"channel_cells": 12, **shape}, GroundSettings)
     deep = water_of(torus, seed, ground) > parameters.DROWNING_COUNT
@@ -54,10 +54,10 @@ def test_deep_water_parts_the_lands_by_at_least_the_width_that_was_asked_for(see
     assert len(np.unique(land)) > 1 and 0.05 < (~deep).mean() < 0.9
     if not islands:
         for line in range(channels):
-            for x in range(-5, 6):  # half of twelve cells on either side of its middle
+            for x in range(-5, 6):  # a channel of twelve cells, without its two edge columns
                 assert deep[:, (line * torus.width // channels + x) % torus.width].all()
     names, sizes = np.unique(land, return_counts=True)
-    land[np.isin(land, names[sizes < 200])] = -1  # a rock off the coast belongs to the island it lies before
+    land[np.isin(land, names[sizes < 200])] = -1  # a small rock off the coast is not counted as an island
     for y, x in itertools.product(range(11), range(-10, 11)):
         if y * y + x * x < 11**2:
             there = np.roll(land, (y, x), (0, 1))
@@ -65,7 +65,7 @@ def test_deep_water_parts_the_lands_by_at_least_the_width_that_was_asked_for(see
             assert not meets.any(), (y, x)
 
 
-def test_the_lie_of_the_land_is_a_pure_function_of_seed_and_settings():
+def test_elevation_is_a_pure_function_of_seed_and_settings():
     ground = GroundSettings(shape="islands", islands=3, channels=1)
     first, again, other = (elevation_of(Torus(80, 96), seed, ground) for seed in (4, 4, 5))
     assert (first == again).all() and (first != other).any()
@@ -74,7 +74,7 @@ def test_the_lie_of_the_land_is_a_pure_function_of_seed_and_settings():
 
 
 def half_drowned(kind: str, x: float):
-    """One being of a kind at the edge of deep water that begins at x = 20."""
+    """Returns a region with one being of a kind at `x`, and deep water from x = 20 on; its table, and the world."""
     region, world = open_ground()
     only(region, kind, 1)
     put(region, kind, 20.5, x)
@@ -84,7 +84,7 @@ def half_drowned(kind: str, x: float):
 
 
 @pytest.mark.parametrize(("x", "goes"), [(19.9, False), (18.2, True), (23.1, True)])
-def test_no_monster_steps_into_deep_water_but_whom_a_flood_caught_may_leave(x, goes):
+def test_a_monster_does_not_move_into_deep_water_but_can_leave_it(x, goes):
     region, monsters, _ = half_drowned("monsters", x)
     for column, value in {"drives": 0, "thrust": 1024, "fatigue": 0, "heading": 0, "leg_organs": 4}.items():
         monsters[column][:] = value
@@ -93,7 +93,7 @@ def test_no_monster_steps_into_deep_water_but_whom_a_flood_caught_may_leave(x, g
     assert (monsters["x_fixed"][0] > before) == goes == (monsters["speed_fixed"][0] > 0)
 
 
-def test_seeds_over_deep_water_come_down_soon():
+def test_seeds_over_deep_water_land_early():
     region, plants, _ = half_drowned("plants", 25.5)
     plants["stage"][:], plants["age_ticks"][:] = SEED_ALOFT, 0
     for _ in range(9):
@@ -111,7 +111,7 @@ def test_no_module_buds_into_deep_water(water, buds):
     assert (plants["bud_direction"][0] > 0) == buds
 
 
-def test_a_half_of_the_world_that_was_emptied_stays_empty():
+def test_beings_do_not_cross_deep_water_into_an_empty_half():
     world = golden_world(48, 96, **{"ground.channels": 2, "ground.channel_cells": 14})
     region = begin(world)
     for name, table in region.tables.items():

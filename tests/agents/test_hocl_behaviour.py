@@ -1,4 +1,4 @@
-"""Species that behave by a HOCL program: stimuli become drives, by integers that are inherited."""
+"""Species whose behaviour is a HOCL program: it turns stimuli into drives, and its integers are genes."""
 
 from pathlib import Path
 
@@ -52,13 +52,14 @@ def region():
 
 
 def program_of(tmp_path, text):
+    """Writes a text to a file and reads it as the program of a behaviour."""
     path = tmp_path / "own.hocl"
     path.write_text(text)
     read_hocl_behaviour.cache_clear()
     return read_hocl_behaviour(str(path), "founders[5].behaviour")
 
 
-def test_stimuli_are_added_and_what_is_left_are_drives(region):
+def test_stimuli_are_added_as_atoms_and_the_inert_solution_holds_the_drives(region):
     snail = read_hocl_behaviour("snail.hocl", "founders[5].behaviour")
     assert drives_of(region, snail, hunger=400) == {"thrust": 18 << 3, "graze": 1024}
     assert drives_of(region, snail, thirst=80) == {
@@ -79,7 +80,7 @@ def test_founders_have_the_integers_of_the_text_and_each_being_runs_with_its_own
     assert (table["genome"][rows, FIRST_WEIGHT : FIRST_WEIGHT + count] == snail.integers).all()
     assert not table["genome"][rows, FIRST_WEIGHT + count :].any()
     before = drives_of(region, snail, hunger=160)
-    table["genome"][rows[0], FIRST_WEIGHT] = 1  # of graze, in the rule that eats
+    table["genome"][rows[0], FIRST_WEIGHT] = 1  # an integer of the rule that sets graze
     assert before["graze"] == 60 << 3 and drives_of(region, snail, hunger=160)["graze"] == 20 << 3
 
 
@@ -104,7 +105,7 @@ def test_drives_of_one_name_are_summed_and_clamped_and_other_atoms_ignored(regio
 def test_integers_evolve_and_any_partition_gives_the_same_world(tmp_path):
     world = snails()
     region = begin(world)
-    set_checking(region)  # asked again, in another order, one at a time
+    set_checking(region)  # respond is also called in another order and one by one, and must agree
     advance(region, world.laws, 4)
     straight = begin(world)
     first = begin_run(world, tmp_path / "run").load(Entry(0, True), world.laws.layout(world))

@@ -1,4 +1,4 @@
-"""Files of agents do not import each other in a circle, not even within functions or for type checkers."""
+"""Modules of `agents` have no cyclic imports, not even within functions or for type checkers."""
 
 import ast
 from pathlib import Path
@@ -11,7 +11,7 @@ MODULES = {
 
 
 def imports_of(path: Path) -> set[str]:
-    """The modules of agents that a file imports anywhere."""
+    """Returns the modules of `agents` that a file imports anywhere."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -22,7 +22,7 @@ def imports_of(path: Path) -> set[str]:
 
 
 def test_no_two_files_import_each_other():
-    # umwelt.agents itself names everything, when it is asked for
+    # umwelt.agents itself imports its public names lazily
     graph = {name: imports_of(path) - {name} for name, path in MODULES.items() if name != "umwelt.agents"}
     assert len(graph) > 40 and sum(map(len, graph.values())) > 100
     while leaves := [name for name, imported in graph.items() if not imported & set(graph)]:
@@ -31,6 +31,6 @@ def test_no_two_files_import_each_other():
     assert graph == {}
 
 
-def test_hocl_stands_alone():
+def test_hocl_imports_nothing_else_of_agents():
     within = {name for name in MODULES if name.startswith("umwelt.agents.hocl")}
     assert {other for name in within for other in imports_of(MODULES[name]) - within} == set()

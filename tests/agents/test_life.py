@@ -1,4 +1,4 @@
-"""Laws of life: unique ids in any crowd, births that lose their cell, sharing without loss, eyes and fatigue."""
+"""Earth's laws of living beings: unique ids, births into one cell, sharing of a victim's matter, eyes and fatigue."""
 
 import numpy as np
 import pytest
@@ -18,11 +18,13 @@ from umwelt.sandbox.units import arctangent_table, sine_table
 
 
 def matter(region: Region, world) -> dict[str, int]:
+    """Returns the number of atoms of each element in a region."""
     chemistry = world.chemistry
     return audit.element_totals(audit.substance_totals(region, chemistry), chemistry)
 
 
 def ready_to_breed(region: Region) -> None:
+    """Sets all monsters to a state in which they breed."""
     monsters = region.tables["monsters"]
     for column, value in {
         "breed": 1024,
@@ -37,7 +39,7 @@ def ready_to_breed(region: Region) -> None:
         monsters[column][:] = value
 
 
-def test_of_two_who_breed_in_one_cell_one_does_and_the_other_is_left_as_it_was():
+def test_only_one_of_two_monsters_breeds_in_a_cell_and_the_other_is_unchanged():
     region, world = open_ground()
     only(region, "monsters", 2)
     put(region, "monsters", 20.3, 20.7)
@@ -53,7 +55,7 @@ def test_of_two_who_breed_in_one_cell_one_does_and_the_other_is_left_as_it_was()
     assert monsters["age_ticks"][child] == 0 and monsters["parent_id"][child] in monsters["id"]
 
 
-def test_of_two_modules_that_bud_into_one_cell_one_does_and_the_other_is_left_as_it_was():
+def test_only_one_of_two_modules_buds_into_a_cell_and_the_other_is_unchanged():
     region, world = open_ground()
     only(region, "plants", 2)
     plants = region.tables["plants"]
@@ -71,7 +73,7 @@ def test_of_two_modules_that_bud_into_one_cell_one_does_and_the_other_is_left_as
     assert matter(region, world) == before
 
 
-def test_founders_crowded_into_one_cell_and_their_children_have_ids_of_their_own():
+def test_founders_crowded_into_one_cell_and_their_children_have_unique_ids():
     world = golden_world(32, 32, **{"founders.3.count": 1500, "founders.0.count": 1500})
     region = begin(world)
     for name in region.tables:
@@ -88,6 +90,7 @@ def test_founders_crowded_into_one_cell_and_their_children_have_ids_of_their_own
 
 
 def hungry_crowd(region: Region, count: int) -> None:
+    """Keeps `count` monsters, puts them into one place, and makes them bite."""
     only(region, "monsters", count)
     put(region, "monsters", 20.5, 20.5)
     monsters = region.tables["monsters"]
@@ -160,7 +163,7 @@ def test_eyes_dry_blink_and_dry_again_and_bodies_tire_sleep_and_wake():
     assert np.mean(tired_when_sleeping) > 0
 
 
-def test_a_closed_eye_sees_nobody_and_an_open_one_its_neighbour():
+def test_a_monster_sees_its_neighbour_only_with_open_eyes():
     region, _ = open_ground()
     only(region, "monsters", 2)
     put(region, "monsters", 20.5, 20.5)

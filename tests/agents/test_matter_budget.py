@@ -1,4 +1,4 @@
-"""The matter budget: what commands add is known from the commands alone, exactly or within bounds."""
+"""The matter budget: it computes what commands add to a world from the commands alone, exactly or within bounds."""
 
 import pytest
 from commands_script import KINDS, LAST_TICK, commands_at, number_of
@@ -23,6 +23,7 @@ WORLD = golden_world(48, 48)
 
 
 def atoms(region) -> dict[str, int]:
+    """Returns the number of atoms of each element in a region."""
     return element_totals(substance_totals(region, WORLD.chemistry), WORLD.chemistry)
 
 
@@ -56,7 +57,7 @@ def test_an_atom_out_of_bounds_is_named_and_one_that_commands_explain_is_not():
     budget.record(9, Paint(0, 0, 2, 3, "mineral", 4))
     assert budget.compare(held | {"C": held["C"] + 1}) == "C"
     assert budget.compare(held | {"N": held["N"] - 100}) is None and budget.open_tick == 9
-    assert budget.compare(held | {"N": held["N"] - 101}) == "N"  # what was counted is certain again
+    assert budget.compare(held | {"N": held["N"] - 101}) == "N"  # after a count, the amount is exact again
 
 
 def test_a_full_cell_may_take_in_less_than_a_command_adds():

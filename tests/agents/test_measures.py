@@ -1,4 +1,4 @@
-"""Every measure returns the same names for one world, whatever lives in it."""
+"""Every measure returns the same names at all ticks of a world, also if a species is extinct."""
 
 import numpy as np
 import pytest

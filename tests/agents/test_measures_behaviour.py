@@ -1,4 +1,4 @@
-"""Measures of behaviour, on regions with known answers and against a log of every tick."""
+"""Measures of behaviour, on constructed regions with known results, and against a log of every tick."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from umwelt.sandbox.units import ONE
 
 
 def grazers_awake(count: int):
-    """Returns a world, its region and its monsters: awake grazers that have sensed nothing but themselves."""
+    """Returns a world, its region and its table of monsters: awake grazers, whose stimuli are all 0 except `one`."""
     world = small_world()
     region = begin(world)
     monsters = region.tables["monsters"]
@@ -137,7 +137,7 @@ def test_without_monsters_all_but_counts_is_nan():
 
 
 def test_sleep_follows_exertion_and_one_tick_shows_which_monsters_fall_asleep():
-    """In a log of all ticks, monsters that fall asleep thrust more in the 50 ticks before than the awake."""
+    """In a log of all ticks, monsters that fall asleep had a higher thrust in the 50 ticks before than awake ones."""
     world = bundled_world("meadow", 64, 64, 1, **{"founders.3.count": 120})
     region = begin(world)
     thrusts: dict[int, list[int]] = {}
@@ -156,7 +156,7 @@ def test_sleep_follows_exertion_and_one_tick_shows_which_monsters_fall_asleep():
             if asleep and before.get(being) == 0:
                 if len(log) >= 50:
                     falling.append(np.mean(log[-50:]))
-                told -= eyes[being] > 0  # whose eyes were dry, and no others
+                told -= eyes[being] > 0  # only of those whose eyes were dry
             elif not asleep:
                 log.append(thrust[being])
                 awake.append(thrust[being])

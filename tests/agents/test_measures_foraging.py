@@ -1,4 +1,4 @@
-"""Measures of food and foraging, on regions and curves with known answers."""
+"""Measures of food and foraging, on constructed regions and curves with known results."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_patches_are_squares_in_the_middle_of_both_halves():
     assert np.isnan(found["hunter.east_share"])
 
 
-def test_intake_is_what_fodder_loses_in_the_later_half():
+def test_intake_is_the_loss_of_fodder_in_the_later_half():
     ticks = np.arange(0, 101, 25.0)
     columns = {
         "tick": ticks,
@@ -59,6 +59,7 @@ def test_intake_is_what_fodder_loses_in_the_later_half():
 
 
 def rows_of(intakes: np.ndarray, density: np.ndarray) -> list[dict]:
+    """Returns rows of an experiment's table with these intakes and densities of fodder."""
     pairs = zip(density, intakes, strict=True)
     return [{"intake.fodder_count_per_cell": n, "intake.per_tick": eaten} for n, eaten in pairs]
 

@@ -1,4 +1,4 @@
-"""Halves of a world by x or by y, wherever the window begins, and the genes of both."""
+"""Measures that compare the halves of a world, divided along x or y: counts and genes."""
 
 import numpy as np
 from sharded_regions import begin, golden_world

@@ -1,4 +1,4 @@
-"""Measures and figures of plants, on constructed stands and columns with known answers."""
+"""Measures of plants, on constructed stands of plants and columns with known results."""
 
 import numpy as np
 import pytest
@@ -28,15 +28,15 @@ def stood(count, width=48, height=32):
 
 
 def move(region, y, x):
-    """Places the modules on cells of the owned rectangle."""
+    """Moves the modules to the middles of cells (y, x) of the owned rectangle."""
     plants, rim = region.tables["plants"], region.halo_cells
     plants["y_fixed"][:] = ((np.asarray(y) + rim) << 10) + 512
     plants["x_fixed"][:] = ((np.asarray(x) + rim) << 10) + 512
     region._indices.clear()
 
 
-def test_a_plant_is_what_living_stems_join():
-    # 10 - 20 - 30 in one line, 40 on its own, 50 on the stem of a dead one, and 60 on 50
+def test_a_plant_is_a_set_of_modules_joined_by_living_stems():
+    # 10 - 20 - 30 are connected, 40 is separate, 50 is on the stem of a dead module, 60 on 50
     ids, stems = np.array([30, 10, 60, 20, 50, 40]), np.array([20, 0, 50, 10, 99, 0])
     assert first_modules(ids, stems).tolist() == [1, 1, 4, 1, 4, 5]
     assert first_modules(np.empty(0, np.int64), np.empty(0, np.int64)).tolist() == []
@@ -76,7 +76,7 @@ def test_kinds_are_counted_in_every_nested_square():
     plants["genome"][:, P_MARKER_A : P_MARKER_C + 1] = [[0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 127]]
     move(region, [0, 7, 8, 15], [0, 7, 8, 15])
     found = measure_region(world, region, ["kinds"])
-    # of 24 squares of side 8 one holds two modules of a kind, one holds two of two kinds
+    # of 24 squares of side 8, one holds two modules of one kind, one holds two modules of different kinds
     assert found["kinds.8"] == 3 / 24 and found["kinds.16"] == 2 / 6
     assert found["placed.8"] == pytest.approx(1 - (23 / 24) ** 3 + 1 / 24)
     assert "kinds.32" not in found
@@ -101,7 +101,7 @@ def test_squares_fill_the_world_exactly():
 def test_a_line_is_found_with_its_error():
     x = np.array([0.0, 1.0, 2.0, 3.0])
     assert line_through(x, 2 * x + 1) == (2.0, 0.0, 1.0)
-    # residuals 0.1, -0.3, 0.3, -0.1 of y = x: 0.2 in squares over 2 degrees of freedom and a spread of 5
+    # residuals 0.1, -0.3, 0.3, -0.1 from y = x: sum of squares 0.2, 2 degrees of freedom, sum of squares of x 5
     found = line_through(x, x + np.array([0.1, -0.3, 0.3, -0.1]))
     assert found is not None
     assert (found.slope, found.error) == (pytest.approx(1.0), pytest.approx((0.2 / 2 / 5) ** 0.5))
@@ -110,12 +110,13 @@ def test_a_line_is_found_with_its_error():
 
 
 def thinned(density, yields):
+    """Returns the columns of a stand of plants with these densities and yields."""
     return {"tick": np.arange(len(density)) * 100.0, "stand.density": density, "stand.yield_count": yields}
 
 
 def test_constant_yield_thins_with_slope_minus_one_whatever_came_before():
     density = np.array([1.0, 1.0, 0.8, 0.4, 0.2, 0.1])
-    # a flush of young plants comes near the maximum, and is over before the canopy closes
+    # an early maximum of young plants ends before the stand is dense
     found = thinning(thinned(density, np.array([9.5, 5.0, 10.0, 10.0, 10.0, 10.0])))
     assert found["thinning.slope"] == pytest.approx(-1) and found["thinning.error"] == pytest.approx(0, abs=1e-9)
     assert (found["thinning.from_tick"], found["thinning.yield_moves"]) == (200, 1)
@@ -142,6 +143,7 @@ def test_an_extinct_or_empty_stand_has_the_same_figures():
 
 
 def areas(z, placed_z, first=3.0):
+    """Returns columns in which kinds grow with the power `z` of the area, and placed kinds with `placed_z`."""
     sides = (8, 16, 32, 64)
     found = {f"kinds.{side}": np.array([1.0, first * (side / 8) ** (2 * z)]) for side in sides}
     return found | {f"placed.{side}": np.array([9.0, 2 * first * (side / 8) ** (2 * placed_z)]) for side in sides}

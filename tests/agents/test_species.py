@@ -1,4 +1,4 @@
-"""Species written in Python: three speeds, columns, dice, and the check that finds answers which depend on too much."""
+"""Species written in Python: the three forms of `respond`, columns, dice, and the check of `respond` (`--check`)."""
 
 from types import FunctionType
 from typing import ClassVar
@@ -36,7 +36,7 @@ def monsters(world):
 
 
 class Plain(Monster):
-    """Uses every feature: columns, inherited and not, dice, integers, a class constant, positions."""
+    """Uses every feature of `respond`: columns (inherited and not), dice, integers, a class constant, positions."""
 
     CAUTION = 0.5
     fear = Column("int16", inherited=True, default=3)
@@ -83,13 +83,13 @@ class Swarm(Monster):
         )
 
 
-# dice are keyed by the name of the class, so that the three must share one
+# dice are keyed by the name of the class, so the three classes need the same one
 for _cls in (Plain, Fast, Swarm):
     _cls.__name__ = "Uneasy"
 
 
 @pytest.mark.slow
-def test_three_speeds_give_the_same_world():
+def test_the_three_forms_of_respond_give_the_same_world():
     digests = [run(small({"grazer": cls, "hunter": cls}), 25).digest() for cls in (Plain, Fast, Swarm)]
     assert digests[0] == digests[1] == digests[2]
     assert digests[0] != run(small({}), 25).digest()
@@ -111,7 +111,7 @@ def test_species_run_the_same_in_four_regions_and_with_rows_shuffled(cls):
     assert alone[0].tables["monsters"]["steps"].max() == 8
 
 
-def test_own_columns_begin_at_their_default_and_hold_what_was_written():
+def test_own_columns_begin_at_their_default_and_keep_written_values():
     world = small({"grazer": Plain})
     grazers = world.agents_by_type[Plain]
     assert set(grazers["fear"].tolist()) == {3}
@@ -133,7 +133,7 @@ class Fertile(Monster):
         return Drives(breed=1)
 
 
-def test_inherited_columns_pass_to_the_young_and_others_do_not():
+def test_offspring_get_only_inherited_columns():
     world = small({"grazer": Fertile})
     world.agents_by_type[Fertile].set("tissue_count", 600)
     world.agents_by_type[Fertile].set("sugar_count", 600)
@@ -149,7 +149,7 @@ def test_inherited_columns_pass_to_the_young_and_others_do_not():
 
 
 def _species(body, name="Wrong", mark=None, columns=None):
-    """Returns a species with a body from a test; `mark` is None, compiled or classmethod."""
+    """Returns a species whose `respond` is `body`; `mark` is None, `compiled`, or `classmethod` for `respond_all`."""
     function = mark(body) if mark else body
     return type(name, (Monster,), {("respond_all" if mark is classmethod else "respond"): function, **(columns or {})})
 
@@ -202,7 +202,7 @@ reads_rows = respond
 )
 def test_invalid_code_of_a_species_is_reported_at_every_speed(mark, body, line):
     function = body
-    if mark is classmethod:  # the same body: cls is not used, self is the columns
+    if mark is classmethod:  # the same function as `respond_all`: its first parameter is the class, `self` the columns
         function = classmethod(lambda cls, me, see: body(me, see))
         cls = type("Wrong", (Monster,), {"respond_all": function, "fear": Column("int8")})
     else:
@@ -352,7 +352,7 @@ class Averages(Monster):
 
 
 class AveragesOneByOne(Monster):
-    """A running mean that starts again at the smallest id, so that the same call gives the same answer."""
+    """A running mean that restarts at the smallest id, so that repeating a call returns the same."""
 
     total: ClassVar[list[float]] = [0.0, 0.0]
 
@@ -407,7 +407,7 @@ def test_the_check_finds_a_batch_dependent_answer_of_a_single_being():
         run(small({"grazer": CountsItsBatch}, check=True, width=256, height=256, **lone), 1)
 
 
-def test_an_unchecked_world_does_not_ask_twice():
+def test_without_the_check_respond_is_called_once_a_tick():
     RemembersInClass.calls = 0
     world = run(small({"grazer": RemembersInClass}), 1)
     held = int((monsters(world)["species"] == 3).sum())
@@ -507,7 +507,7 @@ def test_positions_are_read_in_the_coordinates_of_the_world():
 
 
 def answering(answer):
-    """Returns a species that responds with `answer()`."""
+    """Returns a species whose `respond` returns `answer()`."""
 
     class Answering(Monster):
         def respond(self, see):

@@ -1,4 +1,4 @@
-"""Weights in a world file set those genes, and no others."""
+"""Weights that a world file names (`wires`) set the genes of these weights, and no others."""
 
 from sharded_regions import golden_world
 

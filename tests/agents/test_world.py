@@ -1,4 +1,4 @@
-"""The world as a Mesa model: loading, stepping, handles that outlive rows, Mesa's tools, and plain models beside it."""
+"""`World` as a Mesa model: loading, stepping, handles of beings, Mesa's tools, and plain Mesa models."""
 
 import gc
 import subprocess
@@ -229,7 +229,7 @@ def test_two_worlds_do_not_disturb_each_other():
     assert "bites" not in other.region.tables["monsters"]
 
 
-def test_species_that_share_a_name_are_told_apart():
+def test_species_with_the_same_name_are_distinguished():
     def made(turn):
         class Same(Monster):
             def respond(self, see):
@@ -247,7 +247,7 @@ def test_species_that_share_a_name_are_told_apart():
 
 
 class Study(World):
-    """A user's model of a bundled world."""
+    """A model as a user might derive it from `World`, with a parameter."""
 
     def __init__(self, day_ticks=120, seed=None):
         super().__init__("golden", seed=seed, width=32, height=32, climate__day_ticks=day_ticks)
@@ -455,7 +455,7 @@ def test_a_folder_that_is_no_snapshot_is_refused(tmp_path, monkeypatch):
         World.load(tmp_path)
     (tmp_path / "golden").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert small().world_file.name == "golden"  # a folder does not hide a bundled world
+    assert small().world_file.name == "golden"  # a folder of the same name does not hide a bundled world
 
 
 def test_numpy_numbers_are_valid_overrides():
@@ -490,7 +490,7 @@ def test_counts_of_molecules_cannot_be_negative():
 def test_every_bundled_world_runs_in_small_and_conserves_matter(name):
     world = read_world(name)
     before, after = try_small_world(world), try_small_world(world, 30)
-    for table in after.tables.values():  # else its kernels would be compiled again by every process
+    for table in after.tables.values():  # otherwise every process would compile its kernels again
         record = table.schema.record
         assert getattr(sys.modules[table.schema.module], record.__name__) is record
     assert after.tick == 30 and audit.world_digest(before) != audit.world_digest(after)

@@ -1,4 +1,4 @@
-"""World files by their functions: overrides, round trips, numbers, memory, and lines that name key and fix."""
+"""Functions on world files: overrides, round trips, values by key, the estimate of memory, and error lines."""
 
 import math
 import tomllib
@@ -60,7 +60,7 @@ VALUES = st.one_of(st.booleans(), st.integers(-(1 << 40), 1 << 40), st.text(max_
 
 @settings(max_examples=60, deadline=None)
 @given(path=st.lists(KEYS, min_size=1, max_size=4), value=VALUES)
-def test_what_is_set_by_a_dotted_key_is_read_back(path, value):
+def test_a_value_set_by_a_dotted_key_is_read_back(path, value):
     content = {}
     set_value(content, ".".join(path), value, "--set")
     section = tomllib.loads(to_toml(content))
@@ -88,7 +88,7 @@ def test_a_key_that_cannot_be_set_is_one_line(key, line):
     assert line in str(refused.value)
 
 
-def test_there_is_no_value_none():
+def test_a_value_cannot_be_none():
     with pytest.raises(WorldFileError, match="width = None: world files have no such value: leave it out"):
         parse(width=None)
 
@@ -157,7 +157,7 @@ def test_a_value_that_does_not_fit_is_named_with_its_key_and_the_fix(values, lin
 
 @settings(max_examples=80, deadline=None)
 @given(st.recursive(VALUES, lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner), max_leaves=6), KEYS)
-def test_whatever_stands_in_a_section_it_is_converted_or_refused_in_one_line(value, key):
+def test_any_value_of_a_section_is_converted_or_refused_in_one_line(value, key):
     for values in ({key: value}, {"inner": value}, {"many": [value]}, {"share": value}):
         try:
             assert isinstance(convert(values, Outer), Outer)
@@ -171,13 +171,13 @@ def test_births_may_be_those_of_one_table_that_exists():
         parse(births="monster")
 
 
-def test_laws_must_be_laws():
+def test_laws_must_be_an_object_of_class_laws():
     with pytest.raises(WorldFileError, match='laws = "json:dumps": that is a function: name an object of class Laws'):
         parse(laws="json:dumps")
 
 
 @pytest.mark.parametrize("name", ["memory.max", "memory.current"])
-def test_memory_is_the_least_of_what_system_and_control_group_leave(monkeypatch, name):
+def test_available_memory_is_the_minimum_over_system_and_control_group(monkeypatch, name):
     files = {
         "/proc/meminfo": ["MemTotal: 9000000 kB", "MemAvailable: 4000000 kB"],
         "/sys/fs/cgroup/memory.max": ["3000000000"],

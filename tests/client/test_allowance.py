@@ -1,4 +1,4 @@
-"""Bytes a second: no more arrive than are allowed, nearly as many do, and they are the newest tiles."""
+"""The limit on bytes a second of a viewer: it is kept and nearly used, and the tiles that arrive are the newest."""
 
 import random
 import time
@@ -19,7 +19,7 @@ TURN_S = 0.004
 
 
 class Gateway:
-    """Sends a tile for every credit, which arrives after `way_s`; it always has something to send."""
+    """Stands in for a gateway: sends a tile for every credit at once, which arrives after `way_s` seconds."""
 
     def __init__(self, sizes, way_s: float = 0.0):
         self.sizes, self.way_s = sizes, way_s
@@ -41,6 +41,7 @@ class Gateway:
 
 
 def run_for(limit: CreditLimit, gateway: Gateway, seconds: float, watch_every_s: float = 1e9) -> None:
+    """Runs a credit limit and a gateway for a time; the view changes every `watch_every_s` seconds."""
     now_s = watched_s = 0.0
     gateway.credit = limit.restart(now_s)
     while now_s < seconds:
@@ -60,7 +61,7 @@ def tile_sizes(least: int, most: int, seed: int = 3):
 @pytest.mark.parametrize("way_s", [0.0, 0.1])
 @pytest.mark.parametrize("bytes_per_s", [3e4, 3e5, 2e6])
 @pytest.mark.parametrize("least", [500, 19_000])
-def test_as_many_bytes_come_as_are_allowed_and_no_more(bytes_per_s, least, way_s):
+def test_the_rate_of_bytes_is_near_the_limit_and_not_above(bytes_per_s, least, way_s):
     limit, gateway = CreditLimit(bytes_per_s), Gateway(tile_sizes(least, 20_000), way_s)
     run_for(limit, gateway, 30.0)
     assert 0.93 < gateway.bytes(2.0, 30.0) / (28.0 * bytes_per_s) < 1.05
@@ -70,7 +71,7 @@ def test_as_many_bytes_come_as_are_allowed_and_no_more(bytes_per_s, least, way_s
 
 
 def mixed_sizes(seed: int = 3):
-    """Yields mostly small sizes and sometimes large ones, as those of fields and of beings are."""
+    """Yields sizes of tiles, mostly small and sometimes large, as with fields and beings."""
     chance = random.Random(seed)
     while True:
         large = chance.random() < 0.2
@@ -79,7 +80,7 @@ def mixed_sizes(seed: int = 3):
 
 
 @pytest.mark.parametrize("watch_every_s", [0.15, 1e9])
-def test_tiles_that_are_large_only_now_and_then_come_as_evenly(watch_every_s):
+def test_the_limit_holds_for_tiles_of_mixed_sizes(watch_every_s):
     limit, gateway = CreditLimit(2e5), Gateway(mixed_sizes())
     run_for(limit, gateway, 60.0, watch_every_s)
     assert 0.9 < gateway.bytes(2.0, 60.0) / (58.0 * 2e5) < 1.05
@@ -89,7 +90,7 @@ def test_tiles_that_are_large_only_now_and_then_come_as_evenly(watch_every_s):
 
 @pytest.mark.parametrize("way_s", [0.0, 0.05, 0.3])
 @pytest.mark.parametrize("watch_every_s", [0.03, 0.2, 1.1])
-def test_a_view_that_changes_all_the_time_gets_no_more(watch_every_s, way_s):
+def test_the_limit_holds_while_the_view_changes(watch_every_s, way_s):
     limit, gateway = CreditLimit(3e5), Gateway(tile_sizes(2000, 9000), way_s)
     run_for(limit, gateway, 30.0, watch_every_s)
     assert 0.8 < gateway.bytes(2.0, 30.0) / (28.0 * 3e5) < 1.05
@@ -99,13 +100,13 @@ def test_lost_credit_is_granted_again():
     limit = CreditLimit(1e5)
     given = limit.restart(0.0)
     assert given > 0
-    again = limit.restart(0.01)  # it replaces the first, which may or may not be under way
+    again = limit.restart(0.01)  # replaces the first credit, which may have been lost
     assert again == 0 and not limit.is_doubtful(SILENT_S)
     assert limit.is_doubtful(SILENT_S + 0.05)
     assert limit.restart(SILENT_S + 0.05) == given and not limit.is_doubtful(100.0)
 
 
-def test_without_a_bound_credit_is_for_so_many_tiles_at_once():
+def test_without_a_limit_credit_is_a_number_of_tiles():
     limit = CreditLimit(None)
     assert limit.restart(0.0) == CREDIT
     for _ in range(CREDIT // 4 - 1):
@@ -142,7 +143,7 @@ def test_invalid_bounds_are_refused_with_one_line(tmp_path, wrong):
 
 
 def rate(core: GatewayLink, seconds: float) -> float:
-    """Returns how many bytes arrive a second."""
+    """Returns the bytes that arrive per second, measured over `seconds`."""
     began, began_s = core.received_bytes, time.monotonic()
     time.sleep(seconds)
     return (core.received_bytes - began) / (time.monotonic() - began_s)
@@ -171,9 +172,9 @@ def test_a_gateway_sends_no_more_than_is_allowed_and_more_without_a_bound(cluste
         world.bytes_per_s = bound
         time.sleep(1.5)
         assert world.bytes_per_s == bound
-        most = 1.1 + 2 * BURST_S / 3.0  # what was outstanding when the time began may come too
+        most = 1.1 + 2 * BURST_S / 3.0  # tiles that were under way at the beginning arrive as well
 
-        def is_nearly_used_up() -> bool:  # on a busy machine the gateway may for a while have less to send
+        def is_nearly_used_up() -> bool:  # on a busy machine, the gateway may have less to send for some time
             found = rate(core, 3.0)
             assert found < most * bound, (found, bound)
             return found > 0.9 * bound
@@ -186,7 +187,7 @@ def test_a_gateway_sends_no_more_than_is_allowed_and_more_without_a_bound(cluste
 
         wait_until(lambda: min(newest()) == tick)
         all_bytes = sum(len(frame) for _, pieces in tiles() for frame in pieces)
-        assert core.received_bytes - began < 3 * all_bytes  # nothing old waited to be sent first
+        assert core.received_bytes - began < 3 * all_bytes  # no older tiles were queued
         world.go()
         world.bytes_per_s = None
         wait_until(lambda: rate(core, 1.0) > 1.5 * most * bound)

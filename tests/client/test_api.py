@@ -1,4 +1,4 @@
-"""connect(): answers are those of an undivided world, commands take effect once, and a lost gateway is found again."""
+"""`connect()`: answers equal those of an undivided world, commands take effect once, lost gateways are reconnected."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ from umwelt.cluster.run.store import Store
 from umwelt.cluster.wire.keys import make_keys
 from umwelt.sandbox.errors import CommandError, RunError, UmweltError
 
-HEIGHT, WIDTH = 96, 80  # as conftest.py has them
+HEIGHT, WIDTH = 96, 80  # the size of the world in conftest.py
 
 
 def some(world: Connection, table: str = "monsters") -> list[int]:
@@ -29,7 +29,7 @@ def some(world: Connection, table: str = "monsters") -> list[int]:
 # --- views and queries
 
 
-def test_what_is_asked_is_what_one_region_would_say(resting, cluster):
+def test_answers_equal_those_of_an_undivided_world(resting, cluster):
     status = resting.status()
     region = cluster.undivided_region(status["tick"])
     table, own = region.tables["monsters"], region.owned_rows("monsters")
@@ -48,7 +48,7 @@ def test_what_is_asked_is_what_one_region_would_say(resting, cluster):
     assert being["row"] == commands.fetch(region, int(found["id"][0]))["row"] and resting.fetch(1) is None
 
 
-def test_a_view_joins_what_several_nodes_show(resting):
+def test_a_view_joins_the_tiles_of_several_nodes(resting):
     view = next(resting.watch((-20, -30, 60, 70), layers=["water", "elevation"]))
     assert view.complete and view.tick == view.oldest_tick == resting.status()["tick"]
     found = resting.query((-20, -30, 60, 70), columns=["y", "x", "tissue_count"])
@@ -64,13 +64,13 @@ def test_a_view_joins_what_several_nodes_show(resting):
     assert counted == {table: sum(found.values()) for table, found in resting.count().items()}
 
 
-def test_views_go_on_and_are_the_newest(world):
+def test_views_arrive_continuously_and_are_the_newest(world):
     views = world.watch((0, 0, 40, 40), timeout_s=WITHIN_S)
     ticks = [next(views).tick]
     while ticks[-1] <= ticks[0] + 3:
         ticks.append(next(views).tick)
     assert ticks == sorted(ticks)
-    rest = world.pause()  # views that were not looked at do not queue: the next whole one is soon the last
+    rest = world.pause()  # views that were not read are not queued: one of the next views is of the last tick
     world.wait(rest, WITHIN_S)
     try:
         for _ in range(30):
@@ -81,7 +81,7 @@ def test_views_go_on_and_are_the_newest(world):
         world.go()
 
 
-def test_a_resting_world_is_silent(resting):
+def test_a_paused_world_sends_no_views(resting):
     views = resting.watch((0, 0, 40, 40), timeout_s=1.0)
     while not next(views).complete:
         pass
@@ -113,7 +113,7 @@ def test_mistakes_are_one_line(world):
 # --- commands
 
 
-def test_every_command_changes_the_world_as_journalled_and_tells_the_tick(world, cluster):
+def test_every_command_changes_the_world_as_journalled_and_returns_its_tick(world, cluster):
     monsters, plants = some(world), some(world, "plants")
     genome = world.fetch(monsters[0])["row"]["genome"]
     hunter_genome = np.frombuffer(genome, np.int8)
@@ -182,7 +182,7 @@ def test_pause_step_speed_and_go(world):
     began, began_s = world.status()["tick"], time.monotonic()
     reached = world.wait(began + 4, WITHIN_S)
     passed_s = time.monotonic() - began_s
-    assert reached - began < 5 * passed_s + 5  # no faster, however long it took
+    assert reached - began < 5 * passed_s + 5  # not faster than the set speed
     world.speed()
     assert world.wait(reached + 1, WITHIN_S) > reached
 
@@ -196,7 +196,7 @@ def test_nodes_may_leave_and_the_world_goes_on(cluster, world):
     wait_until(lambda: len(world.status()["nodes"]) == 3)
     at = world.status()["tick"]
     world.wait(at + 5, WITHIN_S)
-    for view in views:  # the pieces of the new partition replace those of the old one
+    for view in views:  # pieces of the new epoch replace those of the old one
         if view.complete and view.oldest_tick > at:
             break
     assert sum(world.count()["monsters"].values()) > 0
@@ -206,7 +206,7 @@ def test_nodes_may_leave_and_the_world_goes_on(cluster, world):
 # --- reconnecting
 
 
-def test_a_lost_gateway_is_found_again(cluster, tmp_path):
+def test_a_connection_finds_a_restarted_gateway(cluster, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     announce(folder / "gateway.json", {"address": cluster.address, "keys": False})
@@ -228,7 +228,7 @@ def test_a_lost_gateway_is_found_again(cluster, tmp_path):
         assert sum(world.count()["plants"].values()) > 0
 
 
-def test_a_restarted_coordinator_is_found_again(cluster):
+def test_a_connection_finds_a_restarted_coordinator(cluster):
     with connect(cluster.address) as world:
         before = world.drop(1, 1, "water", 9)
         cluster.do(cluster.restart_coordinator)
@@ -239,7 +239,7 @@ def test_a_restarted_coordinator_is_found_again(cluster):
         cluster.assert_undisturbed()
 
 
-def test_no_gateway_is_one_line(tmp_path, monkeypatch):
+def test_a_missing_gateway_is_an_error_of_one_line(tmp_path, monkeypatch):
     make_keys(tmp_path / "keys")
     announce(tmp_path / "gateway.json", {"address": f"ipc://{tmp_path}/door", "keys": True})
     for place, keys, said in (
@@ -255,7 +255,7 @@ def test_no_gateway_is_one_line(tmp_path, monkeypatch):
         assert "\n" not in str(refused.value)
 
 
-def test_a_closed_connection_says_so(cluster):
+def test_a_closed_connection_raises_an_error_that_says_so(cluster):
     world = connect(cluster.address)
     world.close()
     for call in (world.count, world.status, lambda: next(world.watch((0, 0, 9, 9)))):
@@ -263,7 +263,7 @@ def test_a_closed_connection_says_so(cluster):
             call()
 
 
-def test_an_answer_that_does_not_come_is_one_line(cluster):
+def test_a_missing_answer_is_an_error_of_one_line(cluster):
     with connect(cluster.address, timeout_s=WITHIN_S) as world:
         world.timeout_s = 0.5
         link = cluster.gateway.coordinator
@@ -276,7 +276,7 @@ def test_an_answer_that_does_not_come_is_one_line(cluster):
 # --- asynchronous
 
 
-def test_the_same_can_be_awaited(cluster):
+def test_the_methods_of_the_asynchronous_connection_can_be_awaited(cluster):
     async def life() -> None:
         async with await connect_async(cluster.address) as world:
             counts, found, at = await asyncio.gather(
@@ -325,9 +325,9 @@ def test_a_moment_of_the_past_is_shown_beside_the_running_world(run):
             view = next(moment.watch((0, 0, 64, 64), layers=["sugar"]))
             assert view.tick == at and view.complete
             assert len(view.beings["monsters"]["id"]) == own.sum()
-        assert moment.field("sugar")[5, 5] > 2000  # at the tick before, it was not there yet
+        assert moment.field("sugar")[5, 5] > 2000  # a command added sugar in `tick`
         assert world.show(tick).field("sugar")[5, 5] < 2000
-        assert world.wait(reached + 1, WITHIN_S) > reached  # the world has gone on meanwhile
+        assert world.wait(reached + 1, WITHIN_S) > reached  # the world runs on meanwhile
         with pytest.raises(RunError, match="has reached tick"):
             world.show(reached + 100_000)
         made = Path(world.fork(tick))

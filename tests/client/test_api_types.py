@@ -1,4 +1,4 @@
-"""The types of a connection, as mypy --strict sees them in a user's script; and that it finds a mistake in one."""
+"""Types of a connection: `mypy --strict` on a user's script has the right types, and finds each wrong line."""
 
 import os
 import subprocess
@@ -95,7 +95,7 @@ MISTAKES = {
 
 @pytest.fixture(scope="module")
 def check(tmp_path_factory):
-    """Checks a script in strict mode; returns what mypy prints."""
+    """A function that runs mypy in strict mode on a script and returns its output."""
     folder = tmp_path_factory.mktemp("typed")
     packages = folder / "links" / "umwelt"
     packages.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""umwelt ask: queries, tasks and chemical workflows on a running world, for people and as JSON."""
+"""`umwelt ask`: queries, tasks and chemical workflows on a running world, as text and as JSON."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def cluster():
 
 
 def said_by(cluster, capsys, *arguments: str) -> str:
-    """What the command prints."""
+    """Runs `umwelt ask` on the cluster; returns its output."""
     with pytest.raises(SystemExit) as ended:
         main(["ask", cluster.address, *arguments])
     said = capsys.readouterr()
@@ -37,7 +37,7 @@ def test_a_census_for_people_and_as_json(cluster, capsys):
     assert f"tick {told['tick']}" in said and "grazer" in said and str(told["species"]["grazer"]["count"]) in said
 
 
-def test_a_heat_map_is_shades(cluster, capsys):
+def test_a_heat_map_is_printed_as_shades(cluster, capsys):
     said = said_by(cluster, capsys, "heatmap", "water", "cell=8").splitlines()
     assert len(said) == 13 and all(len(line) == 20 for line in said[:12]) and "@@" in "".join(said[:12])
     assert "water" in said[12] and "8 x 8 cells" in said[12]
@@ -57,7 +57,7 @@ def test_a_chemical_workflow_runs_on_the_nodes(cluster, capsys, name):
     assert told["last"] == {"diamond": 184, "adapted": 7}[name]
 
 
-def test_the_page_s_own_workflow_runs(cluster, capsys):
+def test_the_workflow_of_the_documentation_runs(cluster, capsys):
     page = (Path(__file__).resolve().parents[2] / "docs" / "workflows.md").read_text("utf-8")
     program = re.findall(r"```python\n(.*?)```", page, re.S)[0]
     exec(program.replace("runs/shared", cluster.address), {})

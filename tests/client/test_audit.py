@@ -1,4 +1,4 @@
-"""umwelt audit: what it prints, and its exit codes."""
+"""`umwelt audit`: its output and exit codes."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ def run(tmp_path_factory) -> Path:
 
 
 def umwelt(capsys, *arguments: str, code: int = 0) -> tuple[str, str]:
-    """What a command prints, and what it complains about, if it ends with a code."""
+    """Runs a command, checks its exit code, and returns standard output and standard error."""
     with pytest.raises(SystemExit) as ended:
         main(list(arguments))
     said = capsys.readouterr()
@@ -32,7 +32,7 @@ def umwelt(capsys, *arguments: str, code: int = 0) -> tuple[str, str]:
     return said.out, said.err
 
 
-def test_a_closed_run_is_told_with_a_table_of_its_pools(run, capsys):
+def test_the_audit_of_a_closed_run_prints_a_table_of_its_pools(run, capsys):
     out, err = umwelt(capsys, "audit", str(run))
     assert err == "" and "closed: every atom is there from tick 0 to 16: 2 snapshots and 3 journalled moments" in out
     assert "cycles, measured from tick 16 to 76" in out
@@ -84,7 +84,7 @@ def test_mistakes_are_one_line(capsys, arguments, line):
     assert out == "" and line in err and err.startswith("umwelt: ") and err.count("\n") == 1
 
 
-def test_a_pool_that_nothing_left_is_said_to_hold_for_longer_than_was_measured():
+def test_the_residence_time_of_a_pool_without_outflow_is_longer_than_measured():
     went = CycleResult(0, 90, 60, [], [])
     assert _format_residence(Turnover("resin", 90, 5, 5, 450, 0, 0), went) == ("more than 90", "more than 1.5")
     assert _format_residence(Turnover("resin", 90, 0, 0, 0, 0, 0), went) == ("", "")

@@ -1,4 +1,4 @@
-"""Every mistake in a world file is one line that names the file, the key or value, and the mend; nothing is written."""
+"""Every mistake in a world file is an error of one line with the file, the key or value, and the fix."""
 
 import shutil
 import tracemalloc
@@ -17,16 +17,19 @@ from umwelt.sandbox.step import advance
 
 
 def with_line(after: str, line: str) -> str:
+    """Returns the text of the world file with a line added after `after`."""
     assert after in TEXT
     return TEXT.replace(after, f"{after}\n{line}", 1)
 
 
 def instead(before: str, after: str) -> str:
+    """Returns the text of the world file with `before` replaced by `after`."""
     assert before in TEXT
     return TEXT.replace(before, after, 1)
 
 
 def reaction(equation: str, more: str = "rate = 0.1") -> str:
+    """Returns the text of the world file with one more reaction."""
     return f'{TEXT}\n[[chemistry.reactions]]\nname = "mine"\nequation = "{equation}"\n{more}\n'
 
 
@@ -164,7 +167,7 @@ BAD = {
 
 @pytest.fixture
 def refused(tmp_path, monkeypatch, capsys):
-    """Runs the command, and gives the one line that it ends with; nothing may have been written."""
+    """A function that runs a command that must fail and write nothing; it returns the one line of the error."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> str:
@@ -182,7 +185,7 @@ def refused(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("command", ["launch", "check"])
 @pytest.mark.parametrize("mistake", BAD)
-def test_a_mistake_is_one_line_with_file_key_and_mend(refused, command, mistake):
+def test_a_mistake_is_one_line_with_file_key_and_fix(refused, command, mistake):
     text, expected = BAD[mistake]
     Path("mine.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
     line = refused(command, "mine.toml")
@@ -200,7 +203,7 @@ def test_a_world_that_does_not_fit_memory_is_refused_before_anything_is_allocate
     assert "width = 20000, height = 40: needs about 0." in line and "use a smaller width, height or count" in line
 
 
-def test_the_estimate_of_memory_is_near_what_a_world_takes():
+def test_the_estimate_of_memory_is_near_the_memory_that_a_world_needs():
     world = read_world("golden", {"width": 1024, "height": 512})
     tracemalloc.start()
     try:
@@ -269,23 +272,23 @@ def test_a_mistake_on_the_command_line_is_one_line(refused, arguments, expected)
     ],
     ids=["empty", "long", "long path", "two lines", "folder", "null"],
 )
-def test_a_name_of_no_world_is_one_line_in_python_too(name, expected):
+def test_an_unknown_world_is_an_error_of_one_line_in_python_too(name, expected):
     with pytest.raises(WorldFileError) as raised:
         read_world(name)
     assert expected in str(raised.value) and "\n" not in str(raised.value)
 
 
-def test_a_byte_order_mark_is_passed_over(tmp_path):
+def test_a_byte_order_mark_is_ignored(tmp_path):
     path = tmp_path / "marked.toml"
     path.write_bytes(b"\xef\xbb\xbf" + TEXT.encode())
     assert read_world(str(path)).common.seed == 5
 
 
-def test_many_founders_are_tried_as_few():
+def test_checking_a_world_of_many_founders_needs_little_memory():
     world = read_world("golden", {"width": 64, "height": 64, "founders.0.count": 10_000_000})
     tracemalloc.start()
     try_small_world(world)
-    assert tracemalloc.get_traced_memory()[1] < 500_000_000  # rows of ten million founders would take more
+    assert tracemalloc.get_traced_memory()[1] < 500_000_000  # the rows of ten million founders need more
     tracemalloc.stop()
 
 

@@ -1,4 +1,4 @@
-"""The command: what it prints and writes, Ctrl-C, and that it starts fast."""
+"""The command `umwelt`: its output and files, Ctrl-C, and its imports."""
 
 import io
 import json
@@ -54,7 +54,7 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 
 def umwelt(capsys, *arguments: str, code: int = 0) -> str:
-    """What a command prints, if it ends well."""
+    """Runs a command, checks its exit code, and returns its standard output."""
     try:
         main(list(arguments))
     except SystemExit as ended:
@@ -63,10 +63,11 @@ def umwelt(capsys, *arguments: str, code: int = 0) -> str:
 
 
 def outcome(capsys, *arguments: str) -> dict:
+    """Runs a command with `--json`; returns the object in the last line of its output."""
     return json.loads(umwelt(capsys, *arguments, "--json", "--no-view").strip().splitlines()[-1])
 
 
-def test_a_launch_ends_with_one_json_object_and_resumed_runs_come_to_where_it_came(capsys):
+def test_a_launch_prints_one_json_object_and_a_resumed_run_has_the_same_result(capsys):
     straight = outcome(capsys, "launch", "mine.toml", "--ticks", "24", "--nodes", "2")
     assert straight.keys() == WANTED
     assert straight["tick"] == 24 and re.fullmatch("[0-9a-f]{16}", straight["digest"]) and straight["nodes"] == 2
@@ -106,7 +107,7 @@ def history_can_be_verified_and_forked(capsys) -> None:
 
 
 def said_of_another_digest(capsys, store: Store) -> str:
-    """What is said of a run whose snapshot of tick 16 tells another digest than was kept."""
+    """Changes the digest in the manifest of tick 16, runs `umwelt verify`, and returns standard error."""
     path = store.path(16) / "manifest.json"
     path.write_text(path.read_text().replace(f"{find_newest(store)[1]:016x}", "0123456789abcdef"))
     with pytest.raises(SystemExit) as ended:
@@ -116,7 +117,7 @@ def said_of_another_digest(capsys, store: Store) -> str:
     return said.err
 
 
-def test_a_run_that_was_tampered_with_is_found_out_at_its_tick(capsys):
+def test_verify_names_the_snapshot_whose_digest_was_changed(capsys):
     said = said_of_another_digest(capsys, small_run(Path("r"), 8, 16))
     place = "snapshots/tick-000000000016/manifest.json"
     assert said.startswith(f"umwelt: r: {place}: is not what was saved: ") and said.count("\n") == 1
@@ -175,11 +176,11 @@ def test_new_writes_a_world_that_passes_check(capsys):
     assert "there.toml: fine: 128 × 128 cells" in umwelt(capsys, "check", "there.toml")
 
 
-def test_what_new_comments_out_is_right_too(capsys):
+def test_commented_lines_of_a_new_world_file_are_valid(capsys):
     umwelt(capsys, "new", "heath")
     text = Path("heath.toml").read_text()
     shown = re.sub(r"(?m)^# (?=[a-z]+ = |\[\[)", "", text)
-    shown = re.sub(r"(?m)^(behaviour|genomes) = .*$", "", shown)  # a module of one's own; in place of organs and genes
+    shown = re.sub(r"(?m)^(behaviour|genomes) = .*$", "", shown)  # need other modules or exclude other keys
     Path("shown.toml").write_text(shown)
     assert "shown.toml: fine" in umwelt(capsys, "check", "shown.toml")
 
@@ -193,6 +194,7 @@ def test_worlds_are_listed_with_a_line_each(capsys):
 
 
 def started(*more: str) -> subprocess.Popen:
+    """Starts `umwelt launch mine.toml` in another process."""
     return subprocess.Popen(
         [sys.executable, "-m", "umwelt.client.commands.cli", "launch", "mine.toml", *more],
         stdout=subprocess.PIPE,
@@ -203,7 +205,7 @@ def started(*more: str) -> subprocess.Popen:
 
 @contextmanager
 def running(*more: str) -> Iterator[subprocess.Popen]:
-    """A world that has begun to go on."""
+    """Runs `umwelt launch mine.toml` in another process, which has its gateway; kills it at the end."""
     process, end_s = started(*more), time.monotonic() + 180
     try:
         while read_announcement(Path("runs/mine-1/gateway.json")) is None:
@@ -217,6 +219,7 @@ def running(*more: str) -> Iterator[subprocess.Popen]:
 
 
 def gone(pid: int, within_s: float = 40) -> bool:
+    """Waits until a process has ended; returns whether it has."""
     end_s = time.monotonic() + within_s
     while time.monotonic() < end_s:
         if not Path(f"/proc/{pid}").exists():
@@ -225,7 +228,7 @@ def gone(pid: int, within_s: float = 40) -> bool:
     return False
 
 
-def test_a_running_world_tells_where_it_is_takes_in_nodes_lets_them_go_and_stops(capsys):
+def test_a_running_world_reports_its_status_accepts_nodes_and_commands_and_stops(capsys):
     with running("--nodes", "1") as process:
         end_s = time.monotonic() + 180
         while not (found := json.loads(umwelt(capsys, "status", "--json")))["tick"]:
@@ -264,7 +267,7 @@ def test_a_running_world_tells_where_it_is_takes_in_nodes_lets_them_go_and_stops
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_saves_the_world_and_says_how_to_go_on(number):
+def test_ctrl_c_saves_the_world_and_prints_how_to_resume(number):
     with running() as process:
         time.sleep(1.0)
         process.send_signal(number)
@@ -276,10 +279,10 @@ def test_ctrl_c_saves_the_world_and_says_how_to_go_on(number):
     assert restore_region(store)[1].tick == find_newest(store)[0].tick == tick == store.ticks()[-1]
 
 
-def test_a_second_ctrl_c_leaves_at_once_and_nothing_is_broken(capsys):
+def test_a_second_ctrl_c_exits_at_once_and_the_run_can_be_resumed(capsys):
     with running("--nodes", "2") as process:
         pids = [read_announcement(Path("runs/mine-1/coordinator.json"))["pid"]]
-        os.kill(pids[0], signal.SIGSTOP)  # the world will not be saved
+        os.kill(pids[0], signal.SIGSTOP)  # so that the world cannot be saved
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
@@ -289,7 +292,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_nothing_is_broken(capsys):
     assert outcome(capsys, "resume", "runs/mine-1", "--ticks", "3")["tick"] >= 3
 
 
-def test_a_launch_killed_outright_is_resumed_and_its_history_is_one(capsys):
+def test_a_killed_launch_is_resumed_with_the_same_history(capsys):
     with running("--nodes", "2") as process:
         time.sleep(1.0)
         process.kill()
@@ -304,6 +307,7 @@ def test_a_launch_killed_outright_is_resumed_and_its_history_is_one(capsys):
 
 
 def modules_after(script: str) -> set[str]:
+    """Returns the names of the modules that are loaded after a script has run."""
     printed = subprocess.check_output([sys.executable, "-c", f"{script}\nimport sys; print(*sys.modules)"], text=True)
     return set(printed.split("\n")[-2].split())
 
@@ -323,7 +327,7 @@ def test_launch_imports_no_mesa_pandas_or_pyarrow():
 
 
 def report(tick: int, nodes: int = 2, **other: object) -> dict:
-    """What a directory tells of the small world."""
+    """Returns a status report of the small world, as a coordinator sends it."""
     metrics = find_newest(small_run(Path(f"told-{tick}"), tick))[0]
     told = {
         "tick": tick,
@@ -368,7 +372,7 @@ def report(tick: int, nodes: int = 2, **other: object) -> dict:
 
 
 def screen(width: int, height: int, *reports: dict, **more: object) -> list[str]:
-    """What the dashboard shows, line by line."""
+    """Returns the lines that the dashboard draws in a terminal of this size, after these reports."""
     console = Console(record=True, width=width, height=height, force_terminal=True, file=io.StringIO())
     world = small_world()
     assert torus_of(world) == (40, 48)
@@ -380,7 +384,7 @@ def screen(width: int, height: int, *reports: dict, **more: object) -> list[str]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (140, 45), (60, 18)])
-def test_the_dashboard_fits_its_terminal_and_tells_the_world_and_its_nodes(size):
+def test_the_dashboard_fits_its_terminal_and_shows_the_world_and_its_nodes(size):
     lines = screen(*size, report(6))
     assert len(lines) <= size[1] and all(len(line) <= size[0] for line in lines)
     shown = "\n".join(lines)
@@ -392,13 +396,13 @@ def test_the_dashboard_fits_its_terminal_and_tells_the_world_and_its_nodes(size)
         assert "24 × 40 at 24,0" in shown and "200 MiB" in shown and "ready" in shown
 
 
-def test_the_dashboard_tells_what_happens_and_more_nodes_than_fit_are_counted():
+def test_the_dashboard_shows_events_and_counts_nodes_that_do_not_fit():
     events = [{"tick": 5, "line": "node-1 died: back to tick 4, and on from there"}]
     shown = "\n".join(screen(100, 24, report(6, 8, events=events, paused=True)))
     assert "node-1 died: back to tick 4" in shown and "paused" in shown and "4 more" in shown
 
 
-def test_without_a_terminal_there_are_lines_and_each_event_is_told_once():
+def test_without_a_terminal_lines_are_printed_and_each_event_once():
     out = io.StringIO()
     first, second = ({"tick": tick, "line": f"event {tick}"} for tick in (3, 5))
     with dashboard.StatusLines(find_newest(small_run(Path("begun")))[0], Console(file=out, width=200)) as lines:

@@ -1,4 +1,4 @@
-"""Layers as colour maps, and beings seen from far away: what can be tested without a window."""
+"""Drawing layers as colour maps, and beings from far away: the computations, without a window."""
 
 from types import SimpleNamespace
 
@@ -40,7 +40,7 @@ def test_temperature_changes_colour_at_zero_degrees_whatever_the_range() -> None
         assert (colours[degrees > 3, 0] > colours[degrees > 3, 2]).all()  # red
 
 
-def test_a_few_wild_cells_do_not_change_the_range() -> None:
+def test_a_few_extreme_cells_do_not_change_the_range() -> None:
     values = np.arange(10_000).reshape(100, 100) % 100
     calm = span_of("mineral", plane(values))
     values[3, :5] = 1_000_000
@@ -78,7 +78,7 @@ def test_ticks_are_round_and_few(low: float, wide: float) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(MAPS) - {"warmth"}))
-def test_maps_grow_lighter_all_the_way(name: str) -> None:
+def test_the_lightness_of_colour_maps_increases(name: str) -> None:
     light = mixed(MAPS[name], np.linspace(0, 1, 64)) @ np.array([0.2126, 0.7152, 0.0722])
     assert (np.diff(light) > -0.004).all()
     assert light[-1] > light[0] + 0.5
@@ -92,7 +92,7 @@ def test_a_plane_over_the_seam_lies_next_to_the_camera() -> None:
     assert spread.repeats == (False, False)
 
 
-def test_planes_all_round_repeat() -> None:
+def test_planes_around_the_whole_world_repeat() -> None:
     spread = Spread.of(plane_at(0, 0, 100, 200), 13, 25, 8, 100, 200)
     assert spread.repeats == (True, True)
     assert spread.wraps == (0, 1)  # 13 x 8 rows are more than 100
@@ -102,14 +102,14 @@ def plane_at(y: int, x: int, height: int, width: int) -> Plane:
     return Plane(Rectangle(y, x, height, width), 1, np.zeros((height, width), np.int32))
 
 
-def test_a_spread_within_another_is_where_it_is_in_the_world() -> None:
+def test_a_plane_within_another_keeps_its_place_in_the_world() -> None:
     inner = Spread.of(plane_at(12, 30, 10, 10), 10, 10, 1, 100, 200)
     outer = Spread.of(plane_at(95, 190, 60, 90), 60, 90, 1, 100, 200)
     assert inner.within(outer, 100, 200) == pytest.approx((40, 17, 0.1, 0.1))
     assert outer.within(outer, 100, 200)[:2] == (0, 0)
 
 
-def test_dots_are_drawn_by_find_runs_their_tables() -> None:
+def test_runs_of_equal_tables_are_found_for_drawing_dots() -> None:
     assert find_runs(np.array([1, 1, 0, 0, 0, 2], np.uint8)) == [(1, 0, 2), (0, 2, 3), (2, 5, 1)]
     assert find_runs(np.zeros(0, np.uint8)) == []
 

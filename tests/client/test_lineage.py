@@ -1,4 +1,4 @@
-"""The tree of life of a run: chains of parents, clades that nest, trees that are read back, tables, and a picture."""
+"""Lineage of a run: parents, nested clades, trees in Newick format, tables, and the picture."""
 
 import csv
 import json
@@ -39,7 +39,7 @@ WILD: dict = {
     "founders__2__genes__mutation": 127,
     **{f"founders__{at}__variation": 0 for at in range(4)},
 }
-"""A world whose grass and grazers mutate often."""
+"""Values for a world whose grass and grazers mutate often."""
 FILES = ["clades.nwk", "clades.parquet", "lineage.parquet", "lineage.png", "phylogeny.csv", "tree.nwk"]
 
 
@@ -60,7 +60,7 @@ def living(store) -> set[int]:
 
 
 class Read:
-    """A tree as a reader of Newick finds it: `name`, `length`, `below`."""
+    """A node of a tree that is parsed from Newick format, with its name, the length of its branch, and its children."""
 
     def __init__(self) -> None:
         self.name, self.length = "", 0
@@ -95,7 +95,7 @@ class Read:
         return root
 
     def flat(self) -> list[tuple[str, int, int, int]]:
-        """Name, tick, number of children and number of the parent of each node, in order."""
+        """Returns (name, tick, number of children, index of the parent) of each node, depth first."""
         found: list[tuple[str, int, int, int]] = []
         waiting = [(self, 0, -1)]
         while waiting:
@@ -106,6 +106,7 @@ class Read:
 
 
 def flat(tree: Tree) -> list[tuple[str, int, int, int]]:
+    """Returns a `Tree` in the form of `Read.flat`."""
     found: list[tuple[str, int, int, int]] = []
     waiting = [(len(tree.names) - 1, -1)]
     while waiting:
@@ -149,7 +150,7 @@ def test_clades_nest_and_begin_where_a_genome_drifted(descent, store):
         parent = descent.parents[at]
         if parent < 0:
             assert descent.clades[at] in roots
-        elif descent.clades[at] != descent.clades[parent]:  # one way in: a clade and what split off is one branch
+        elif descent.clades[at] != descent.clades[parent]:  # a clade begins with its founder, and nowhere else
             assert founder[being] == descent.clades[at] and table.parents[descent.clades[at]] == descent.clades[parent]
     journal = Journal.reading(store.journal)
     genomes = {row[0]: np.frombuffer(row[6], np.int8) for row in journal.lineage.births()}
@@ -161,7 +162,7 @@ def test_clades_nest_and_begin_where_a_genome_drifted(descent, store):
         if above >= 0:
             assert genetic_distance(founded[clade], founded[above]) == pytest.approx(table.distances[clade])
             assert table.distances[clade] > FINE
-    strayed = [  # none but those whose own clades were small
+    strayed = [  # beings of small clades, which were merged into their parents' clades
         genetic_distance(genomes[being], founded[clade]) > FINE
         for being, clade in zip(descent.ids.tolist(), descent.clades.tolist(), strict=True)
         if being in genomes
@@ -172,7 +173,7 @@ def test_clades_nest_and_begin_where_a_genome_drifted(descent, store):
 
 
 @pytest.mark.parametrize("rows", [7, 500])
-def test_pages_do_not_matter(descent, store, monkeypatch, rows):
+def test_the_size_of_pages_does_not_change_the_lineage(descent, store, monkeypatch, rows):
     monkeypatch.setattr(ancestry, "PAGE_ROWS", rows)
     again = read_descent(store, read_run_world(store), drift=FINE, min_beings=2)
     for name in ("ids", "parents", "clades", "generations", "living"):
@@ -198,7 +199,7 @@ def test_a_child_stays_until_it_is_further_from_the_founder_than_the_threshold()
     assert genetic_distance(genome[0], far[0]) == pytest.approx(256 / (10 * GENE_RANGE))
 
 
-def test_founders_that_differ_are_of_one_tree_whose_root_most_of_them_have():
+def test_different_founders_are_in_one_tree_with_the_most_common_genome_as_root():
     clades = GenomeClades(0.1)
     genomes = np.zeros((6, 10), np.int8)
     genomes[0, :5], genomes[3, 5:], genomes[4, 5:] = 100, 100, 99
@@ -211,7 +212,7 @@ def test_founders_that_differ_are_of_one_tree_whose_root_most_of_them_have():
 
 
 def test_the_commonest_founders_need_not_have_the_lowest_ids():
-    """The tree's root is the commonest genome; whoever is listed before it splits off from it all the same."""
+    """The root of the tree has the most common genome; founders listed before it still count as split off from it."""
     gathering = DescentBuilder(["grazer"], ["monsters"], 0.1)
     genomes = np.zeros((4, 10), np.int8)
     genomes[0] = 100
@@ -222,14 +223,14 @@ def test_the_commonest_founders_need_not_have_the_lowest_ids():
     assert format_newick(make_clades_tree(descent)).startswith("(")
 
 
-def test_small_clades_count_in_what_they_split_off_from():
+def test_small_clades_are_merged_into_those_they_split_off_from():
     parents = np.array([-1, 0, 1, 0, 3, -1])
     assert merge_small_clades(parents, np.array([50, 2, 3, 1, 9, 1]), 10).tolist() == [0, 0, 0, 3, 3, 5]
     order, row_of = lay_out_rows([-1, 0, 0, 1], ["b", "b", "b", "b"], {0, 1, 2})
     assert order == [0, 2, 1] and row_of.tolist() == [0, 2, 1, 2]
 
 
-def test_who_was_placed_by_hand_begins_a_line_and_circles_are_cut(store):
+def test_spawned_beings_are_roots_and_cycles_are_cut(store):
     gathering = ancestry.DescentBuilder(["grazer"], ["monsters"], FINE)
     hand, born = identity(2, 9, 1, by_hand=True), identity(2, 5, np.array([3, 4, 5]))
     genes = np.zeros(MONSTER_GENES, np.int8)
@@ -262,7 +263,7 @@ def test_newick_is_read_back_as_the_same_tree(descent, most, all_beings):
     assert all(below != 1 for _, _, below, _ in read)
 
 
-def test_two_beings_part_where_one_of_their_lines_was_born(descent):
+def test_two_branches_part_at_the_first_birth_that_is_not_common_to_both(descent):
     tips = sample_tips(descent, 60, False)
     read = Read.of(format_newick(make_beings_tree(descent, tips))).flat()
     node = {name: at for at, (name, _, below, _) in enumerate(read) if not below}
@@ -303,7 +304,7 @@ def test_the_tree_of_clades_has_all_of_them(descent):
     )
 
 
-def test_names_and_lengths_are_written_as_newick_wants_them():
+def test_names_and_lengths_are_written_in_newick_format():
     tree = Tree()
     tips = [tree.add(name, tick) for name, tick in (("a b", 9), ("it's", 7), ("plain-1.x", 5), ("under_score", 5))]
     fork = tree.add("", 4, tips[:2])
@@ -315,6 +316,7 @@ def test_names_and_lengths_are_written_as_newick_wants_them():
 
 
 def umwelt(capsys, *arguments: str) -> str:
+    """Runs a command that must succeed; returns its standard output."""
     with pytest.raises(SystemExit) as ended:
         main([*arguments])
     assert not ended.value.code
@@ -322,6 +324,7 @@ def umwelt(capsys, *arguments: str) -> str:
 
 
 def refused(capsys, *arguments: str) -> str:
+    """Runs `umwelt lineage` with arguments that must be refused; returns the error line."""
     with pytest.raises(SystemExit) as ended:
         main(["lineage", *arguments])
     said = capsys.readouterr()
@@ -329,7 +332,7 @@ def refused(capsys, *arguments: str) -> str:
     return said.err
 
 
-def test_tables_trees_and_a_picture_lie_beside_where_one_works(store, descent, tmp_path, monkeypatch, capsys):
+def test_tables_trees_and_a_picture_are_written_to_the_working_directory(store, descent, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     before = sorted(store.folder.rglob("*"))
     said = umwelt(capsys, "lineage", str(store.folder), "--drift", str(FINE), "--most", "50")
@@ -356,7 +359,7 @@ def test_tables_trees_and_a_picture_lie_beside_where_one_works(store, descent, t
 
 
 def check_phylogeny(path: Path, beings: dict) -> None:
-    """A phylogeny in the ALife data standard has the same beings, parents, births and living as the table of beings."""
+    """Asserts that a phylogeny in the ALife data standard agrees with the table of beings."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["id"]) for row in rows] == beings["id"]
@@ -367,7 +370,7 @@ def check_phylogeny(path: Path, beings: dict) -> None:
     assert [row["taxon_label"] for row in rows] == beings["species"] and "inf" in rows[-1]["destruction_time"]
 
 
-def test_one_species_alone_and_all_that_ever_were(store, descent, tmp_path, capsys):
+def test_a_lineage_can_have_one_species_and_all_its_beings(store, descent, tmp_path, capsys):
     said = umwelt(
         capsys, "lineage", str(store.folder), "--to", str(tmp_path / "out"), "--species", "grazer", "--beings"
     )
@@ -382,7 +385,7 @@ def test_a_run_that_was_killed_and_replayed_has_the_same_tree(store, tmp_path):
     other = small_run(tmp_path / "small-2", 80, **WILD)
     with open_run(other.folder) as runner:
         runner.go(130)
-        runner.journal.commit()  # births are journalled further than the last snapshot, then the process is gone
+        runner.journal.commit()  # the journal has births after the last snapshot when the process is killed
     with open_run(other.folder) as runner:
         assert runner.tick == 80
         runner.go(TICKS)
@@ -394,7 +397,7 @@ def test_a_run_that_was_killed_and_replayed_has_the_same_tree(store, tmp_path):
     assert list(written[0]) == FILES and written[0] == written[1]
 
 
-def test_what_lives_after_the_last_snapshot_waits(tmp_path):
+def test_births_after_the_last_snapshot_are_left_out(tmp_path):
     folder = small_run(tmp_path / "small-1", 60).folder
     with open_run(folder) as runner:
         runner.go(100)
@@ -404,7 +407,7 @@ def test_what_lives_after_the_last_snapshot_waits(tmp_path):
     assert found.last_tick == 60 and found.ticks.max() == 60 and found.unknown_count == 0
 
 
-def test_the_picture_counts_who_lives_as_the_journal_does(store, descent):
+def test_the_picture_counts_the_living_as_the_journal_does(store, descent):
     journal = Journal.reading(store.journal)
     chart = make_chart(descent, journal)
     last = list(journal.history.metrics())[-1]

@@ -1,4 +1,4 @@
-"""connect(): queries of the journal and of replayed moments; spectators may ask them too."""
+"""`connect()`: queries of the journal and of past ticks that are replayed; spectators may ask them, too."""
 
 import time
 
@@ -38,10 +38,10 @@ def world(cluster):
 
 
 @pytest.mark.slow
-def test_a_moment_plays_rests_and_shows_what_was(world, store):
+def test_a_past_tick_can_be_played_and_paused_and_shows_the_run(world, store):
     moment, other = world.show(44), world.show(90)
     assert moment.rest() == 44
-    assert 44 <= moment.play(5) < LAST  # slow: it still plays when three views have come
+    assert 44 <= moment.play(5) < LAST  # slow enough to be still playing after three views
     ticks = []
     for view in moment.watch((0, 0, 40, 48), layers=["rain", "water"], timeout_s=WITHIN_S):
         ticks.append(view.tick)
@@ -58,13 +58,13 @@ def test_a_moment_plays_rests_and_shows_what_was(world, store):
     moment.play(10_000)
     wait_until(lambda: moment.query(columns=[], max_rows=1).tick >= LAST)
     time.sleep(0.3)
-    assert moment.rest() == LAST  # the journal ends there, although the world has run on
+    assert moment.rest() == LAST  # the end of the journal; the world has run on
     assert world.show(44).query(columns=[], max_rows=1).tick == 44
     assert other.query(columns=[], max_rows=1).tick == 90
 
 
 @pytest.mark.parametrize("speed", [-1.0, 10_001.0, float("nan"), float("inf")])
-def test_speeds_that_cannot_be_and_moments_that_are_not_shown_are_one_line(world, speed):
+def test_invalid_speeds_and_ticks_that_are_not_shown_are_refused_in_one_line(world, speed):
     moment = world.show(90)
     with pytest.raises(RunError, match="ticks a second"):
         moment.play(speed)
@@ -84,7 +84,7 @@ def test_births_and_families_are_those_of_the_journal(world, store):
         since, after, pages = page["next"], page["after"], pages + 1
         if not page["more"]:
             break
-        time.sleep(0.06)  # twenty questions a second are answered
+        time.sleep(0.06)  # the gateway answers at most 20 of these queries a second
     ids = np.concatenate(gathered).tolist()
     assert sorted(ids) == sorted(true) and pages > 2 and since == LAST
     every = world.births()
@@ -135,14 +135,14 @@ def test_metrics_are_those_of_the_journal(world, store):
     assert world.metrics(since=50)["ticks"] == [one.tick for one in true if one.tick >= 50]
 
 
-def test_spectators_may_ask_for_all_of_it(store, tmp_path):
+def test_spectators_may_query_the_past(store, tmp_path):
     make_keys(tmp_path / "keys")
     keys = Keys.load(tmp_path / "keys", SPECTATOR)
     cluster = LocalCluster(small_world(), 1, tmp_path / "keys", tick_s=0.04, run=store.folder)
     with cluster, connect(cluster.address, keys) as world:
         assert world.role == SPECTATOR and world.metrics()["ticks"] and len(world.births()["id"])
         assert world.family(1)["children"] == []
-        with pytest.raises(RunError, match="is not shown"):  # and not that a spectator may not
+        with pytest.raises(RunError, match="is not shown"):  # and not an error about the role
             world.link.ask(lambda ticket: viewer_protocol.History(ticket, "play", 3, value=2.0)).result(30)
 
 
@@ -164,7 +164,7 @@ def _birth_question(ticket: str):
     return History(ticket, "births")
 
 
-def test_a_gateway_without_a_run_says_so():
+def test_a_gateway_without_a_run_refuses_queries_of_the_past():
     with LocalCluster(golden_world(64, 64), 1, tick_s=0.04) as cluster, connect(cluster.address) as world:
         for question in (world.metrics, world.births, lambda: world.family(5)):
             with pytest.raises(RunError, match="has no run folder"):

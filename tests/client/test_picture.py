@@ -1,4 +1,4 @@
-"""Pictures: they show water, plants and monsters where they are, at every scale, and are the same each time."""
+"""Pictures: water, plants and monsters are drawn at their places at every scale; drawing is deterministic."""
 
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def test_leaves_and_bodies_show_where_beings_are(region):
     assert changed.mean() < 0.8
 
 
-def test_prices_glow_red_above_one_and_green_below():
+def test_prices_above_one_are_red_and_below_one_green():
     world = read_world("market", {"width": 32, "height": 32, "land.repeat": 1, "traders.count": 2})
     made = begin(world)
     assert not make_scene(made).cover.any() and not make_scene(made).scents.any()
@@ -82,16 +82,16 @@ def test_the_torus_has_no_seam_in_a_picture(region):
     assert np.allclose(here, there, atol=1e-3)
 
 
-def test_seen_across_the_seam_beings_are_drawn_on_both_sides(region):
+def test_beings_on_the_seam_are_drawn_on_both_sides(region):
     middle, image = (picture.draw_region(region, 96, 80, at, 10.0).astype(int) for at in ((0, 0), (48, 40)))
-    assert np.abs(middle - image).max() <= 1  # the same but for how floats round
+    assert np.abs(middle - image).max() <= 1  # equal except for the rounding of floats
 
 
 RED, GREEN = np.array([1, 0, 0], np.float32), np.array([0, 1, 0], np.float32)
 
 
 def minimap_of(view: View, monkeypatch) -> minimap.Minimap:
-    """A map of what was seen of the small world, without a gateway."""
+    """Returns the minimap of a view of the small world, without a gateway."""
     monkeypatch.setattr(minimap.Minimap, "_watch", lambda self: None)
     found = minimap.Minimap(small_world(), Path("run"), "", {"plants/grass": GREEN, "monsters/hunter": RED})
     found._species, found._view = ["grass", "hunter"], view

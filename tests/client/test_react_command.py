@@ -1,4 +1,4 @@
-"""`umwelt react`: what it prints, what it drops in, traces and all outcomes; mistakes are one line."""
+"""`umwelt react`: its output, `--drop`, `--trace` and `--all`, and errors of one line."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 
 def umwelt(capsys, *arguments: str, code: int = 0) -> str:
-    """What a command prints, to whom it prints when it ends with this code."""
+    """Runs a command, checks its exit code; returns standard output, or standard error if the code is not 0."""
     with pytest.raises(SystemExit) as ended:
         main(["react", *arguments])
     said = capsys.readouterr()
@@ -32,12 +32,12 @@ def umwelt(capsys, *arguments: str, code: int = 0) -> str:
     return said.err if code else said.out
 
 
-def test_a_program_is_run_and_what_is_left_is_one_line(capsys):
+def test_a_program_is_run_and_its_inert_solution_is_printed_in_one_line(capsys):
     assert umwelt(capsys, "mine.hocl") == "<9, max>\n"
     assert umwelt(capsys, "largest_prime") == "<7, max>\n"
 
 
-def test_atoms_are_dropped_in_one_after_another(capsys):
+def test_dropped_atoms_are_added_one_after_another(capsys):
     dropped = ["--drop", "12", "--drop", "-3", "--drop", '"a":(1:2)']
     assert umwelt(capsys, "mine.hocl", *dropped) == '<12, "a":(1:2), max>\n'
     assert umwelt(capsys, "mine.hocl", "--drop", "max") == "<9, max, max>\n"
@@ -65,7 +65,7 @@ def test_the_outcome_is_one_json_object(capsys):
     assert told["outcomes"] == ["<2:4:1:3>", "<3:1:4:2>"]
 
 
-def test_a_seed_tells_which_way_it_goes(capsys):
+def test_the_seed_determines_the_outcome(capsys):
     found = [umwelt(capsys, "split", "--seed", str(seed)) for seed in (1, 2, 3, 4, 5, 6, 1)]
     assert found[0] == found[-1] and len(set(found)) > 2
 
@@ -137,7 +137,7 @@ def test_ctrl_c_ends_it_with_one_line():
     assert running.returncode == 130 and said.count("\n") == 1 and "Traceback" not in said
 
 
-def test_a_file_of_ones_own_comes_before_a_bundled_one_of_its_name(tmp_path):
+def test_a_file_takes_precedence_over_a_bundled_program_of_its_name(tmp_path):
     Path("primes").write_text("<2>", "utf-8")
     assert str(read_program("primes")) == "<2>"
     Path("marked.hocl").write_bytes(b"\xef\xbb\xbf<1>")  # some editors begin a file with a byte order mark

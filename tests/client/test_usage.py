@@ -1,4 +1,4 @@
-"""Mistakes in how the command is used, and Ctrl-C while a world is made: one line, the right code, nothing written."""
+"""Wrong usage of the command, and Ctrl-C while a world is generated: one line, the exit code, and no files."""
 
 import signal
 import subprocess
@@ -24,7 +24,7 @@ def kept(tmp_path_factory) -> str:
 
 @pytest.fixture
 def refused(tmp_path, monkeypatch, capsys):
-    """Runs the command, and gives the one line that it ends with; nothing may have been written."""
+    """A function that runs a command that must fail and write nothing; it returns the one line of the error."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, code: int = 2) -> str:
@@ -82,7 +82,7 @@ def test_a_mistake_in_usage_is_one_line(refused, arguments, expected):
         (["--zoom", "nan"], "--zoom nan: use 0.1 to 200"),
     ],
 )
-def test_a_picture_that_cannot_be_is_refused_before_it_is_drawn(refused, kept, monkeypatch, arguments, expected):
+def test_invalid_arguments_of_a_picture_are_refused_before_drawing(refused, kept, monkeypatch, arguments, expected):
     monkeypatch.setattr(picture, "restore_region", None)
     assert expected in refused("picture", kept, "out.webp", *arguments)
 
@@ -95,7 +95,7 @@ def test_a_picture_that_fails_leaves_the_older_one(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out.webp"] and out.read_bytes() == b"older"
 
 
-def test_bodies_are_drawn_alike_however_many_wait_to_be_laid(monkeypatch):
+def test_the_picture_does_not_depend_on_how_many_bodies_are_drawn_at_once(monkeypatch):
     region = begin(small_world())
     at_once = picture.draw_region(region, 160, 120, None, 12.0)
     monkeypatch.setattr(bodies, "HELD_PIXELS", 2000)
@@ -108,7 +108,7 @@ def test_no_arguments_show_the_help(capsys):
     assert not ended.value.code and "launch" in capsys.readouterr().out
 
 
-def test_help_tells_what_happens_without_an_option(capsys, monkeypatch):
+def test_help_shows_the_defaults_of_options(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     told = {"experiment": "one a core", "audit": "one day of its climate", "duel": "half of the world file"}
     for command, default in told.items():
@@ -138,7 +138,7 @@ def test_a_launch_stopped_in_its_first_save_leaves_nothing(tmp_path, number):
     )
     assert running.stdout.readline() == b"writing\n"
     running.send_signal(number)
-    _, said = running.communicate(timeout=30)  # the write would take a minute
+    _, said = running.communicate(timeout=30)  # the first save is slowed down to a minute
     assert running.returncode == 130
     assert said.decode() == "umwelt: stopped at once; what was saved before is complete\n"
     assert [path.name for path in Path(tmp_path).iterdir()] == ["mine.toml"]

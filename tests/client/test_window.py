@@ -1,6 +1,6 @@
-"""A real window on a running world, driven by real events: navigate, select, change, steer, replay, capture, reconnect.
+"""A real window on a running world, controlled by real mouse and key events.
 
-All tests share one world and one window, and run in their order.
+All tests share one world and one window, and run in the order of this file.
 """
 
 import os
@@ -39,6 +39,7 @@ def world(run):
 
 @pytest.fixture(scope="module")
 def whole(run, world, tmp_path_factory):
+    """The window, shared by all tests of this module."""
     from umwelt.client.window.app import Sight, import_window, open_session
 
     before = Path.cwd()
@@ -72,7 +73,7 @@ def stand(whole):
 
 
 def journalled(run: Path, kind: str) -> list[dict]:
-    """The journal's commands of a kind."""
+    """Returns the journalled commands of one kind, as JSON objects."""
     import msgspec
 
     journal = Journal.reading(run / "journal.sqlite")
@@ -84,7 +85,7 @@ def journalled(run: Path, kind: str) -> list[dict]:
 
 
 def monster(stand: WindowDriver) -> int:
-    """A monster in the middle of the view."""
+    """Centres the view on the monster that is nearest to the middle of the world; returns its id."""
     found = []
 
     def there() -> bool:
@@ -102,7 +103,7 @@ def monster(stand: WindowDriver) -> int:
 
 
 def placed_on(stand: WindowDriver, being: int) -> tuple[float, float]:
-    """The pixel where a being is drawn; the world is paused and all bodies have glided to their places."""
+    """Returns the pixel at which a being is drawn; the world must be paused and all motion on screen finished."""
     from umwelt.client.window.feed.feed import place_of
 
     place = place_of(stand.session.feed.frame, being, stand.session.torus)
@@ -112,7 +113,7 @@ def placed_on(stand: WindowDriver, being: int) -> tuple[float, float]:
 
 @pytest.fixture
 def resting(stand, world):
-    """The window while the world is paused and all bodies have glided to their places."""
+    """The window, with the world paused and all motion on screen finished."""
     tick = world.pause()
     stand.until(lambda: stand.session.tick >= tick and stand.session.feed.complete)
     stand.frames(8)
@@ -224,7 +225,7 @@ def test_all_panels_open_and_f1_toggles_the_help(stand):
         dock.open[panel] = True
     stand.until(lambda: stand.session.selected.gone or stand.session.selected.being is not None)
     stand.frames(10)
-    # at night panels are hardly darker than what they cover
+    # at night, panels are only slightly darker than the world behind them
     assert (np.abs(stand.pixels().astype(int) - bare).max(axis=2) > 12).mean() > 0.2
     dock.open.clear()
     dock.open.update(before)
@@ -239,7 +240,7 @@ def test_all_panels_open_and_f1_toggles_the_help(stand):
 
 
 def touched(stand: WindowDriver, run: Path, kind: str, count: int) -> dict:
-    """The newest command of a kind, as soon as there are more than a count."""
+    """Runs frames until more than `count` commands of a kind are journalled; returns the newest."""
     stand.until(lambda: len(journalled(run, kind)) > count)
     return journalled(run, kind)[-1]
 

@@ -1,4 +1,4 @@
-"""`umwelt view` as a process: pictures without a display, missing requirements, bad addresses, Ctrl-C."""
+"""`umwelt view` in another process: screenshots without a display, missing libraries, wrong addresses, Ctrl-C."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def begun(*arguments: str, **environment: str) -> subprocess.Popen:
 
 
 def ended(process: subprocess.Popen, within_s: float = WITHIN_S) -> tuple[int, str]:
-    """The exit code of a process, and its standard error."""
+    """Waits for the end of a process; returns its exit code and standard error."""
     try:
         _, said = process.communicate(timeout=within_s)
     finally:
@@ -67,7 +67,7 @@ def ended(process: subprocess.Popen, within_s: float = WITHIN_S) -> tuple[int, s
 
 
 def refused(process: subprocess.Popen, within_s: float = WITHIN_S) -> str:
-    """The error line of a process that must exit with an error."""
+    """Waits for the end of a process that must fail; returns its error line."""
     code, said = ended(process, within_s)
     assert code == 2 and said.startswith("umwelt: ") and said.count("\n") == 1, (code, said)
     return said
@@ -122,7 +122,7 @@ def test_a_picture_needs_no_display_and_shows_what_was_asked_for():
         ((), "view: there is no display: set DISPLAY, or use --screenshot FILE"),
     ],
 )
-def test_what_cannot_be_shown_is_one_line(capsys, arguments, expected):
+def test_invalid_options_of_view_are_errors_of_one_line(capsys, arguments, expected):
     with pytest.raises(SystemExit) as stopped:
         main(["view", "--demo", *arguments])
     said = capsys.readouterr()
@@ -141,7 +141,7 @@ def test_cells_outside_the_world_and_missing_folders_are_one_line():
 # --- what is missing
 
 
-def test_without_a_display_a_window_says_what_to_do():
+def test_without_a_display_the_error_says_what_to_do():
     none, gone = begun(*VIEW), begun(*VIEW, DISPLAY=":987")
     assert "there is no display: set DISPLAY, or use --screenshot FILE" in refused(none)
     assert "display :987 cannot be opened" in refused(gone)
@@ -153,7 +153,7 @@ def test_a_world_is_not_created_where_its_window_cannot_be_opened():
 
 
 def without(package: str, error: str) -> dict[str, str]:
-    """An environment in which a package cannot be imported."""
+    """Returns environment variables with which the import of a package raises `error`."""
     folder = Path("without") / package
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text(f"raise {error}\n")
@@ -212,7 +212,7 @@ NONSENSE: dict[str, tuple[dict[str, Any], str]] = {
 
 @contextmanager
 def gateway(*welcomes: viewer_protocol.Welcome) -> Iterator[str]:
-    """A gateway that answers each viewer's Hello with the next of these, then with the last; yields its address."""
+    """Runs a server that answers each `Hello` with the next of `welcomes`, then the last; yields its address."""
     left, ending = list(welcomes), threading.Event()
     transport = ZmqTransport(b"", "tcp://127.0.0.1:0")
 
@@ -268,7 +268,7 @@ def test_another_world_at_the_same_address_does_not_take_the_place_of_the_first(
 
 
 def waited(come: Callable[[], Any], within_s: float = WITHIN_S) -> Any:
-    """Wait until a function returns something true, and return that."""
+    """Waits until a function returns a true value; returns it."""
     end_s = time.monotonic() + within_s
     while not (found := come()):
         assert time.monotonic() < end_s, "timed out"
@@ -277,7 +277,7 @@ def waited(come: Callable[[], Any], within_s: float = WITHIN_S) -> Any:
 
 
 def windows(display: str) -> list[str]:
-    """The visible windows of Umwelt on a display."""
+    """Returns the ids of the visible windows of Umwelt on a display."""
     found = subprocess.run(
         ["xdotool", "search", "--onlyvisible", "--name", "^Umwelt: "],
         env={**os.environ, "DISPLAY": display},

@@ -1,4 +1,4 @@
-"""The camera: the torus has no edge, zooming keeps the cell under the mouse, the rectangle holds all in view."""
+"""The camera: moving around the torus, zooming at the mouse, and the rectangle of cells in view."""
 
 import math
 
@@ -25,6 +25,7 @@ CAMERAS = st.builds(
 
 
 def apart(one: float, other: float, size: float) -> float:
+    """Returns the distance of two coordinates on a circle of this size."""
     return abs((one - other + size / 2) % size - size / 2)
 
 
@@ -40,7 +41,7 @@ def test_a_cell_is_under_the_pixel_where_it_is_drawn(camera, right, down):
 
 
 @given(CAMERAS, PLACES, PLACES, st.floats(0.2, 5))
-def test_what_is_zoomed_at_stands_still_all_the_way(camera, right, down, factor):
+def test_the_place_under_the_mouse_stays_fixed_while_zooming(camera, right, down, factor):
     at = right * camera.view[0], down * camera.view[1]
     y, x = camera.cell(*at)
     camera.zoom(factor, at)
@@ -53,7 +54,7 @@ def test_what_is_zoomed_at_stands_still_all_the_way(camera, right, down, factor)
 
 
 @given(CAMERAS, PLACES, PLACES)
-def test_all_that_is_in_view_is_in_the_rectangle_and_is_drawn_where_it_is(camera, right, down):
+def test_the_rectangle_contains_every_place_in_view(camera, right, down):
     pixel = right * camera.view[0], down * camera.view[1]
     y, x = camera.cell(*pixel)
     rectangle = camera.rectangle()
@@ -84,7 +85,7 @@ def test_levels_switch_without_a_jump(camera):
             assert levels == {"densities": 1.0}
         if before is not None:
             for name in {*levels, *before}:
-                # a level that is laid over another one comes in softly; the one below goes when it is covered
+                # a level of detail over another one fades in; the one below is removed when it is covered
                 if name == "bodies" or (name == "dots" and levels.get("bodies", 0) == before.get("bodies", 0) == 0):
                     assert abs(levels.get(name, 0) - before.get(name, 0)) < 0.2
         before = levels

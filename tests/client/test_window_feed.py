@@ -1,4 +1,4 @@
-"""The feed: tiles of a real gateway become frames, and beings glide without jumps."""
+"""The feed: tiles of a real gateway become frames, between which beings move without jumps."""
 
 import time
 from collections import deque
@@ -18,7 +18,7 @@ from umwelt.client.window.session import Session
 from umwelt.cluster.view.tiles import BEINGS, Head, Piece, Topic
 from umwelt.sandbox.region import Rectangle, Torus
 
-HEIGHT, WIDTH = 96, 80  # as conftest.py has them
+HEIGHT, WIDTH = 96, 80  # the size of the world in conftest.py
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def session(cluster):
 
 
 def turned(session: Session, until) -> None:
-    """Give the session turns until a condition holds."""
+    """Call the session's `turn` until a condition holds."""
     wait_until(lambda: until() or session.turn(1 / 60), poll_s=0.004)
 
 
@@ -86,7 +86,7 @@ def test_no_being_jumps_between_two_frames(session):
     for _ in range(240):
         session.turn(1 / 60)
         recent.append(session.tick)
-        tick_count = max(1, recent[-1] - recent[0])  # more than one only where the machine was busy
+        tick_count = max(1, recent[-1] - recent[0])  # more than one if the machine was busy
         frame = session.feed.frame
         now = {}
         for swarm in frame.swarms:
@@ -147,7 +147,7 @@ def test_beings_glide_over_the_seam_from_where_they_were_drawn(session):
 
 
 def piece(epoch: int, tick: int, y: int, height: int) -> Piece:
-    """Some rows of a tile of 64 x 64 cells of a field."""
+    """Returns some rows of a tile of 64 x 64 cells of a field."""
     rectangle = Rectangle(y, 0, height, 64)
     return Piece(Head(1, epoch, tick, (0, 1, 0, 0), tuple(rectangle)), Topic(0, 1, 0, 0), rectangle, {})
 
@@ -157,7 +157,7 @@ def test_a_new_piece_of_one_node_keeps_the_pieces_of_the_others():
     later = piece(3, 12, 20, 44)
     assert merge_pieces([], [upper], 4096) == [upper] and cells_of([upper]) < 4096
     assert merge_pieces([upper, lower], [later], 4096) == [later, upper]
-    half, rest = piece(4, 13, 0, 32), piece(4, 13, 32, 32)  # the torus was divided again
+    half, rest = piece(4, 13, 0, 32), piece(4, 13, 32, 32)  # pieces of a newer epoch
     assert merge_pieces([upper, later], [half], 4096) == [half, upper, later]
     assert merge_pieces([upper, later, half], [half, rest], 4096) == [half, rest]
     many = [piece(3, 10, y, 1) for y in range(64)]
@@ -165,7 +165,7 @@ def test_a_new_piece_of_one_node_keeps_the_pieces_of_the_others():
 
 
 class OneByOne:
-    """A source whose tiles of fields hold the piece of one random node only."""
+    """A source of tiles that returns of each field's tile only the piece of one node, chosen at random."""
 
     def __init__(self, source):
         self._source, self._count, self._chance = source, 0, Random(1)

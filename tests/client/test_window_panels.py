@@ -1,4 +1,4 @@
-"""What panels compute; and that they are drawn, in a window without a display."""
+"""Panels: their computations, and drawing them in a window without a display."""
 
 import os
 import subprocess
@@ -29,11 +29,11 @@ from umwelt.client.window.panels.reasons import (
 )
 from umwelt.sandbox.units import ONE
 
-# --- why
+# --- explanations of drives
 
 
 def thought(genome: np.ndarray, stimuli: np.ndarray, memory: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The integer net as the world has it: hidden, drives, and the drives before they are clamped."""
+    """Evaluates the integer net of the world; returns hidden units, drives, and drives before they are clamped."""
     w = genome.astype(np.int64)
     incoming = w[FIRST_WEIGHT:FIRST_RECURRENT].reshape(INPUTS, MEMORY)
     recurrent = w[FIRST_RECURRENT:FIRST_OUTPUT].reshape(MEMORY, MEMORY)
@@ -130,14 +130,14 @@ def test_every_gene_has_a_name_of_its_own():
 
 
 def births(*rows: tuple) -> dict[str, np.ndarray]:
-    """A page of births from (id, parent_id, tick, species, markers)."""
+    """Returns a page of births, as columns, from rows (id, parent_id, tick, species, markers)."""
     names = ("id", "parent_id", "tick", "species")
     page = {name: np.array([row[at] for row in rows], np.int64) for at, name in enumerate(names)}
     return page | {f"marker_{one}": np.array([row[4][at] for row in rows], np.int8) for at, one in enumerate("abc")}
 
 
 def drifting(count: int, seed: int = 5) -> dict[str, np.ndarray]:
-    """Many births whose markers drift."""
+    """Returns a page of births whose markers change gradually over generations."""
     dice = np.random.default_rng(seed)
     parent = np.maximum(np.arange(count) - dice.integers(1, 400, count), -1)
     markers, species = np.zeros((count, 3), np.int64), np.arange(count) % 3
@@ -202,7 +202,7 @@ def test_every_birth_is_in_a_bin_and_in_a_row_however_long_it_goes():
     assert all(row_of[found.clades[number].parent] < at[number] for number in order if found.clades[number].parent >= 0)
 
 
-def test_known_numbers_are_found_in_any_run():
+def test_added_ids_are_found_in_any_order():
     found, dice = IdIndex(), np.random.default_rng(1)
     ids = dice.permutation(10_000).astype(np.int64) << 20
     for first in range(0, 9000, 300):

@@ -1,4 +1,4 @@
-"""Films and screenshots of the window, read back with Pillow and ffmpeg."""
+"""Recorded films and screenshots of the window, checked with Pillow and ffmpeg."""
 
 import os
 import signal
@@ -24,6 +24,7 @@ def frames_of(count, height=48, width=64):
 
 
 def await_end(film):
+    """Waits until a film is done; asserts that its progress ends at 1."""
     end_s = time.monotonic() + 30
     while not film.done:
         assert time.monotonic() < end_s and 0.0 <= film.progress < 1.0
@@ -32,7 +33,7 @@ def await_end(film):
 
 
 def read_gif(path):
-    """The frames of a GIF, `int[frame, height, width, 3]`, and how long they last together in ms."""
+    """Returns the frames of a GIF, `int[frame, height, width, 3]`, and its duration in ms."""
     with Image.open(path) as image:
         frames, lasted_ms = [], 0
         for at in range(image.n_frames):
@@ -45,7 +46,7 @@ def read_gif(path):
 def test_a_gif_holds_every_frame_for_as_long_as_it_was_seen(tmp_path):
     film = Recorder(tmp_path / "a.gif", (64, 48), 15)
     expected = list(frames_of(20))
-    expected.append(expected[-1])  # nothing moves at the end
+    expected.append(expected[-1])  # the last two frames are equal
     for frame in expected:
         film.add(frame)
     film.finish()
@@ -86,7 +87,7 @@ def test_an_mp4_has_even_sides_and_every_frame(tmp_path):
 
 
 def test_frames_of_another_size_are_cropped_or_padded(tmp_path):
-    film = Recorder(tmp_path / "a.gif", (65, 47), 10)  # a GIF may have odd sides
+    film = Recorder(tmp_path / "a.gif", (65, 47), 10)  # sides of a GIF may be odd
     film.add(np.full((100, 100, 4), 200, np.uint8))
     film.add(np.full((20, 30, 3), 90, np.uint8))
     film.finish(wait=True)
@@ -159,7 +160,7 @@ def test_ctrl_c_completes_the_film(tmp_path, name):
     command = [sys.executable, "-c", RECORDING, str(tmp_path / name)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout.readline() == b"recorded\n"
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole process group gets it
+        os.killpg(process.pid, signal.SIGINT)  # to the whole process group, as a terminal does
         process.communicate(timeout=120)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     if name == "a.gif":
@@ -182,7 +183,7 @@ def test_a_slow_encoder_makes_add_wait_and_loses_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.mp4"])
-def test_what_cannot_be_recorded_is_refused_in_one_line(tmp_path, monkeypatch, name):
+def test_invalid_recordings_are_refused_in_one_line(tmp_path, monkeypatch, name):
     for path, size, frames_per_s in (("a.avi", (64, 48), 10), (name, (4, 4), 10), (name, (64, 99_999), 10)):
         with pytest.raises(UmweltError, match=": use "):
             Recorder(tmp_path / path, size, frames_per_s)

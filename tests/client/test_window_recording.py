@@ -1,4 +1,4 @@
-"""Recordings and their playback; and that nothing a server may send stops feed or session."""
+"""Recordings and their playback; and that feed and session survive anything that a server may send."""
 
 from concurrent.futures import Future
 
@@ -43,14 +43,14 @@ def world():
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A recording of a small world."""
+    """The path of a recording of a small world."""
     path = tmp_path_factory.mktemp("recording") / "small.demo"
     recording.write(make_demo.record(world(), FIRST_TICK, TICKS), path)
     return path
 
 
 def played(path, clock=None, scale=None):
-    """A session over a recording."""
+    """Returns a session that plays a recording, and its clock."""
     clock = clock or Clock()
     demo = Demo(path, clock)
     known = demo.core.known
@@ -60,6 +60,7 @@ def played(path, clock=None, scale=None):
 
 
 def turned(session, clock, seconds, frame_s=1 / 20):
+    """Advances the clock and the session, frame by frame."""
     for _ in range(round(seconds / frame_s)):
         clock.now_s += frame_s
         session.turn(frame_s)
@@ -68,7 +69,7 @@ def turned(session, clock, seconds, frame_s=1 / 20):
 # --- recordings
 
 
-def test_what_is_played_is_what_a_node_would_have_shown(small):
+def test_a_recording_plays_the_tiles_that_a_node_would_have_sent(small):
     clock = Clock()
     demo = Demo(small, clock)
     region = begin(world())
@@ -91,11 +92,11 @@ def test_what_is_played_is_what_a_node_would_have_shown(small):
             assert (away <= 1 + plants[name] * 0.3).all(), name
         true_monsters = zip(*(wanted["monsters"][name].tolist() for name in ("id", "y", "x")), strict=True)
         monsters = {being: place for being, *place in true_monsters}
-        assert len(seen["monsters"]["id"]) >= 0.95 * len(monsters)  # a life shorter than a sample is left out
+        assert len(seen["monsters"]["id"]) >= 0.95 * len(monsters)  # some live too shortly to be sampled
         for being, y, x in zip(*(seen["monsters"][c] for c in ("id", "y", "x")), strict=True):
             assert max(abs(monsters[being][0] - y), abs(monsters[being][1] - x)) < 0.02
         away = np.abs(found[topics[1]][0].field - decode(true[topics[1]], torus).field)
-        assert away.mean() < 25 and (at or away.max() < 12)  # later planes are mixed from those around
+        assert away.mean() < 25 and (at or away.max() < 12)  # planes between samples are interpolated
         planes = sum(int(piece.counts.sum(dtype=np.int64)) for piece in found[topics[2]])
         assert planes == len(seen["plants"]["id"]) + len(seen["monsters"]["id"])
         demo.core.unwatch(LIVE, topics)
@@ -103,7 +104,7 @@ def test_what_is_played_is_what_a_node_would_have_shown(small):
         clock.now_s += make_demo.SLOW * make_demo.MOMENT_TICKS / make_demo.TICKS_A_S
 
 
-def test_every_level_and_layer_of_the_bundled_recording_comes():
+def test_every_level_and_layer_of_the_bundled_recording_is_shown():
     session, clock = played(BUNDLED)
     assert BUNDLED.stat().st_size <= 3_000_000
     for scale, has in ((12.0, "swarms"), (4.0, "dots"), (0.5, "densities")):
@@ -122,7 +123,7 @@ def test_every_level_and_layer_of_the_bundled_recording_comes():
     assert session.feed.frame.planes["light"].values.max() > 300
 
 
-def test_it_plays_a_minute_again_and_again_and_may_be_held(small):
+def test_a_recording_repeats_and_can_be_paused(small):
     session, clock = played(small, scale=12.0)
     turned(session, clock, 1.0)
     first = session.tick
@@ -154,7 +155,7 @@ def test_beings_glide_while_it_plays(small):
     assert (np.hypot(monsters.y - monsters.y_before, monsters.x - monsters.x_before) > 0).any()
 
 
-def test_the_inspector_is_told_all_of_a_being(small):
+def test_the_inspector_gets_all_columns_of_a_recorded_being(small):
     session, clock = played(small, scale=12.0)
     turned(session, clock, 0.5)
     monsters = next(swarm for swarm in session.feed.frame.swarms if swarm.table == "monsters")
@@ -177,7 +178,7 @@ def test_the_inspector_is_told_all_of_a_being(small):
     assert being["row"]["genome"] == region.tables["monsters"]["genome"][at].tobytes()
 
 
-def test_it_tells_what_a_journal_tells(small):
+def test_a_recording_answers_queries_of_the_journal(small):
     clock = Clock()
     demo = Demo(small, clock)
     clock.now_s += 3.5
@@ -196,7 +197,7 @@ def test_it_tells_what_a_journal_tells(small):
     assert demo.snapshots().result() == []
 
 
-def test_touching_a_recording_is_refused_in_one_line(small):
+def test_commands_to_a_recording_are_refused_in_one_line(small):
     session, clock = played(small)
     for name, arguments in (
         ("drop", (1, 1, "water", 5)),
@@ -231,7 +232,7 @@ def test_a_file_that_is_no_recording_is_one_line(small, tmp_path, harm):
 
 
 def refused(path):
-    """Whether a recording is refused in one line."""
+    """Returns whether opening a recording raises an UmweltError of one line."""
     try:
         Demo(path)
     except UmweltError as error:
@@ -239,7 +240,7 @@ def refused(path):
     return False
 
 
-def test_a_recording_may_not_name_code_nor_tell_nonsense(small, tmp_path):
+def test_a_recording_with_code_or_invalid_values_is_refused(small, tmp_path):
     values, arrays = recording.unpack(small.read_bytes())
     kept = {name: (array, array.ndim == 1) for name, array in arrays.items()}
     path = tmp_path / "foreign.demo"
@@ -280,14 +281,14 @@ def test_a_recording_may_not_name_code_nor_tell_nonsense(small, tmp_path):
     st.booleans(),
     st.randoms(use_true_random=False),
 )
-def test_arrays_come_back_as_they_were(dtype, shape, differences, random):
+def test_arrays_are_unpacked_as_they_were_packed(dtype, shape, differences, random):
     bounds = np.iinfo(dtype)
     array = np.array([random.randint(bounds.min, bounds.max) for _ in range(int(np.prod(shape)))], dtype).reshape(shape)
     values, arrays = recording.unpack(recording.pack({"a": 1}, {"x": (array, differences)}))
     assert values == {"a": 1} and arrays["x"].dtype == array.dtype and np.array_equal(arrays["x"], array)
 
 
-def test_entries_are_found_by_name_and_what_was_added_has_its_default():
+def test_entries_are_found_by_name_and_added_ones_have_their_default():
     recorded = np.array([[1, 2], [3, 4]], np.int8)
     now = Column("organs", "int8", ("wing", "leg", "jaw"), default=7)
     assert recording.match_entries(recorded, ["jaw", "leg"], now).tolist() == [[7, 2, 1], [7, 4, 3]]
@@ -306,7 +307,7 @@ def test_entries_are_found_by_name_and_what_was_added_has_its_default():
 
 
 class Hostile:
-    """A source that sends whatever it is given in the place of tiles."""
+    """A source of tiles that returns arbitrary pieces: the result of `frames(topic, true pieces)`."""
 
     def __init__(self, true, frames):
         self.true, self.frames, self.arrivals = true, frames, 10_000
@@ -334,6 +335,7 @@ LOOK_DTYPES = st.sampled_from(["int8", "uint8", "int16", "uint16", "int32", "int
 
 
 def hostile_session(path, frames):
+    """Returns a session over a `Hostile` source, its clock, and the source."""
     session, clock = played(path)
     source = Hostile(session.core, frames)
     session.core = session.feed.source = source
@@ -342,7 +344,7 @@ def hostile_session(path, frames):
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
-def test_no_bytes_stop_the_feed(small, data):
+def test_the_feed_survives_any_bytes(small, data):
     random = data.draw(st.randoms(use_true_random=False))
     kinds = data.draw(st.lists(st.sampled_from(["true", "random", "cut", "flipped", "swapped", "none"]), min_size=1))
     seen = [b""]
@@ -371,7 +373,7 @@ def test_no_bytes_stop_the_feed(small, data):
 
 @st.composite
 def beings(draw, topic, cells):
-    """A piece of beings that is well formed and makes no sense."""
+    """Draws a piece of beings that is well formed, with random values."""
     tables = []
     for name in draw(st.lists(st.sampled_from(["plants", "monsters", "ghosts"]), max_size=3)):
         count = draw(st.integers(0, 4))
@@ -396,7 +398,7 @@ def beings(draw, topic, cells):
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_no_well_formed_nonsense_stops_the_feed(small, data):
+def test_the_feed_survives_well_formed_tiles_with_random_values(small, data):
     def piece(topic):
         cells = topic.cells(session.torus)
         part = Rectangle(
@@ -445,7 +447,7 @@ TRUE_STATUS = {
 
 
 def somewhere(random, content, value):
-    """The same with a value put anywhere into it."""
+    """Returns a copy of `content` in which a random part is replaced by `value`."""
     if isinstance(content, dict) and content and random.random() < 0.8:
         name = random.choice(list(content))
         return {**content, name: somewhere(random, content[name], value)}
@@ -456,7 +458,7 @@ def somewhere(random, content, value):
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(json, min_size=1, max_size=4), st.randoms(use_true_random=False))
-def test_no_status_stops_the_session(small, values, random):
+def test_the_session_survives_any_status(small, values, random):
     session, clock, source = hostile_session(small, lambda topic, true: true)
     for at, value in enumerate(values):
         source.status = somewhere(random, TRUE_STATUS, value)
@@ -472,7 +474,7 @@ def test_no_status_stops_the_session(small, values, random):
 
 @settings(max_examples=80, deadline=None)
 @given(json, st.binary(max_size=20), st.randoms(use_true_random=False))
-def test_no_answer_stops_the_session(small, value, raw, random):
+def test_the_session_survives_any_answer(small, value, raw, random):
     session, clock = played(small)
     turned(session, clock, 0.1)
     being = int(session.world.core.recorded.region.tables["monsters"]["id"][0])

@@ -1,7 +1,7 @@
-"""Fixed scenes, drawn in a window and compared with the pictures in `scenes/`.
+"""Fixed scenes, drawn by the window and compared with the pictures in `scenes/`.
 
-Every run draws the same moment of the bundled recording, with a clock that the test sets. After an intended change of
-drawing: UMWELT_NEW_SCENES=1 pytest tests/client/test_window_scenes.py, then look at the pictures.
+Every run draws the same time of the bundled recording, with a clock that the test sets. After an intended change of
+the drawing, run UMWELT_NEW_SCENES=1 pytest tests/client/test_window_scenes.py and look at the pictures.
 """
 
 import multiprocessing
@@ -20,22 +20,22 @@ FOLDER = Path(__file__).with_name("scenes")
 SIZE = (320, 240)
 MOMENT_S, FRAMES, FRAME_S = 20.0, 16, 1 / 20
 AT = (17, 17)
-"""The cell (row, column) in the middle: there are monsters and plants near it."""
+"""The cell (row, column) in the middle of the scenes, near monsters and plants."""
 KEPT_STEPS = 4
-"""Colours are saved in steps of this size, which halves the files."""
+"""Colours are rounded to multiples of this in saved pictures, which halves the size of the files."""
 TOLERANCE, MAX_SHARE = 24, 0.02
-"""Up to this share of the pixels may differ by more than the tolerance (of 255) in some channel."""
+"""A picture agrees if at most `MAX_SHARE` of its pixels differ by more than `TOLERANCE` (of 255) in any channel."""
 WITHIN_S = 300.0
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is drawn; `scale` is in pixels per cell, None means the whole world."""
+    """What a scene shows; `scale` is in pixels per cell, or None for the whole world."""
 
     scale: float | None
     layer: str = ""
     broken: str = ""
-    """What is left out, to show that the comparison notices it."""
+    """The part that is not drawn, to show that the comparison detects it; "" for none."""
 
 
 SCENES = {"whole": Scene(None), "middle": Scene(14.0), "near": Scene(60.0), "water": Scene(14.0, "water")}
@@ -57,14 +57,14 @@ class Clock:
 
 
 def draw(scenes: dict[str, Scene]) -> dict[str, np.ndarray]:
-    """Draw each scene in one process, as `uint8[height, width, 3]`."""
+    """Draws the scenes in this process; returns their pictures, `uint8[height, width, 3]`, by name."""
     from umwelt.client.window.app import import_window
     from umwelt.client.window.feed.camera import Camera
     from umwelt.client.window.recording.demo import Demo
     from umwelt.client.window.session import Session
 
     drawn, window_type = {}, import_window()
-    from umwelt.client.window.draw import layers  # after pyglet has its options
+    from umwelt.client.window.draw import layers  # imported after the options of pyglet are set
 
     for name, scene in scenes.items():
         played, clock = Clock(), Clock()
@@ -96,14 +96,14 @@ def draw(scenes: dict[str, Scene]) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def drawn():
-    """All scenes; drawn in another process, since a process can use only one display."""
+    """The pictures of all scenes, drawn in another process, because a process can use only one display."""
     everything = SCENES | {"middle again": SCENES["middle"]} | {name: scene for name, (_, scene) in BROKEN.items()}
     with screen(), ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as aside:
         return aside.submit(draw, everything).result(WITHIN_S)
 
 
 def differing(one: np.ndarray, other: np.ndarray) -> float:
-    """The share of pixels that differ."""
+    """Returns the share of pixels that differ by more than `TOLERANCE`."""
     return float((np.abs(one.astype(int) - other.astype(int)).max(axis=2) > TOLERANCE).mean())
 
 

@@ -1,4 +1,4 @@
-"""Sunlight in the window: tiles of light from different ticks are drawn as if they were of one tick."""
+"""Sunlight in the window: tiles of light of different ticks are converted to the latest tick before drawing."""
 
 import numpy as np
 import pytest
@@ -14,11 +14,11 @@ from umwelt.sandbox.units import ONE
 
 DAY_TICKS, STEP_TICKS = 64, 8
 OFF = 0.03
-"""The tolerance as a share of full sunlight: integers are rounded, and bins are means of eight columns."""
+"""The tolerance as a share of full sunlight; it covers the rounding, and bins that are means of eight columns."""
 
 
 def a_day(cloud):
-    """Pieces of light over a day by level and tick (two tiles each, near by), the climate, and the torus."""
+    """Returns pieces of light over a day by level and tick, the climate, and the torus."""
     over = {"width": 128, "height": 64, "climate.day_ticks": DAY_TICKS, "climate.cloud": cloud, "climate.latitude": 0.6}
     world = read_world("golden", over)
     region = begin(world)
@@ -45,7 +45,7 @@ def test_earlier_light_is_drawn_as_of_the_latest_tick(clear, level):
         shown = under_one_sun([*old, *new], climate, torus)
         for was, made, true in zip(old, shown, new, strict=False):
             assert np.abs(made.field - true.field).max() <= OFF * ONE
-            assert np.abs(was.field - true.field).max() > 5 * OFF * ONE  # the sun had gone on
+            assert np.abs(was.field - true.field).max() > 5 * OFF * ONE  # the sun had moved
 
 
 def test_clouds_keep_their_shade():

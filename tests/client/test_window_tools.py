@@ -1,4 +1,4 @@
-"""Tools, inhabiting and timeline: what a person does in the window is done to the world, journalled, and released."""
+"""Tools, steering and the timeline of the window: commands reach the world and its journal; overrides are released."""
 
 import time
 from itertools import pairwise
@@ -46,13 +46,14 @@ def cluster(keys):
 
 @pytest.fixture(scope="module")
 def world(cluster, keys):
-    """The same world over another connection, to see the effects."""
+    """Another connection to the cluster, to observe effects."""
     with connect(cluster.address, Keys.load(keys, KEEPER)) as found:
         found.wait(3, WITHIN_S)
         yield found
 
 
 def opened(place, keys=None, scale: float = 20.0) -> Session:
+    """Returns a session connected to a gateway or run, whose view is complete."""
     found = Session(PromisedConnection(GatewayLink(place, keys)), Camera.over(HEIGHT, WIDTH, (640, 480)))
     found.camera.look(40, 40, scale, at_once=True)
     turned(found, lambda: found.status and found.feed.complete)
@@ -72,7 +73,7 @@ def toolbox(session):
 
 
 def turned(session: Session, until, *more, within_s: float = WITHIN_S) -> None:
-    """Turn the session, and `more` with it, until a condition holds."""
+    """Call `turn` of the session, and of the objects `more`, until a condition holds."""
     end_s = time.monotonic() + within_s
     while not until():
         assert time.monotonic() < end_s, [notice.line for notice in session.notices]
@@ -85,7 +86,7 @@ def turned(session: Session, until, *more, within_s: float = WITHIN_S) -> None:
 def used(
     toolbox: Toolbox, tool: str, y: float, x: float, being: int = 0, to: tuple[float, float] | None = None
 ) -> None:
-    """Press, perhaps drag, release; wait until the command is confirmed and in force."""
+    """Use a tool by press, optional drag to `to`, and release; wait until the command has taken effect."""
     session, count = toolbox.session, len(toolbox.sender.done)
     toolbox.choose(tool)
     toolbox.press(y, x, being, "monsters" if being else "", 0)
@@ -102,11 +103,13 @@ def journalled(cluster: LocalCluster, since: int) -> list[commands.Command]:
 
 
 def living(world, table: str = "monsters", count: int = 1) -> list[int]:
+    """Returns the ids of the largest young beings of a table."""
     found = world.query(table=table, where=[("age_ticks", "<", 400)], columns=["tissue_count"])
     return found["id"][np.argsort(-found["tissue_count"])][:count].tolist()
 
 
 def held(cluster: LocalCluster) -> dict:
+    """Returns the overridden drives of monsters, by id."""
     found = {}
     for node in cluster.nodes:
         controls = cluster.do(lambda node=node: node.shard.region.controls.copy())
@@ -124,11 +127,11 @@ def test_ground_tools_change_the_world_and_are_journalled(toolbox, cluster, worl
     settings["paint"] |= {"part": "mineral", "value": 4321}
     used(toolbox, "drop", 20.5, 30.5)
     assert world.field("sugar", (20, 30, 1, 1))[0, 0] > 5000
-    used(toolbox, "rock", 50.2, 79.9)  # a brush of 3 x 3 over the seam
+    used(toolbox, "rock", 50.2, 79.9)  # a brush of 3 x 3 cells across the seam
     assert (world.field("elevation", (49, 78, 3, 3)) == 2222).all()
     assert not (world.field("elevation", (48, 78, 5, 3)) == 2222).all()
     brush.rectangle, settings["rock"]["value"] = True, 1111
-    used(toolbox, "rock", 92.5, 5.5, to=(99.5, 9.5))  # a rectangle over the other seam
+    used(toolbox, "rock", 92.5, 5.5, to=(99.5, 9.5))  # a rectangle across the other seam
     assert (world.field("elevation", (92, 5, 8, 5)) == 1111).all()
     used(toolbox, "paint", 10, 10, to=(12, 12))
     assert world.field("mineral", (10, 10, 3, 3)).min() > 2000
@@ -147,10 +150,11 @@ def test_ground_tools_change_the_world_and_are_journalled(toolbox, cluster, worl
 
 
 def _said(toolbox: Toolbox, words: str) -> str:
+    """Returns the first notice that contains `words`, or ""."""
     return next((notice.line for notice in toolbox.session.notices if words in notice.line), "")
 
 
-def test_a_stroke_is_poured_along_its_way_at_most_ten_times_a_second(toolbox, cluster):
+def test_a_stroke_drops_along_its_path_at_most_ten_times_a_second(toolbox, cluster):
     before, session = len(cluster.disk.commands), toolbox.session
     toolbox.choose("drop")
     toolbox.settings["drop"]["count"] = 7
@@ -171,11 +175,11 @@ def test_a_stroke_is_poured_along_its_way_at_most_ten_times_a_second(toolbox, cl
     assert {(command.substance, command.count) for command in done} == {("sugar", 7)}
     assert cells[0] == (5, 78) and cells[-1] == (11, 10) and len(set(cells)) > 10
     apart = [max(abs(a[0] - b[0]), min((a[1] - b[1]) % WIDTH, (b[1] - a[1]) % WIDTH)) for a, b in pairwise(cells)]
-    assert max(apart) == 1  # no hole in it, over the seam too
+    assert max(apart) == 1  # without gaps, also across the seam
     assert len(toolbox.sender.done) == 1 and toolbox.sender.done[0].words == f"dropped 7 sugar ({len(done)} times)"
 
 
-def test_life_is_made_moved_hurt_and_taken(toolbox, cluster, world):
+def test_beings_are_spawned_moved_wounded_and_removed(toolbox, cluster, world):
     before, session = len(cluster.disk.commands), toolbox.session
     first, second, third = living(world, count=3)
     plants, monsters = world.count()["plants"], world.count()["monsters"]
@@ -220,7 +224,7 @@ def test_life_is_made_moved_hurt_and_taken(toolbox, cluster, world):
     assert [notice.line for notice in session.notices if notice.bad] == [refusal]
 
 
-def test_what_cannot_be_is_one_line_and_nothing_is_done(toolbox, cluster):
+def test_an_invalid_use_of_a_tool_is_one_line_and_sends_no_command(toolbox, cluster):
     before, session = len(cluster.disk.commands), toolbox.session
     for tool, source, said in (
         ("remove", "", "no being is here"),
@@ -259,7 +263,7 @@ def test_marks_show_where_a_tool_works(toolbox):
     toolbox.press(90.5, 75.5)
     for step in range(1, 40):
         toolbox.drag(90.5 + step, 75.5 + 2 * step)
-    assert toolbox.rectangle() == (90, 75, 40, 79)  # more than half of the world, over both seams
+    assert toolbox.rectangle() == (90, 75, 40, 79)  # more than half of the world, across both seams
     toolbox.cancel()
     assert toolbox.rectangle() is None and toolbox.tool == "water"
     toolbox.cancel()
@@ -278,7 +282,7 @@ def test_a_click_with_the_look_tool_selects(toolbox, world):
     assert toolbox.session.selected is None
 
 
-def test_spectators_are_told_once_and_change_nothing(cluster, keys, world):
+def test_spectators_get_one_notice_and_change_nothing(cluster, keys, world):
     session = opened(cluster.address, Keys.load(keys, SPECTATOR))
     try:
         toolbox, inhabiting, before = Toolbox(session), Inhabiting(session), len(cluster.disk.commands)
@@ -298,15 +302,16 @@ def test_spectators_are_told_once_and_change_nothing(cluster, keys, world):
         session.close()
 
 
-# --- inhabiting
+# --- steering a monster
 
 
 def steered(session: Session, inhabiting: Inhabiting, seconds: float) -> None:
+    """Turns a session and its steering for a number of seconds."""
     end_s = time.monotonic() + seconds
     turned(session, lambda: time.monotonic() > end_s, inhabiting)
 
 
-def test_keys_are_the_drives_of_whoever_is_inhabited(session, cluster, world):
+def test_keys_set_the_drives_of_the_steered_monster(session, cluster, world):
     inhabiting, being = Inhabiting(session), living(world)[0]
     assert inhabiting.begin(being) and session.following and session.selected.id == being
     turned(session, lambda: held(cluster).get(being) == (0,) * 11, inhabiting)
@@ -316,7 +321,7 @@ def test_keys_are_the_drives_of_whoever_is_inhabited(session, cluster, world):
     began_s = time.monotonic()
 
     def grown() -> bool:
-        """Both have grown to their ends: a turn a second is as it is promised, or as fast as so slow a world allows."""
+        """Whether thrust has its maximum, and turning too: `MAX_TURNS_A_S`, or the maximal drive in a slow world."""
         drives = inhabiting.drives()
         turn, thrust = drives.get("turn", 0.0), drives.get("thrust", 0.0)
         turns_a_s = turn * TURN_A_TICK * inhabiting.ticks_per_s
@@ -325,7 +330,7 @@ def test_keys_are_the_drives_of_whoever_is_inhabited(session, cluster, world):
     turned(session, grown, inhabiting)
     first = world.fetch(being)
     turns, way, heading = 0.0, 0.0, first["row"]["heading"]
-    while turns < 0.5:  # clockwise, however slow the machine
+    while turns < 0.5:  # half a turn clockwise
         assert time.monotonic() - began_s < WITHIN_S, turns
         steered(session, inhabiting, 0.04)
         found = world.fetch(being)
@@ -350,7 +355,7 @@ def test_keys_are_the_drives_of_whoever_is_inhabited(session, cluster, world):
     assert not inhabiting.on_key("W", True) and {drive for drive, _ in KEYS.values()} == set(session.known.drives)
 
 
-def test_a_body_is_given_back_when_the_window_closes(cluster, keys, world):
+def test_a_steered_monster_is_released_when_the_window_closes(cluster, keys, world):
     session = opened(cluster.address, Keys.load(keys, KEEPER))
     inhabiting, being = Inhabiting(session), living(world)[0]
     inhabiting.begin(being)
@@ -361,7 +366,7 @@ def test_a_body_is_given_back_when_the_window_closes(cluster, keys, world):
     assert not inhabiting.unreleased
 
 
-def test_a_body_is_given_back_when_it_dies_and_when_the_past_is_looked_at(session, cluster, world):
+def test_a_steered_monster_is_released_when_it_dies_and_when_the_past_is_shown(session, cluster, world):
     inhabiting, (first, second) = Inhabiting(session), living(world, count=2)
     inhabiting.begin(first)
     turned(session, lambda: first in held(cluster), inhabiting)
@@ -379,7 +384,7 @@ def test_a_body_is_given_back_when_it_dies_and_when_the_past_is_looked_at(sessio
     assert not inhabiting.begin(plant) and "no drives" in session.notices[-1].line
 
 
-def test_a_body_is_given_back_after_the_line_was_lost(session, cluster, world):
+def test_a_steered_monster_is_released_after_the_connection_was_lost(session, cluster, world):
     inhabiting, being = Inhabiting(session), living(world)[0]
     inhabiting.begin(being)
     inhabiting.on_key("D", True)
@@ -418,7 +423,7 @@ def test_undo_forks_a_run_without_the_command_and_the_past_is_shown_at_its_tick(
     turned(session, lambda: "umwelt resume" in session.notices[-1].line, within_s=2 * WITHIN_S)
     made = Path(session.notices[-1].line.split("umwelt resume ")[1])
     done = [commands.decode(command.content) for command in read_journalled_commands(Store(made))]
-    assert [(command.y, command.x) for command in done] == [(8, 9)]  # the one before is in it, the last is not
+    assert [(command.y, command.x) for command in done] == [(8, 9)]  # the fork has the first command, not the second
     forked = restore_region(Store(made), None)[1]
     assert forked.owned_view("sugar")[8, 9] > 1000 and forked.owned_view("sugar")[30, 31] < 1000
     assert forked.tick <= last.tick < session.status["tick"]

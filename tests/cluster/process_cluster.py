@@ -1,12 +1,14 @@
-"""A cluster of real processes for tests: start it, disturb it, and compare it with an undisturbed world.
+"""A cluster of real processes for tests: start it, kill processes of it, and compare it with an undisturbed world.
 
-with Together(world, folder, nodes=3) as run:
-    run.wait_for_tick(100)
-    run.kill("node-1")
-    run.rest()
-run.assert_undisturbed()
+    with ProcessCluster(world, folder, nodes=3, last_tick=200) as run:
+        run.wait_for_tick(100)
+        run.kill("node-1")
+        run.rest()
+    run.assert_undisturbed(200)
 
-python tests/cluster/process_cluster.py FOLDER NODES      runs only an engine, for tests that kill it
+    python tests/cluster/process_cluster.py FOLDER NODES
+
+The command runs only an engine, for tests that kill it.
 """
 
 import os
@@ -34,7 +36,7 @@ REPEAT_AFTER_S = 0.1
 
 
 class CommandSender:
-    """Sends commands to the coordinator, and repeats them until they are answered."""
+    """Sends commands to the coordinator, and repeats them until they are answered; `settled` has answers by ticket."""
 
     def __init__(self, address: str):
         self.address = address
@@ -49,7 +51,7 @@ class CommandSender:
         self._sent_s = 0.0
 
     def turn(self) -> None:
-        """Repeat what is unanswered, and receive answers."""
+        """Receive answers, and repeat unanswered commands every `REPEAT_AFTER_S`."""
         if self._unanswered and time.monotonic() - self._sent_s > REPEAT_AFTER_S:
             self._sent_s = time.monotonic()
             for submit in self._unanswered.values():
@@ -73,7 +75,8 @@ class CommandSender:
 class ProcessCluster:
     """An engine with its processes, on a new run of a world, or on the run that is in the folder already.
 
-    `seen` holds the times of reports and the ticks that they reported.
+    `plan` are further fields of the engine's `Plan`. `seen` holds the monotonic times of the coordinator's status
+    reports and the ticks in them.
     """
 
     def __init__(self, world: WorldFile, folder: Path, nodes: int, **plan: Any):
@@ -127,21 +130,21 @@ class ProcessCluster:
 
     @property
     def logs(self) -> str:
-        """The last report, the engine's messages, and the logs of the processes, for messages of assertions."""
+        """The last status report, the engine's messages, and the logs of all processes, for messages of assertions."""
         files = [f"{path.name}: {path.read_text()}" for path in sorted((self.store.folder / "logs").glob("*.log"))]
         return "\n".join([str(self.status)[:2000], *self.engine.messages, *files])
 
     # --- time
 
     def turn(self) -> None:
-        """Poll the engine for a moment, and receive answers."""
+        """Poll the engine once, for up to 10 ms, and receive answers to commands."""
         if self.engine.poll(0.01):
             self.seen.append((time.monotonic(), self.tick))
         assert self.sender is not None
         self.sender.turn()
 
     def until(self, condition: Callable[[], bool], not_beyond: int | None = None, within_s: float = WITHIN_S) -> None:
-        """Poll until a condition holds; the world pauses at the tick `not_beyond` until then."""
+        """Poll until a condition holds; if the world reaches the tick `not_beyond` before, it is paused until then."""
         end_s, held = time.monotonic() + within_s, False
         while not condition():
             self.turn()
@@ -158,7 +161,7 @@ class ProcessCluster:
         self.until(lambda: self.tick >= tick and self.running, within_s=within_s)
 
     def rest(self, within_s: float = WITHIN_S) -> None:
-        """Wait until the last tick is reached and saved, and all processes have ended."""
+        """Wait until the run has ended: its last tick is saved, and all processes are gone."""
         end_s = time.monotonic() + within_s
         while not self.engine.finished:
             self.turn()
@@ -199,9 +202,9 @@ class ProcessCluster:
     # --- afterwards
 
     def assert_undisturbed(self, last_tick: int) -> dict[int, int]:
-        """Assert that journalled digests are those of an undisturbed world, and that acknowledged commands are kept.
+        """Assert that journalled digests are those of an undisturbed world, and that it has all answered commands.
 
-        Returns the digests of the undisturbed world.
+        Returns the digests of the undisturbed world by tick. Call it after the run has ended.
         """
         digests, found = read_journal(self.store)
         alone = undisturbed_digests(self.world, last_tick, tuple(command for _, command in found))
@@ -223,7 +226,7 @@ _undisturbed: dict[tuple, dict[int, int]] = {}
 
 
 def undisturbed_digests(world: WorldFile, last_tick: int, due: tuple[Any, ...]) -> dict[int, int]:
-    """Returns every digest of an undisturbed world with commands; cached."""
+    """Returns the digests by tick of a world that runs in one region with the commands `due`; cached."""
     known = (world.text, last_tick, due)
     if known not in _undisturbed:
         _undisturbed[known] = run_undisturbed(world, last_tick, due)[0]
@@ -240,7 +243,7 @@ def read_journal(store: Store) -> tuple[dict[int, int], list[tuple[str, Any]]]:
 
 
 def have_ended(pids: Sequence[int], within_s: float) -> bool:
-    """Returns whether processes end by themselves within a time."""
+    """Waits until all these processes have ended, up to `within_s`; returns whether they have."""
     end_s = time.monotonic() + within_s
     while any(is_alive(pid) for pid in pids) and time.monotonic() < end_s:
         time.sleep(0.05)

@@ -1,4 +1,6 @@
-"""An experiment on a local Ray, one worker of which is killed. `test_ray.py` runs it where only loopback exists.
+"""Runs an experiment on a local Ray cluster and kills one of its workers.
+
+`test_ray.py` starts it in a network namespace that has only the loopback interface.
 
 python ray_jobs_trial.py FILE FOLDER      prints what was seen, as one line of JSON
 """
@@ -19,7 +21,7 @@ receive = pool.RayWorker.receive
 
 
 def strike(worker: Any) -> Any:
-    """Kill one worker as soon as one is running."""
+    """Receives from a worker, as `RayWorker.receive`; also kills the first Ray worker process that runs a task."""
     heard = receive(worker)
     if killed:
         return heard

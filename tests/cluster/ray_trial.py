@@ -1,4 +1,6 @@
-"""A world on a Ray cluster of three hosts, one of which is killed. `test_ray.py` runs it where only loopback exists.
+"""Runs a world on a Ray cluster of three hosts, and kills processes and a host of it.
+
+`test_ray.py` starts it in a network namespace that has only the loopback interface.
 
 python ray_trial.py FOLDER WORLD LAST_TICK      prints what was seen, as one line of JSON
 """
@@ -25,7 +27,7 @@ from umwelt.cluster.wire.keys import make_keys
 
 NODES = 3
 TICKS_PER_S, SLOW_TICKS_PER_S = 40.0, 4.0
-"""Slow while something is dead, so that the world does not end before all nodes are back."""
+"""The speed of the world, normally and while a node is missing; slow, so that it does not end before all are back."""
 PATIENCE_S = 60.0
 FAST_CHECKS = {
     "health_check_period_ms": 500,
@@ -49,7 +51,7 @@ def children_of(pid: int) -> list[int]:
 
 
 class Trial:
-    """A Ray cluster and an engine on it, and the failures that the trial causes."""
+    """A Ray cluster, an engine on it, and methods that cause failures and measure the recovery."""
 
     def __init__(self, folder: Path, world: str, last_tick: int):
         described = read_world(world, {})
@@ -105,7 +107,7 @@ class Trial:
         return raylets[parent_of(pid)]
 
     def strike(self, name: str, pid: int, kill: Callable[[], None]) -> None:
-        """Kill something; measure the time until the world runs on, and until as many nodes as before are ready."""
+        """Call `kill`; measure the time until the world runs again, and until as many nodes as before are ready."""
         assert self.engine.coordinator is not None
         epoch, tick = self.engine.coordinator.status["epoch"], self.tick
         self.seen[f"{name}_at"] = tick

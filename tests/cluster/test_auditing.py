@@ -1,4 +1,4 @@
-"""The audit of a run: one molecule too many is found, what people did is accounted for, and nothing is written."""
+"""The audit of a run: it finds a single wrong molecule, accounts for commands, and writes nothing."""
 
 import shutil
 from dataclasses import replace
@@ -30,7 +30,7 @@ DAY_TICKS = 60
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory) -> Path:
-    """A run with snapshots at ticks 0, 16 and 24, and moments every 8 ticks until 40."""
+    """A run with snapshots at ticks 0, 16 and 24, and journalled metrics every 8 ticks until 40."""
     folder = small_run(tmp_path_factory.mktemp("runs") / "small-1", 16, 24).folder
     with open_run(folder) as runner:
         runner.go(40)
@@ -43,11 +43,12 @@ def store(kept, tmp_path) -> Store:
 
 
 def found(store: Store):
+    """Returns the result of the audit of a run."""
     return check_closure(store, read_run_world(store))
 
 
 def tampered(store: Store, tick: int, substance: str, count: int) -> None:
-    """Put molecules into a kept snapshot, which is whole and hashes to what it says all the same."""
+    """Add molecules to a kept snapshot and write it again, with a correct digest and hashes."""
     world, region, _ = restore_region(store, tick)
     plane = region.owned_view(substance)
     plane[np.unravel_index(plane.argmax(), plane.shape)] += count
@@ -56,7 +57,7 @@ def tampered(store: Store, tick: int, substance: str, count: int) -> None:
 
 
 def enter(store: Store, *done: tuple[int, Done]) -> None:
-    """Journal commands of a run that has not come so far yet."""
+    """Journal commands at ticks that the run has not reached yet."""
     journal = Journal(store.journal)
     journal.enter_commands(
         "t", [ScheduledCommand(tick, at, commands.encode(command)) for at, (tick, command) in enumerate(done, 1)]
@@ -65,7 +66,7 @@ def enter(store: Store, *done: tuple[int, Done]) -> None:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """What is in a folder, but for what SQLite lays beside a file that it reads."""
+    """Returns the contents of all files in a folder, except for SQLite's temporary files."""
     return {
         str(path): path.read_bytes()
         for path in folder.rglob("*")
@@ -73,7 +74,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_run_is_closed_and_goes_round_and_nothing_is_written(store):
+def test_an_audit_finds_a_run_closed_measures_its_cycles_and_writes_nothing(store):
     before = files(store.folder)
     closed, seen = found(store), []
     went = measure_cycles(store, None, lambda tick, last: seen.append((tick, last)))
@@ -143,7 +144,7 @@ def test_a_run_without_its_journal_says_so(store):
         check_closure(store, world)
 
 
-def test_what_people_pour_and_spawn_is_accounted_for_to_the_atom(tmp_path):
+def test_dropped_and_spawned_matter_is_accounted_for_exactly(tmp_path):
     store = small_run(tmp_path / "run")
     world = small_world()
     enter(
@@ -164,7 +165,7 @@ def test_what_people_pour_and_spawn_is_accounted_for_to_the_atom(tmp_path):
     assert told.differs_tick == 16 and told.line.endswith("of tick 0 and of the commands from tick 3 on")
 
 
-def test_what_the_journal_does_not_tell_is_said_and_what_follows_is_held_against_the_next_count(tmp_path):
+def test_commands_of_unknown_amount_are_reported_and_later_ticks_compared_with_the_next_count(tmp_path):
     store = small_run(tmp_path / "run")
     enter(store, (3, Drop(1, 2, "mineral", 40)), (10, Paint(0, 0, 9, 9, "mineral", 3)))
     with open_run(store.folder) as runner:
@@ -176,7 +177,7 @@ def test_what_the_journal_does_not_tell_is_said_and_what_follows_is_held_against
     assert (found(store).differs_tick, found(store).differs_element) == (24, "N")
 
 
-def test_commands_ahead_of_the_last_snapshot_are_done_again_and_measured_as_what_people_gave(tmp_path):
+def test_commands_after_the_last_snapshot_are_replayed_and_measured_as_given_and_taken(tmp_path):
     store = small_run(tmp_path / "run", 8)
     enter(store, (10, Drop(1, 2, "mineral", 40)), (11, Paint(0, 0, 40, 48, "mineral", 0)))
     went = measure_cycles(store, 10)

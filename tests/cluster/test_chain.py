@@ -1,4 +1,4 @@
-"""The hash chain: one history has one chain, however it was carried; a changed byte is named; signatures hold."""
+"""The hash chain of a run: equal for equal histories on any cluster; changes are located; signatures are checked."""
 
 import shutil
 import sqlite3
@@ -38,6 +38,7 @@ RAIN = commands.encode(Rain(10, 12, 4, 900))
 
 
 def rows_of(store: Store) -> Rows:
+    """Returns all rows of a journal that belong to the hash chain."""
     journal = Journal.reading(store.journal)
     try:
         return journal.chain.rows()
@@ -56,7 +57,10 @@ def enter_commands(store: Store, *ticks: int) -> None:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory) -> Path:
-    """A run of 16 ticks: commands at ticks 3 and 9 and one not yet in force, snapshots at 0, 8 and 12, a signed end."""
+    """A folder with keys and a run of 16 ticks.
+
+    It has commands at ticks 3 and 9 and one for tick 40, snapshots at 0, 8 and 12, and a signed head at the end.
+    """
     folder = tmp_path_factory.mktemp("runs")
     make_keys(folder / "keys")
     store = small_run(folder / "run")
@@ -90,7 +94,7 @@ def execute(store: Store, *statements: str) -> None:
 
 
 class ChainStorage(MemoryStorage):
-    """Storage in memory that keeps a real journal besides; what was not committed dies with the coordinator."""
+    """Storage in memory that also writes a real journal; a killed coordinator loses what is not committed."""
 
     folder = Path()
     journal: Journal | None = None
@@ -120,7 +124,7 @@ class ChainStorage(MemoryStorage):
 
 
 def carried(world, folder: Path, nodes: int, failure: Callable[[Simulation], None], monkeypatch) -> tuple[Rows, int]:
-    """The hash chain of a simulated run, and how many maps the run had."""
+    """Simulates a run with a failure; returns its hash chain, and the number of its maps (divisions of the torus)."""
     folder.mkdir()
     monkeypatch.setattr(ChainStorage, "folder", folder)
     monkeypatch.setattr(ChainStorage, "journal", None)
@@ -139,7 +143,7 @@ def carried(world, folder: Path, nodes: int, failure: Callable[[Simulation], Non
 
 
 def killed(run: Simulation) -> None:
-    """Kill a node, then the coordinator, and start it again."""
+    """Kill a node, then the coordinator, and start the coordinator again."""
     run.run(until=lambda: run.tick() >= 19)
     run.kill(next(iter(run.nodes)))
     run.run(until=lambda: run.tick() >= 21 and run.machine.phase == "running")
@@ -149,7 +153,7 @@ def killed(run: Simulation) -> None:
     run.begin_coordinator()
 
 
-def test_the_links_are_one_for_any_number_of_nodes_after_kills_and_for_who_replays(tmp_path, monkeypatch):
+def test_links_are_equal_for_any_number_of_nodes_after_kills_and_in_a_replay(tmp_path, monkeypatch):
     world = golden_world(48, 48)
     alone, maps = carried(world, tmp_path / "one", 1, lambda run: None, monkeypatch)
     several, maps_of_several = carried(world, tmp_path / "three", 3, killed, monkeypatch)
@@ -174,7 +178,7 @@ def chained(world: bytes, digests: dict[int, int], done: list[CommandRow]) -> li
     return links
 
 
-def test_entering_a_stretch_twice_changes_nothing(store):
+def test_entering_the_same_ticks_twice_changes_nothing(store):
     before = rows_of(store)
     assert [link.tick for link in before.links] == [0, 8, 16]
     with open_run(store.folder) as runner:
@@ -184,10 +188,10 @@ def test_entering_a_stretch_twice_changes_nothing(store):
     assert rows_of(store) == before
 
 
-# --- pasts
+# --- comparing the pasts of two runs
 
 
-def test_a_fork_shares_its_past_and_parts_by_what_people_do(store, tmp_path):
+def test_a_fork_shares_its_past_up_to_the_first_command_that_differs(store, tmp_path):
     source = store.folder
     assert compare(source, source)[0].relation == "same"
     made = Store(fork(source, 11, tmp_path / "fork"))
@@ -206,7 +210,7 @@ def test_a_fork_shares_its_past_and_parts_by_what_people_do(store, tmp_path):
     assert line.endswith("share their past up to tick 13, and part there because of their commands")
 
 
-def test_other_worlds_and_other_outcomes_are_told_apart(store, tmp_path):
+def test_different_worlds_and_different_outcomes_are_distinguished(store, tmp_path):
     other = small_run(tmp_path / "other", seed=6)
     how, line = compare(store.folder, other.folder)
     assert how.relation == "nothing" and line.endswith("share nothing: they are of different worlds")
@@ -222,7 +226,7 @@ def test_other_worlds_and_other_outcomes_are_told_apart(store, tmp_path):
 
 
 def rebuild_chain(store: Store) -> None:
-    """What a forger can do without the key: build the chain again."""
+    """Delete the chain and compute it again, as a forger without the key can do."""
     execute(store, *[f"DELETE FROM {table}" for table in ("links", "items", "heads")])
     journal = Journal(store.journal)
     update_chain(store, journal)
@@ -293,6 +297,7 @@ def test_a_row_that_is_gone_or_was_added_is_named(store, table):
 
 
 def flipped(path: Path, chance: Random) -> None:
+    """Changes one random bit of a file."""
     content = bytearray(path.read_bytes())
     content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
     path.write_bytes(content)
@@ -349,13 +354,13 @@ def test_a_forgery_that_fits_its_chain_is_found_by_the_replay(store, kept, state
     assert verdict.replayed and verdict.first_difference in (8, 16) and "came out as" in verdict.line
     assert (
         verify(store.folder, public=load_chain_public(kept / "keys")).replayed is False
-    )  # and no other secret can sign it
+    )  # the forger has no key to sign it
 
 
 # --- signatures
 
 
-def test_heads_are_held_against_their_keys(store, kept, tmp_path):
+def test_heads_are_checked_with_their_keys(store, kept, tmp_path):
     public = load_chain_public(kept / "keys")
     proof = check_chain(store, public)
     assert proof.fault is None and proof.lines[-1] == f"it is signed up to tick 16 by the key {public.hex()[:16]}…"
@@ -381,7 +386,7 @@ def test_signatures_hold_for_their_key_and_message_alone():
 
 
 def snapshot_by_a_coordinator(store: Store, tick: int, kept: bool, secret: bytes) -> str:
-    """Run to a tick and take a snapshot, as a coordinator and one node do; returns the folder of its part."""
+    """Runs up to a tick and takes a snapshot as a coordinator and one node do; returns the folder of its part."""
     with open_run(store.folder) as runner:
         runner.go(tick)
         runner.record()
@@ -414,7 +419,7 @@ def test_a_coordinator_enters_and_signs_each_snapshot_that_it_keeps(store, kept)
     assert f"tick-000000000020/{part}: its files are not what was saved" in check_chain(store).fault.line
 
 
-def test_a_passing_mark_is_held_against_the_digest_of_its_tick(store, kept):
+def test_a_temporary_snapshot_is_checked_against_the_digest_of_its_tick(store, kept):
     part = snapshot_by_a_coordinator(store, 20, False, load_chain_secret(kept / "keys"))
     assert check_chain(store).fault is None and [item.kind for item in rows_of(store).items].count("snapshot") == 3
     mark = store.path(20, False)
@@ -422,7 +427,7 @@ def test_a_passing_mark_is_held_against_the_digest_of_its_tick(store, kept):
     assert f"mark-000000000020: damaged: the digest of {part}" in check_chain(store).fault.line
     world, region, _ = restore_region(store, 12)
     shutil.rmtree(mark)
-    region.tick = 20  # another moment, whole in itself
+    region.tick = 20  # a valid state, but of another tick
     manifest = snapshot.save(mark, region, world.text, world.name)
     text = (mark / "manifest.json").read_text().replace('"kept": true', '"kept": false')
     (mark / "manifest.json").write_text(text)
@@ -443,7 +448,7 @@ def test_a_coordinator_signs_no_hash_chain_whose_last_head_was_changed(store, ke
         CoordinatorProcess(CoordinatorSettings(str(store.folder), "ipc://nowhere", str(kept / "keys")))
 
 
-def test_snapshots_at_a_url_are_held_against_the_hash_chain(tmp_path):
+def test_snapshots_at_a_url_are_checked_against_the_hash_chain(tmp_path):
     store = begin_run(small_world(), tmp_path / "run", url=f"file://{tmp_path}/bucket")
     assert check_chain(open_store(store.folder)).fault is None
     (part,) = (tmp_path / "bucket").glob("run/tick-000000000000/e0/part-0-0/cells/substance/zarr.json")
@@ -453,10 +458,10 @@ def test_snapshots_at_a_url_are_held_against_the_hash_chain(tmp_path):
     assert line.startswith("snapshots/tick-000000000000/part-0-0: its files are not what was saved: move the snapshot")
 
 
-# --- old runs, and what people see
+# --- older runs, and the output of `umwelt verify`
 
 
-def test_an_old_run_has_none_and_gets_one_when_it_goes_on(store, kept):
+def test_a_run_without_a_hash_chain_gets_one_when_it_continues(store, kept):
     execute(store, *[f"DELETE FROM {table}" for table in ("links", "items", "heads")])
     verdict = verify(store.folder)
     assert verdict.first_difference is None and verdict.chain_lines == [
@@ -475,7 +480,7 @@ def test_an_old_run_has_none_and_gets_one_when_it_goes_on(store, kept):
     assert compare(store.folder, kept / "run")[0].relation == "same"
 
 
-def test_a_journal_that_was_lost_is_begun_again_where_the_run_is(store, kept):
+def test_a_lost_journal_begins_again_at_the_tick_of_the_run(store, kept):
     store.journal.unlink()
     with open_run(store.folder) as runner:
         update_chain(store, runner.journal)
@@ -486,13 +491,14 @@ def test_a_journal_that_was_lost_is_begun_again_where_the_run_is(store, kept):
 
 
 def ended(capsys, *arguments: str) -> SimpleNamespace:
+    """Runs a command; returns its exit code and output."""
     with pytest.raises(SystemExit) as stopped:
         main(list(arguments))
     said = capsys.readouterr()
     return SimpleNamespace(code=stopped.value.code or 0, out=said.out, err=said.err)
 
 
-def test_the_command_tells_what_is_proven_and_what_was_forged(store, kept, tmp_path, capsys):
+def test_verify_reports_what_is_proven_and_what_was_forged(store, kept, tmp_path, capsys):
     run = str(store.folder)
     told = ended(capsys, "verify", run, "--keys", str(kept / "keys"))
     assert told.code == 0 and "up to tick 16: 4 digests and 3 snapshots compared" in told.out
@@ -512,5 +518,5 @@ def test_the_command_tells_what_is_proven_and_what_was_forged(store, kept, tmp_p
     assert wrong.code == 2 and wrong.err.count("\n") == 1 and "is not a folder with keys" in wrong.err
 
 
-def test_a_small_world_has_the_text_that_its_run_was_begun_with(store):
+def test_the_small_world_equals_the_world_file_of_the_run(store):
     assert store.world_bytes() == small_world().text.encode()

@@ -1,7 +1,7 @@
-"""Real processes: the world is the same for any number of nodes, any network, and whichever nodes join, leave or die.
+"""Clusters of real processes: a world is the same for any number of nodes, any transport, and any failures of nodes.
 
-A sample in which pairs of nodes, ticks an exchange, network and failure meet as often as possible runs with all tests;
-with UMWELT_LONG=1 (make test-long) all combinations run.
+By default a sample of the combinations of world, nodes, ticks an exchange, transport and failure runs, which covers
+as many pairs of values as possible; with UMWELT_LONG=1 (make test-long) all combinations run.
 """
 
 import itertools
@@ -45,17 +45,17 @@ SAMPLE = [
 EVERYTHING = list(itertools.product(("golden", "pond"), NODES, EXCHANGES, NETWORKS, FAILURES))
 SPEED = LAST_TICK / 4
 HOLD_AT = LAST_TICK - 50
-"""The tick at which the world pauses until what the test waits for has happened."""
+"""The tick at which the world is paused if a failure that the test waits for has not had its effect yet."""
 
 
 def fate(case: tuple) -> Random:
-    """Returns the random numbers of a case."""
+    """Returns the random generator of a case."""
     return Random(str(case))
 
 
 @pytest.mark.parametrize("case", EVERYTHING if LONG else SAMPLE, ids=lambda case: "-".join(map(str, case)))
 @pytest.mark.slow
-def test_the_world_comes_out_the_same(case, tmp_path):
+def test_the_world_is_the_same_for_any_nodes_transport_and_failures(case, tmp_path):
     name, nodes, k, network, failure = case
     world = read_world(name)
     run = in_one_process if network == "loopback" else in_processes
@@ -67,7 +67,7 @@ def test_the_world_comes_out_the_same(case, tmp_path):
 
 
 def in_processes(world, nodes, k, network, failure, chance, folder):
-    """Carry a world through failures of real processes; returns digests, commands, and the undisturbed digests."""
+    """Runs a world in real processes, with failures; returns digests, commands, and the expected digests."""
     bind = TCP if network == "tcp" else ""
     with ProcessCluster(world, folder, nodes, bind=bind, ticks_per_exchange=k, last_tick=LAST_TICK, mark_s=0.3) as run:
         if failure != "none":
@@ -79,7 +79,10 @@ def in_processes(world, nodes, k, network, failure, chance, folder):
 
 
 def disturb(run, failure, chance):
-    """Commands at borders all the time, a rate changed before the snapshot that is restored; nodes join and leave."""
+    """Send the script's commands while nodes join, leave or are killed.
+
+    A reaction's rate is changed before the snapshot from which the world recovers, so that the snapshot must hold it.
+    """
     what = ["join", "leave", "kill"] if failure == "all" else [failure]
     chance.shuffle(what)
     run.line.order("speed", SPEED)
@@ -103,12 +106,15 @@ def disturb(run, failure, chance):
 
 
 def scripted(at, world):
-    """Commands of every kind; but the light stays on, or there is little to compare after hundreds of ticks."""
+    """Returns the script's commands of a tick except for `Rate` commands that stop a reaction.
+
+    Without that reaction, few beings would be left to compare after hundreds of ticks.
+    """
     return [command for command in commands_at(at, world) if not (isinstance(command, Rate) and command.rate_q24 == 0)]
 
 
 def befall(run, what, chance):
-    """One failure, until its consequences have come."""
+    """Cause one failure ("join", "leave" or "kill"), and wait for the new epoch."""
     epoch, members = run.status["epoch"], run.members
     if what == "join":
         name = run.join()
@@ -119,14 +125,14 @@ def befall(run, what, chance):
         run.kill(name)
         run.until(lambda: run.status["epoch"] > epoch and run.running, HOLD_AT)
         assert name not in run.members
-    elif len(members) > 1:  # the last one may not go
+    elif len(members) > 1:  # the last node must stay
         run.leave(name)
         run.until(lambda: name not in run.members and run.running, HOLD_AT)
         run.until(lambda: name not in run.engine.children, HOLD_AT)
 
 
 def in_one_process(world, nodes, k, network, failure, chance, folder):
-    """The same over loopback."""
+    """Runs a world in a `Simulation`, with failures; returns the same as `in_processes`."""
     run = Simulation(world, nodes, chance.randint(0, 999), last_tick=LAST_TICK, ticks_per_exchange=k)
     if failure != "none":
         script = [("rate", [compose_rate(world, "decay", 0.9)])]
@@ -142,7 +148,7 @@ def in_one_process(world, nodes, k, network, failure, chance, folder):
             if one == "join":
                 run.join()
             elif one == "kill":
-                assert run.machine.snapshots.last.tick > run.answers["rate"].tick  # what is fallen back to has the rate
+                assert run.machine.snapshots.last.tick > run.answers["rate"].tick  # the rate is in the snapshot
                 run.kill(chance.choice(living))
                 if not run.nodes:
                     run.join()
@@ -166,9 +172,9 @@ def test_a_frozen_node_is_declared_dead_and_joins_again_when_it_thaws(tmp_path):
         run.freeze(frozen)
         run.until(lambda: run.running and run.status["epoch"] > epoch and frozen not in run.members)
         reached = run.tick
-        run.until(lambda: run.tick > reached + 20)  # the others go on
+        run.until(lambda: run.tick > reached + 20)  # the other nodes continue
         run.thaw(frozen)
-        run.until(lambda: pid in run.members.values() and run.running, HOLD_AT)  # the same process, as a new node
+        run.until(lambda: pid in run.members.values() and run.running, HOLD_AT)  # the same process joins again
         run.line.order("speed", 0)
         run.rest()
         run.assert_undisturbed(LAST_TICK)
@@ -186,7 +192,7 @@ def test_a_killed_coordinator_comes_back_and_nodes_rejoin_by_themselves(tmp_path
         reached = run.tick
         run.kill("coordinator")
         run.until(lambda: (read_announcement(run.store.folder / COORDINATOR_FILE) or {}).get("pid", pid) != pid)
-        run.line.order("speed", SPEED)  # the new one was not told
+        run.line.order("speed", SPEED)  # the new coordinator does not know the speed
         run.until(lambda: run.running and set(run.members.values()) == nodes and run.tick > reached)
         run.submit("after", scripted(1, world))
         run.until(lambda: run.sender.answered)
@@ -219,7 +225,7 @@ def test_a_killed_engine_leaves_nothing_behind_and_the_run_goes_on_where_it_was_
         engine.send_signal(signal.SIGKILL)
         engine.wait()
     assert have_ended(pids, 120)
-    assert store.ticks()[-1] >= reached  # saved, and not merely fallen back to
+    assert store.ticks()[-1] >= reached  # the newest state was saved
     with ProcessCluster(world, folder, 3, last_tick=store.ticks()[-1] + 60) as run:
         run.rest()
         run.assert_undisturbed(run.engine.plan.last_tick)

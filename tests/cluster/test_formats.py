@@ -1,4 +1,4 @@
-"""Format versions: a file of another version is refused by one line with both versions and the fix."""
+"""Versions of formats: a file of another version is refused in one line, with both versions and the fix."""
 
 import json
 import shutil
@@ -30,10 +30,12 @@ def store(finished, tmp_path) -> Store:
 
 
 def refusal(what: str, found: object, readable: int) -> str:
+    """Returns the expected error line for a file of another format version."""
     return f"{what} format {found}, this Umwelt reads format {readable}: use the Umwelt that wrote it"
 
 
 def line_of(error) -> str:
+    """Asserts that an error has one line; returns it."""
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -44,7 +46,7 @@ def set_journal_version(store: Store, version: int) -> None:
     database.close()
 
 
-def test_what_is_written_carries_the_versions(store):
+def test_all_written_files_have_their_versions(store):
     assert json.loads((store.folder / RUN_FILE).read_text()) == {"format": RUN_FORMAT}
     database = sqlite3.connect(store.journal)
     assert database.execute("PRAGMA user_version").fetchone() == (JOURNAL_FORMAT,)

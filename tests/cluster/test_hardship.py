@@ -1,6 +1,6 @@
-"""Edited worlds, damaged manifests and journals, launches that fail: each is one line, and nothing is left over.
+"""Failures around runs: edited or damaged files, failed launches, and killed processes.
 
-And processes that are killed in the middle: the world goes on as if nothing had happened.
+An error is one line and leaves no files behind; after a process is killed, the history of the world is unchanged.
 """
 
 import errno
@@ -94,7 +94,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
-def test_a_damaged_manifest_is_passed_over(folder, damage):
+def test_a_snapshot_with_a_damaged_manifest_is_skipped(folder, damage):
     manifest = Store(folder).path(8) / snapshot.MANIFEST
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | DAMAGED[damage]))
     _, region, passed_over = restore_region(Store.open(folder))
@@ -128,7 +128,7 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("how", SPOILT)
-def test_damaged_contents_of_the_journal_are_one_line_with_the_mend(folder, how):
+def test_damaged_contents_of_the_journal_are_one_line_with_the_fix(folder, how):
     database = sqlite3.connect(folder / "journal.sqlite")
     database.execute("INSERT INTO births VALUES (1, 2, 3, 4, 5, 'grass', x'00')")
     database.execute(SPOILT[how])
@@ -146,7 +146,7 @@ def test_damaged_contents_of_the_journal_are_one_line_with_the_mend(folder, how)
             find_newest(Store.open(folder))
 
 
-def test_a_journal_moved_aside_is_begun_anew(folder):
+def test_a_journal_that_was_moved_away_is_begun_again(folder):
     (folder / "journal.sqlite").rename(folder / "journal.damaged")
     with pytest.raises(RunError, match="is missing: resume the run first"):
         export_run(folder, folder.parent / "out")
@@ -170,10 +170,12 @@ class Brittle(Monster):
 
 
 def stopped(*arguments: object) -> None:
+    """Stands in for a function during which the user presses Ctrl-C."""
     raise KeyboardInterrupt
 
 
 def full(*arguments: object) -> None:
+    """Stands in for a function that writes to a full disk."""
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -191,7 +193,7 @@ def test_a_launch_that_fails_before_its_first_snapshot_leaves_nothing(tmp_path, 
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["there"]
 
 
-def test_a_launch_that_fails_touches_nothing_of_others(tmp_path, monkeypatch):
+def test_a_failed_launch_changes_no_other_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small_run(Path("runs/small-1"))
     before = sorted(Path().rglob("*"))
@@ -203,7 +205,7 @@ def test_a_launch_that_fails_touches_nothing_of_others(tmp_path, monkeypatch):
     assert sorted(Path().rglob("*")) == before
 
 
-def test_what_fails_while_it_is_written_destroys_nothing_older(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_older_file(tmp_path, monkeypatch):
     old = tmp_path / "old.txt"
     old.write_text("precious")
     with pytest.raises(OSError, match="No space"), replace_file(old) as half:
@@ -239,7 +241,7 @@ def test_an_export_replaces_an_older_one_as_a_whole(folder, monkeypatch):
 
 
 SPEED = 40.0
-"""Ticks a second: the ticks that pass while the test waits for processes are run twice again."""
+"""Ticks a second; a limit, because the test runs all ticks twice more for comparison."""
 
 
 def carried(engine: Engine, until: Callable[[dict], bool], within_s: float = 240.0) -> dict:
@@ -290,7 +292,7 @@ def test_a_world_whose_processes_are_killed_is_the_same_world(tmp_path):
     assert list(deque(journals[0].history.metrics(), 1)) == list(deque(journals[1].history.metrics(), 1))
 
 
-def test_a_run_is_run_once_at_a_time(folder):
+def test_a_run_cannot_run_twice_at_the_same_time(folder):
     (folder / "cluster.json").write_text(json.dumps({"pid": os.getppid()}))
     for begin in (check_not_running, lambda store: Engine(store, Plan())):
         with pytest.raises(RunError, match=r"small-1: is running already \(process \d+\): umwelt stop"):

@@ -15,7 +15,10 @@ from umwelt.sandbox.errors import RunError, UmweltError
 
 
 class Here:
-    """A flow that executes tasks in this process, interleaved."""
+    """A flow that executes tasks in this process, concurrently; at most `most` of them.
+
+    `called` has the names and arguments of all tasks so far.
+    """
 
     def __init__(self, most: int = 1000):
         self.called: list[tuple[str, tuple]] = []
@@ -40,6 +43,7 @@ class Here:
 
 
 def outcome_of(program: str, seed: int = 1, most: int = 1000) -> tuple[dict, Here]:
+    """Runs a workflow; returns its result, and the flow that ran its tasks."""
     flow = Here(most)
     return asyncio.run(run_program(flow, parse(program, "here"), seed)), flow  # type: ignore[arg-type]
 
@@ -52,7 +56,7 @@ def task(
     given: str = "1:1",
     kind: str = "TASK",
 ) -> str:
-    """Returns the text of a task in a program."""
+    """Returns the text of a task for a HOCL workflow."""
     sources, targets = (", ".join(f'"{one}"' for one in names) for names in (waits, serves))
     return f'"{kind}":"{name}":<"SRC":<{sources}>, "DST":<{targets}>, "SRV":"{service}", "IN":<{given}>>'
 

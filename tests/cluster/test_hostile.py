@@ -1,4 +1,7 @@
-"""At every door: noise, damaged, repeated and stale messages, strangers who give orders. The world does not notice."""
+"""Hostile messages at every listening socket: noise, damaged, repeated and stale ones, orders without authority.
+
+The processes must go on, without growing memory, and the history of the world must be unchanged.
+"""
 
 import os
 import re
@@ -55,18 +58,18 @@ from umwelt.cluster.wire.protocol import (
 from umwelt.cluster.wire.transport import ZmqTransport
 
 MESSAGES = int(os.environ.get("UMWELT_HOSTILE_MESSAGES", "40000"))
-"""To each door."""
+"""The number of messages to each socket."""
 A_TURN = 200
 MAX_GROWTH_BYTES = 512 * MESSAGES
 
 
 def sealed(header: bytes, raw: list[bytes] | None = None) -> list[bytes]:
-    """Frames whose checksum is right, whatever they say."""
+    """Returns frames with a correct checksum, for any content."""
     return [checksum(header, raw or []) + header, *(raw or [])]
 
 
 def flipped(frames: list[bytes], chance: Random) -> list[bytes]:
-    """A message with one bit changed."""
+    """Returns the frames of a message with one random bit changed."""
     frames = list(map(bytes, frames))
     which = chance.choice([at for at, frame in enumerate(frames) if frame])
     changed = bytearray(frames[which])
@@ -75,7 +78,10 @@ def flipped(frames: list[bytes], chance: Random) -> list[bytes]:
 
 
 def lies(epoch: int, pass_key: bytes, members: list[Member], chance: Random) -> list[tuple]:
-    """What somebody may say who knows all but whom to be: messages of every kind, with their raw frames."""
+    """Returns well-formed messages of every kind, with their raw frames, as from a sender without authority.
+
+    The sender knows epoch, pass key and members, but has no connection of a member.
+    """
     key, other = members[0].key, secrets.token_bytes(16)
     recorded = TickRecord(8, 1, 2, 3, 4, {"plants": {"grass": 5}}, {"water": 6})
     found: list[tuple] = [
@@ -134,7 +140,7 @@ def lies(epoch: int, pass_key: bytes, members: list[Member], chance: Random) -> 
 
 
 def noise(epoch: int, pass_key: bytes, members: list[Member], chance: Random) -> list[list[bytes]]:
-    """Messages that are none, and lies: each as frames."""
+    """Returns messages as lists of frames: those of `lies`, damaged ones, random bytes, and malformed content."""
     whole = [encode(*said) for said in lies(epoch, pass_key, members, chance)]
     found = list(whole)
     for frames in whole * 3:
@@ -216,7 +222,7 @@ def subscribed(run: ProcessCluster, doors: list[str], messages: int, chance: Ran
                 with suppress(zmq.ZMQError):
                     while True:
                         socket.recv(zmq.NOBLOCK)
-            if chance.random() < 0.02:  # too long a message ends the connection: open another
+            if chance.random() < 0.02:  # a message that is too long ends the connection: use another one for it
                 socket = context.socket(zmq.XSUB)
                 socket.connect(doors[0])
                 socket.send(b"\1" + b"x" * 100_000)
@@ -288,7 +294,7 @@ def test_real_messages_repeated_or_damaged_by_strangers_change_nothing(seed):
     digests, _ = run_undisturbed(world, 80, [])
     assert {tick: found for tick, found in run.disk.digests.items() if digests[tick] != found} == {}
     assert 80 in run.disk.digests and said > 500
-    assert len(run.disk.maps) <= 4, run.said  # only for the one death
+    assert len(run.disk.maps) <= 4, run.said  # new maps only because of the one killed node
 
 
 def test_a_flipped_bit_invalidates_a_message():

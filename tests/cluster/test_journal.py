@@ -1,4 +1,4 @@
-"""The journal: replaying changes nothing, a different replay is refused, and its mishaps are one line."""
+"""The journal: a replay of the same history changes nothing, a different one is refused; errors are one line."""
 
 import sqlite3
 
@@ -15,6 +15,7 @@ def moment(tick: int) -> Metrics:
 
 
 def newborn(tick: int, cells: list[int]) -> dict[str, np.ndarray]:
+    """Returns a record of births in these cells, as a node reports it."""
     return {
         "id": identity(2, tick, np.array(cells)),
         "parent_id": np.array([5] * len(cells)),
@@ -31,7 +32,7 @@ def journal(tmp_path):
     opened.close()
 
 
-def test_what_is_entered_is_read_back_in_order(journal):
+def test_entries_are_read_back_in_order(journal):
     for tick in (0, 8, 16):
         journal.enter(moment(tick), 2**64 - 1 - tick)
     journal.commit()
@@ -56,7 +57,7 @@ def test_births_come_by_ticks_with_all_of_a_tick_at_once(journal, most):
         journal.enter_births(plants, ["grazer", "grass"], 50)
     pages = [{row[2] for row in rows} for rows in journal.lineage.births_by_ticks(most, 41)]
     assert [min(page) for page in pages] == sorted(min(page) for page in pages)
-    assert sum(map(len, pages)) == 4  # no tick is torn apart, and what is later waits
+    assert sum(map(len, pages)) == 4  # a tick is never divided between pages
     told = [row for rows in journal.lineage.births_by_ticks(most, 900) for row in rows]
     assert sorted(told) == sorted(journal.lineage.births()) and journal.lineage.birth_count() == len(told) == 15
     grass = [row for rows in journal.lineage.births_by_ticks(most, 900, "grass") for row in rows]
@@ -78,7 +79,7 @@ def test_a_replay_with_another_digest_is_refused_with_its_tick(journal):
         journal.enter(moment(8), 78)
 
 
-def test_only_what_was_committed_survives(tmp_path, journal):
+def test_only_committed_entries_survive(tmp_path, journal):
     journal.enter(moment(8), 1)
     journal.commit()
     journal.enter(moment(16), 2)
@@ -94,7 +95,7 @@ def test_a_file_that_is_no_journal_is_named(tmp_path):
         Journal(path)
 
 
-def test_a_full_disk_is_said_in_one_line(journal):
+def test_a_full_disk_is_an_error_of_one_line(journal):
     page_count = journal.database.connection.execute("PRAGMA page_count").fetchone()[0]
     journal.database.connection.execute(f"PRAGMA max_page_count = {page_count + 1}")
     with pytest.raises(RunError, match="the disk is full: make room"):

@@ -1,4 +1,4 @@
-"""Queries to a journal: pages without lost or repeated births, lines of descent, metrics at even distances."""
+"""Queries to a journal: pages of births, ancestors and children, and thinned metrics."""
 
 import time
 
@@ -89,7 +89,7 @@ def test_births_of_an_incomplete_tick_are_not_in_a_page(journal):
     journal.enter(moment(8), 1)
     page = journal.lineage.births_from(0, -1, 100, None, GENES)
     assert [row[0] for row in page.rows] == early and not page.more and page.tick == 8
-    late = sorted(late + entered(journal, 8, [3]))  # another node tells its births of the same tick
+    late = sorted(late + entered(journal, 8, [3]))  # births of the same tick from another node
     journal.enter(moment(16), 2)
     again = journal.lineage.births_from(page.tick, page.after, 100, None, GENES)
     assert [row[0] for row in again.rows] == late and again.tick == 16
@@ -160,7 +160,7 @@ def test_a_family_is_the_ancestors_and_the_children(journal):
     others = entered(journal, 81, list(range(100, 400)), 2, line[40])
     journal.commit()
     content, _ = asked(small_world(), journal.path, "family", being=line[40])
-    assert [one["id"] for one in content["ancestors"]] == line[39:0:-1]  # a founder was not born
+    assert [one["id"] for one in content["ancestors"]] == line[39:0:-1]  # the founder is not in the list
     assert [one["id"] for one in content["children"]] == [line[41], *others][:256]
     assert content["children"][0] == {
         "id": line[41],

@@ -1,4 +1,4 @@
-"""Keys: secret from the moment they exist, never overwritten, and every mistake with them is one line."""
+"""Key files: secrets are readable by their owner only, files are never overwritten, and errors are one line."""
 
 import os
 import shutil
@@ -22,6 +22,7 @@ def folder(tmp_path):
 
 
 def copied(folder, to, *names):
+    """Copies the named files of a folder to a new folder `to`; returns that."""
     to.mkdir()
     for name in names:
         shutil.copy(folder / name, to)
@@ -29,6 +30,7 @@ def copied(folder, to, *names):
 
 
 def line_of(error) -> str:
+    """Asserts that an error has one line; returns it."""
     text = str(error.value)
     assert "\n" not in text and "Traceback" not in text
     return text
@@ -46,7 +48,7 @@ def test_every_role_has_a_pair_that_loads(folder):
     assert Keys.load(folder, "node").roles == dict(sorted(Keys.load(folder, "world").roles.items()))
 
 
-def test_the_hash_chain_has_a_pair_of_its_own_that_opens_no_door(folder, tmp_path):
+def test_the_hash_chain_has_its_own_key_pair_which_has_no_role(folder, tmp_path):
     public, secret = keys.load_chain_public(folder), keys.load_chain_secret(folder)
     assert signing.public_key(secret) == public
     assert public.hex() not in (folder / "roles.toml").read_text()
@@ -107,7 +109,7 @@ def test_two_processes_cannot_make_keys_in_one_folder(tmp_path, monkeypatch):
     assert list((tmp_path / "keys").iterdir()) == []
 
 
-def test_a_set_that_cannot_be_finished_is_taken_back(tmp_path, monkeypatch):
+def test_an_incomplete_set_of_keys_is_deleted(tmp_path, monkeypatch):
     pairs = iter([zmq.curve_keypair(), OSError(28, "No space left on device")])
 
     def failing():
@@ -151,7 +153,7 @@ def test_a_certificate_that_zmq_made_elsewhere_is_a_key_file(folder, tmp_path):
     assert Keys.load(folder, "keeper").public == zmq.auth.load_certificate(public_file)[0]
 
 
-def test_who_joins_needs_the_worlds_public_key_and_his_own_pair(folder, tmp_path):
+def test_a_joining_node_needs_the_public_key_of_the_world_and_its_own_pair(folder, tmp_path):
     joined = Keys.load(copied(folder, tmp_path / "a", "world.public", "node.public", "node.secret"), "node")
     assert joined.world_secret is None and joined.server_pair == (joined.public, joined.secret)
     assert joined.roles == {joined.public: "node", joined.world_public: "world"}
@@ -204,7 +206,7 @@ def test_bad_lines_of_the_table_are_named(folder, line, said):
     assert "roles.toml" in line_of(error)
 
 
-def test_what_cannot_be_read_is_named(folder, tmp_path):
+def test_key_files_that_cannot_be_read_are_named(folder, tmp_path):
     with pytest.raises(RunError, match=r"nowhere.*umwelt keys") as error:
         Keys.load(tmp_path / "nowhere", "node")
     line_of(error)

@@ -1,6 +1,6 @@
-"""Hosts that share only a network that is slow, loses frames and breaks: the history of the world stays the same.
+"""A world on hosts without a shared folder, over a slow and lossy network: its history must be unchanged.
 
-Coordinator and nodes are real processes with keys. UMWELT_LONG=1 adds longer runs.
+Coordinator and nodes are real processes with keys, in a `VirtualNetwork`. UMWELT_LONG=1 adds longer runs.
 """
 
 import os
@@ -26,7 +26,7 @@ ONE_THREAD = {"UMWELT_THREADS": "1"}
 def begun(
     network: VirtualNetwork, folder: Path, last_tick: int | None, nodes: int, hidden: bool = False, **settings: object
 ) -> NetworkRun:
-    """Start the golden world: the coordinator and each node on a host of its own."""
+    """Starts the golden world, with the coordinator and each node on a host of its own."""
     network.host("coordinator")
     run = NetworkRun(network, read_world("golden"), folder, "coordinator", ONE_THREAD)
     run.start_coordinator(nodes=nodes, last_tick=last_tick, **settings)
@@ -37,7 +37,7 @@ def begun(
 
 
 def rested(run: NetworkRun, within_s: float = 60.0) -> None:
-    """Wait until the run has ended; assert that every journalled digest is that of an undisturbed replay."""
+    """Wait until the run has ended; assert that every journalled digest equals that of an undisturbed replay."""
     run.until(lambda: run.resting, within_s, "rest")
     assert run.coordinator is not None and run.coordinator.returncode == 0, run.logs()
     run.close()
@@ -60,7 +60,7 @@ def network() -> Iterator[VirtualNetwork]:
     assert not [host.namespace for host in made.hosts.values() if Path("/run/netns", host.namespace).exists()]
 
 
-def test_frames_are_held_back_lost_and_cut_off(network):
+def test_frames_are_delayed_lost_and_cut_off(network):
     import socket
     import time
 
@@ -98,7 +98,7 @@ def test_frames_are_held_back_lost_and_cut_off(network):
         assert sent(20) == 20
 
 
-def test_a_slow_network_that_loses_frames_changes_nothing_and_parts_travel(network, tmp_path):
+def test_a_slow_network_that_loses_frames_changes_no_digest_and_parts_are_transferred(network, tmp_path):
     network.delay_s, network.loss = 0.025, 0.01
     run = begun(network, tmp_path, 60, 3, hidden=True, mark_s=0.5)
     held: dict[str, set[str]] = {name: set() for name in run.nodes}
@@ -116,10 +116,10 @@ def test_a_slow_network_that_loses_frames_changes_nothing_and_parts_travel(netwo
     for (
         name,
         found,
-    ) in held.items():  # what was loaded came to the node's own folder, and what it kept was written there
+    ) in held.items():  # each node has loaded and written snapshots in its own folder
         assert "tick-000000000000" in found, name
         assert len(found) > 1, name
-    assert len(run.store.ticks()) > 1  # and the parts lie in the run's folder
+    assert len(run.store.ticks()) > 1  # and the coordinator has received the parts
 
 
 def test_a_node_that_was_cut_off_is_fenced_and_joins_again(network, tmp_path):
@@ -141,7 +141,7 @@ def test_a_node_that_was_cut_off_is_fenced_and_joins_again(network, tmp_path):
     assert all(process.wait(60) == 0 for process in run.nodes.values()), run.logs()
 
 
-@pytest.mark.parametrize("seconds", [0.3, 1.5])  # what TCP says again comes as late again as the cut was long
+@pytest.mark.parametrize("seconds", [0.3, 1.5])  # TCP retransmits after a delay that grows with the length of the cut
 def test_a_coordinator_that_was_cut_off_comes_back(network, tmp_path, seconds):
     network.delay_s = 0.002
     run = begun(network, tmp_path, None, 2)

@@ -1,4 +1,4 @@
-"""Queries to several nodes are answered at one tick. No I/O: the answers of the nodes are scripted."""
+"""A gateway's queries to several nodes: all answers are of one tick. No I/O: the test gives the nodes' answers."""
 
 import msgspec
 import pytest
@@ -22,7 +22,7 @@ ONE = b'{"counts":{"monsters":{"grazer":1}}}'
 
 
 class Asked:
-    """The queries of a gateway to two nodes, whose answers the test gives."""
+    """One query to two nodes: `said` has the messages to them, `outcomes` the result or error."""
 
     def __init__(self, question, task: NodeTask | None = None, resting: bool = True):
         self.now_s, self.map = 0.0, MAP
@@ -123,7 +123,7 @@ def test_a_task_in_a_running_world_first_asks_for_the_ticks_of_the_nodes():
 
 def test_only_nodes_that_own_a_part_of_the_rectangle_are_asked():
     asked = Asked(Count((0, 60, 4, 10)))
-    assert [door for door, _ in asked.said] == ["west", "east"]  # over the seam
+    assert [door for door, _ in asked.said] == ["west", "east"]  # the rectangle extends across the seam
     asked = Asked(Count((0, 40, 4, 10)))
     assert [door for door, _ in asked.said] == ["east"]
     asked.answer(0, 7)
@@ -140,7 +140,7 @@ def test_a_fetched_being_needs_no_common_tick_but_a_missing_one_does():
     asked = Asked(Fetch(5))
     asked.answer(0, 7, b'{"being":null}')
     asked.answer(1, 9, b'{"being":null}')
-    assert asked.outcomes == [] and asked.look.tick == 10  # it may have crossed the border from the one to the other
+    assert asked.outcomes == [] and asked.look.tick == 10  # it may have moved between the nodes
 
 
 def test_a_task_whose_worker_dies_is_tried_again_up_to_the_limit():

@@ -1,4 +1,4 @@
-"""The cut of the torus: exact, by weight, on lines of blocks, roomy; and halos made of every image exactly once."""
+"""Dividing the torus among nodes by weight, along the borders of blocks; and the pieces of which halos consist."""
 
 import re
 import time
@@ -17,17 +17,18 @@ HALO_CELLS = 32
 
 
 def blocks_of(torus: Torus) -> tuple[int, int]:
+    """Returns the numbers of blocks along y and x."""
     return -(-torus.height // BLOCK_CELLS), -(-torus.width // BLOCK_CELLS)
 
 
 def even(torus: Torus) -> np.ndarray:
-    """Every cell weighs the same, so ragged blocks weigh less."""
+    """Returns weights of blocks that are their numbers of cells; blocks at the edge may be smaller."""
     rows, columns = (np.minimum(8, size - 8 * np.arange(-(-size // 8))) for size in torus)
     return np.outer(rows, columns).astype(np.int64)
 
 
 def smooth(torus: Torus, seed: int) -> np.ndarray:
-    """Hills and valleys, a few to a side, between 1 and 5 in height."""
+    """Returns smooth random weights of blocks, between 1000 and 5000, with a few maxima a side."""
     random, (height, width) = np.random.default_rng(seed), blocks_of(torus)
     y, x = np.mgrid[0:height, 0:width]
     waves = np.zeros((height, width))
@@ -38,20 +39,20 @@ def smooth(torus: Torus, seed: int) -> np.ndarray:
 
 
 def load(weights: np.ndarray, part: Rectangle) -> int:
-    """The weight of a rectangle whose lines are those of blocks."""
+    """Returns the total weight of the blocks in a rectangle that begins and ends at borders of blocks."""
     ends = -(-(part.y + part.height) // 8), -(-(part.x + part.width) // 8)
     return int(weights[part.y // 8 : ends[0], part.x // 8 : ends[1]].sum())
 
 
 def load_with_halo(weights: np.ndarray, part: Rectangle, rim_cells: int) -> int:
-    """The weight of a rectangle and the rim around it, block by block; sizes are multiples of 8."""
+    """Returns the total weight of the blocks in a rectangle and the rim around it; sizes must be multiples of 8."""
     rows = np.arange((part.y - rim_cells) // 8, (part.y + part.height + rim_cells) // 8) % weights.shape[0]
     columns = np.arange((part.x - rim_cells) // 8, (part.x + part.width + rim_cells) // 8) % weights.shape[1]
     return int(weights[np.ix_(rows, columns)].sum())
 
 
 def check(torus: Torus, rectangles: list[Rectangle], parts: int) -> None:
-    """A right cut: as many parts as asked for, each cell in one of them, lines of blocks, none too narrow."""
+    """Assert that `rectangles` divide the torus into `parts`, along borders of blocks, none too narrow."""
     assert len(rectangles) == parts
     cover = np.zeros(torus, np.int64)
     for y, x, height, width in rectangles:
@@ -64,6 +65,7 @@ def check(torus: Torus, rectangles: list[Rectangle], parts: int) -> None:
 
 @st.composite
 def cuts(draw, largest: int = 150):
+    """Draws a torus, weights of its blocks, and a possible number of parts."""
     torus = Torus(draw(st.integers(1, largest)), draw(st.integers(1, largest)))
     parts = draw(st.integers(1, max_parts(torus)))
     seed = draw(st.integers(0, 1000))
@@ -91,7 +93,7 @@ def test_sizes_of_all_kinds_are_cut_or_refused(size, parts):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 150), st.integers(1, 150))
-def test_the_most_parts_are_what_a_cut_can_make(height, width):
+def test_the_maximal_number_of_parts_can_be_cut(height, width):
     torus = Torus(height, width)
     room = max_parts(torus)
     check(torus, cut(torus, even(torus), room, HALO_CELLS), room)
@@ -124,7 +126,7 @@ def test_parts_weigh_about_the_same_where_weights_are_smooth(blocks_y, blocks_x,
     assert imbalance([load_with_halo(weights, part, HALO_CELLS // 2) for part in rectangles]) <= 1.3
 
 
-def test_weight_moves_the_lines():
+def test_heavier_blocks_get_smaller_rectangles():
     torus, weights = Torus(64, 640), np.ones((8, 80), np.int64)
     weights[:, 60:] = 10
     left, right = cut(torus, weights, 2, 16)
@@ -141,7 +143,7 @@ def test_parts_are_compact():
 
 
 def test_a_deeper_halo_avoids_thin_parts():
-    """A rich column tempts to cut strips along it; a deep halo makes them dear."""
+    """Heavy blocks in a column favour narrow strips along it; with a wide halo, such strips cost too much."""
     torus, weights = Torus(256, 256), np.ones((32, 32), np.int64)
     weights[:, :4] = 40
 
@@ -213,7 +215,10 @@ def test_weights_that_do_not_fit_the_torus_are_refused(wrong):
 
 
 def shown(rectangles: list[Rectangle], taker: Rectangle, halo_cells: int, torus: Torus) -> np.ndarray:
-    """The global cell that each place of the taker's window shows, after checking that each is covered once."""
+    """Returns the global cell number at each place of the window of `taker`, `int64[height, width]`.
+
+    Asserts that the taker's own cells and the pieces of the others cover each place exactly once.
+    """
     window = taker.expand(halo_cells)
     cover = np.zeros((window.height, window.width), np.int64)
     cell = np.full((window.height, window.width), -1, np.int64)
@@ -241,7 +246,7 @@ def test_all_images_together_cover_each_window_exactly_once(case, halo_cells):
         assert np.array_equal(shown(rectangles, taker, halo_cells, torus), rows[:, None] * torus.width + columns)
 
 
-def test_a_halo_wider_than_the_world_shows_oneself_many_times():
+def test_a_halo_wider_than_the_world_holds_many_images_of_it():
     torus = Torus(5, 4)
     whole = Rectangle(0, 0, 5, 4)
     images = overlaps(whole, whole, 16, torus)

@@ -18,7 +18,7 @@ async def run(flow, name, *given):
 
 @pytest.fixture(autouse=True)
 def processes_end():
-    """Assert that the processes of a pool end with it; a shared cluster may have some too."""
+    """Asserts that a test leaves no new process behind; a shared cluster may have some of its own."""
     before = set(multiprocessing.active_children())
     yield
     assert set(multiprocessing.active_children()) <= before
@@ -61,7 +61,7 @@ def test_a_cancelled_task_ends_and_the_pool_goes_on():
 
 
 class Mortal:
-    """A worker that dies of its first `deaths` tasks; `died` counts the deaths."""
+    """A worker that dies on each of its first `deaths` tasks; `died` counts the deaths."""
 
     kind, max_deaths, died = "a mortal", 3, 0
 

@@ -1,4 +1,4 @@
-"""The public face of the cluster: its names load when they are used, and are those that a type checker sees."""
+"""The public names of `umwelt.cluster`: loaded when first used, and the same as for a type checker."""
 
 import ast
 import subprocess
@@ -14,7 +14,7 @@ CLIENT = FACE.parent.parent / "client"
 
 
 def typed_names() -> dict[str, str]:
-    """The imports under TYPE_CHECKING, as `_HOMES` writes them."""
+    """Returns the imports under TYPE_CHECKING in the form of `_HOMES`: modules by name."""
     tree = ast.parse(FACE.read_text("utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
     return {
@@ -30,13 +30,13 @@ def test_each_name_can_be_loaded(name):
     assert getattr(umwelt.cluster, name) is not None
 
 
-def test_what_a_type_checker_sees_is_what_is_loaded():
+def test_imports_for_type_checkers_equal_the_loaded_names():
     assert typed_names() == umwelt.cluster._HOMES
     assert sorted(umwelt.cluster.__all__) == sorted(umwelt.cluster._HOMES)
 
 
 def test_each_name_is_used_by_the_client():
-    """A name that nobody needs any more leaves the face."""
+    """A public name that no module uses should be removed."""
     used = {
         alias.name
         for path in CLIENT.rglob("*.py")

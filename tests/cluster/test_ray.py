@@ -1,4 +1,4 @@
-"""Ray runs a world: it survives a killed process, a killed host and a killed coordinator, and stays the same world."""
+"""Worlds and experiments on Ray: they survive a killed process, host or coordinator, with unchanged results."""
 
 import importlib.util
 import json
@@ -36,12 +36,12 @@ width = 48
 height = 48
 """
 MAX_S = 240.0
-"""It takes about a minute on two busy cores."""
+"""The time limit of a trial in seconds; it takes about a minute on two busy cores."""
 
 
 @cache
 def why_not() -> str:
-    """Why no Ray cluster can be tried here; "" if it can."""
+    """Returns why no Ray cluster can be started on this machine, or "" if one can."""
     if importlib.util.find_spec("ray") is None:
         return "Ray is not installed: pip install -e '.[ray]'"
     if not sys.platform.startswith("linux"):
@@ -53,17 +53,17 @@ def why_not() -> str:
     return f"no namespaces can be made here: {tried.stderr.strip()}" if tried.returncode else ""
 
 
-# Ray opens ports for all the network and looks for its address there. Here there is only loopback; and with the first
-# process of this namespace all others end, whatever becomes of the trial
+# Ray opens ports to the whole network. In this network namespace there is only loopback; and when the first process of
+# the process namespace ends, the kernel kills all others
 ALONE = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]
 
 
 def alone_with_ray(*command: str) -> str:
-    """What a command prints, where Ray has no network but loopback."""
+    """Runs a command in namespaces of its own, with only the loopback interface; returns its output."""
     if why_not():
         pytest.skip(why_not())
     begin = 'ip link set lo up && exec "$0" "$@"'
-    # paths of sockets are short
+    # the length of a socket's path is limited
     with tempfile.TemporaryDirectory(prefix="ur-", ignore_cleanup_errors=True) as short:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         environment |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": short}
@@ -81,8 +81,8 @@ def alone_with_ray(*command: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_world_outlives_its_hosts_on_ray(tmp_path):
-    # compiled here, kernels are only loaded there
+def test_a_world_on_ray_survives_killed_processes_and_hosts(tmp_path):
+    # this also compiles the kernels, which the trial then only loads
     expected, _ = run_undisturbed(read_world(str(GOLDEN), {}), LAST_TICK, [])
     run = tmp_path / "golden-1"
     trial = Path(__file__).with_name("ray_trial.py")
@@ -104,7 +104,7 @@ def test_a_world_outlives_its_hosts_on_ray(tmp_path):
 
 
 @pytest.mark.slow
-def test_an_experiment_on_ray_finds_what_it_finds_here_though_a_worker_dies(tmp_path):
+def test_an_experiment_on_ray_has_the_local_results_although_a_worker_dies(tmp_path):
     (tmp_path / "mine.toml").write_text(EXPERIMENT)
     there, here = (tmp_path / "there", tmp_path / "here")
     trial = Path(__file__).with_name("ray_jobs_trial.py")

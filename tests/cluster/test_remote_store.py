@@ -1,4 +1,4 @@
-"""A run whose snapshots lie at a URL: the same as one on the disk."""
+"""A run whose snapshots are at a URL behaves as one on a local disk."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def far(tmp_path: Path) -> RemoteStore:
     return store
 
 
-def test_its_snapshots_are_at_the_url_and_are_brought_when_they_are_read(far, tmp_path):
+def test_snapshots_at_the_url_are_downloaded_when_they_are_read(far, tmp_path):
     assert far.ticks() == [0, 4, 8]
     assert sorted(path.name for path in (tmp_path / "far" / "run").iterdir()) == [
         f"tick-{tick:012d}" for tick in (0, 4, 8)
@@ -39,7 +39,7 @@ def test_its_snapshots_are_at_the_url_and_are_brought_when_they_are_read(far, tm
     assert audit.digest(region) == audit.digest(restore_region(plain, 6)[1])
 
 
-def test_what_is_damaged_there_is_passed_over(far, tmp_path):
+def test_a_damaged_snapshot_at_the_url_is_skipped(far, tmp_path):
     for path in far.snapshots.glob("tick-000000000008"):
         path.rename(tmp_path / "gone")
     there = tmp_path / "far" / "run" / Entry(8, True).name
@@ -57,7 +57,7 @@ def test_forks_of_it_lie_in_folders(far, tmp_path):
     assert open_store(made).ticks() == [0, 4, 5]
 
 
-def test_marks_and_the_ladder_are_kept_there_too(far):
+def test_snapshots_at_the_url_are_thinned_as_in_a_folder(far):
     world, region, _ = restore_region(far, 8)
     for tick in range(9, 15):
         replay(world, region, tick, ())
@@ -69,7 +69,7 @@ def test_marks_and_the_ladder_are_kept_there_too(far):
     assert {0, 13, 14} <= set(far.ticks())
 
 
-def test_a_url_that_cannot_be_or_is_taken_is_one_line(far, tmp_path):
+def test_an_invalid_or_used_url_is_an_error_of_one_line(far, tmp_path):
     with pytest.raises(RunError, match=r"nothing://there/x: cannot be opened: .*give another"):
         create_store("golden", "", tmp_path / "x", "nothing://there")
     assert not (tmp_path / "x").exists()

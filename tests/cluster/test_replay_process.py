@@ -1,4 +1,4 @@
-"""A replay that is played goes on as the run did, at the requested speed, and never past the journal."""
+"""Replays of past ticks for viewers: they repeat the run at the requested speed, up to the end of the journal."""
 
 import itertools
 import os
@@ -42,7 +42,7 @@ def run(tmp_path_factory) -> Store:
 
 
 class Clock:
-    """A clock that the test advances; each tick of a slowed replay takes `tick_s`."""
+    """A clock that the test advances; each tick of a replay passed to `slowed` advances it by `tick_s`."""
 
     def __init__(self, tick_s: float = 0.0):
         self.now_s, self.tick_s = 100.0, tick_s
@@ -61,7 +61,7 @@ class Clock:
 
 
 def played(player: ReplayPlayer, clock: Clock, seconds: float) -> None:
-    """Runs a replay for some seconds of the clock."""
+    """Runs a replay for a number of seconds of the clock."""
     end_s = clock.now_s + seconds
     while clock.now_s < end_s:
         idle_s = player.turn(clock)
@@ -127,7 +127,7 @@ def test_a_late_replay_does_not_catch_up_and_still_serves_requests(run):
     player.turn(clock)
     assert clock.now_s - began_s <= PLAY_TURN_S + 0.1
     played(player, clock, 1.0)
-    assert 8 + 9 <= player.shard.tick <= 8 + 13  # as fast as it can
+    assert 8 + 9 <= player.shard.tick <= 8 + 13  # at its maximal speed
     at, clock.tick_s = player.shard.tick, 0.0
     player.ticks_per_s = 8
     played(player, clock, 1.0)
@@ -150,7 +150,7 @@ def test_a_replay_rests_and_starts_over(run):
     assert player.ticks_per_s == 0
 
 
-# --- the gateway's side
+# --- the gateway's part
 
 
 class Line:
@@ -166,7 +166,7 @@ class Line:
 
 @pytest.fixture
 def past(tmp_path, monkeypatch):
-    """A replay of tick 5 that is ready; its process does nothing."""
+    """The gateway's replays, with one of tick 5 that is ready; no process runs."""
 
     def start(self, what, tick):
         made = begun(self, what, tick)
@@ -197,7 +197,7 @@ def test_orders_are_sent_one_after_another_until_they_are_answered(past):
         made.play(5, speed, 0.1, told.append)
     for at in (0.2, 0.3, 0.9):
         made.turn(at)
-    assert [order.value for order in line.said] == [5.0, 5.0]  # said again, and the next one waits
+    assert [order.value for order in line.said] == [5.0, 5.0]  # repeated, while the next order waits
     made.take(TicketResult("another", 9, 0))
     assert told == []
     made.take(TicketResult(line.said[0].ticket, 9, 0))
@@ -244,7 +244,7 @@ def test_the_process_obeys_orders_with_its_pass_key_only(run, tmp_path):
     assert done[0]["tick"] == 16
     (process,) = past.processes
     niceness = os.getpriority(os.PRIO_PROCESS, process.process.pid)
-    assert niceness >= 10  # the running world comes first
+    assert niceness >= 10  # the running world has priority
 
     def answer_to(order: Order) -> TicketResult:
         def answer() -> TicketResult | None:

@@ -1,10 +1,10 @@
-"""Requests are sent again until they are answered, ever less often, and end with their time."""
+"""Resending requests: at growing intervals until they are answered or their time is over."""
 
 from umwelt.cluster.wire.resender import RETRY_UNSENT_S, Resender
 
 
 class Line:
-    """Counts what was sent; accepts it or not."""
+    """Stands in for a function that sends a request: counts its calls, and returns whether it accepts them."""
 
     def __init__(self):
         self.sent, self.is_open = 0, True
@@ -15,7 +15,7 @@ class Line:
 
 
 def times_sent(resender: Resender, line: Line, until_s: float, step_s: float = 0.25) -> list[float]:
-    """At which times a request is repeated from 0 on."""
+    """Returns the times in seconds, from 0 on, at which a request is sent."""
     times, now_s = [], 0.0
     while now_s < until_s:
         now_s += step_s
@@ -51,7 +51,7 @@ def test_a_request_that_could_not_be_sent_is_tried_again_soon_and_then_counts_fr
     assert times_sent(resender, line, 1.0, 0.25) == [0.25]
 
 
-def test_what_may_be_said_once_only_is_repeated_only_until_it_was_sent():
+def test_a_request_that_may_be_sent_only_once_is_repeated_until_it_is_sent():
     resender, line = Resender(), Line()
     line.is_open = False
     resender.begin("a", line, 0.0, interval_s=0.5, once=True)

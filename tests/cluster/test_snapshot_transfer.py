@@ -1,4 +1,4 @@
-"""How parts travel: in place, in chunks that are not trusted, and to URLs; what arrives is what was written."""
+"""Transfer of parts of snapshots: in a shared folder, in chunks (which are not trusted), and by URLs."""
 
 import os
 import random
@@ -66,7 +66,7 @@ def manifest_of(world, regions, parts) -> snapshot.Manifest:
 
 
 def loaded_digests(world, folder: Path, constants) -> int:
-    """The digest of the left of the world as it is loaded from a folder."""
+    """Returns the digest of the left half of the world, loaded from a folder."""
     manifest, layout = snapshot.read_manifest(folder), world.laws.layout(world)
     pieces = snapshot.load_parts(folder, manifest, LEFT, torus_of(world), layout)
     assert snapshot.load_constants(folder, manifest).keys() == constants.keys()
@@ -74,6 +74,7 @@ def loaded_digests(world, folder: Path, constants) -> int:
 
 
 def left_digest(world, regions) -> int:
+    """Returns the digest of the left half of the world in `regions`."""
     pieces = [region.cut(region.owned) for region in regions]
     return audit.digest(open_region(world, pieces, regions[0].constants, 3, owned=LEFT))
 
@@ -112,7 +113,7 @@ def test_parts_written_into_a_shared_folder_are_read_in_place(store, world, regi
     assert loaded_digests(world, there, regions[0].constants) == left_digest(world, regions)
 
 
-def test_parts_travel_in_chunks_of_any_order_there_and_back(tmp_path, store, world, regions):
+def test_parts_are_transferred_in_chunks_of_any_order_in_both_directions(tmp_path, store, world, regions):
     dice, aside = random.Random(7), store.begin_snapshot(3, EPOCH, True)
     parts = []
     for at, region in enumerate(regions):
@@ -140,7 +141,7 @@ def test_parts_travel_in_chunks_of_any_order_there_and_back(tmp_path, store, wor
 
 
 def carry(folder: Path, receiver: Receiver, dice: random.Random) -> None:
-    """Send all chunks of a folder, out of order, some twice."""
+    """Give a receiver all chunks of a folder in random order, some twice."""
     sent = list(snapshot_transfer.read_chunks(folder))
     sent += dice.sample(sent, len(sent) // 2)
     dice.shuffle(sent)
@@ -156,6 +157,7 @@ def url(request, tmp_path) -> str:
 
 
 def put_at(url: str, tmp_path: Path, world, regions, epoch: int = EPOCH, late: bool = False) -> UrlTransfer:
+    """Writes the parts of a snapshot to a URL, as nodes and a coordinator do."""
     node = UrlTransfer(url, tmp_path / "node")
     aside = ENTRY.unfinished_name(epoch)
     parts = [write(node.part_folder(aside), region) for region in regions]
@@ -204,7 +206,7 @@ def test_a_file_that_is_lost_or_cut_at_a_url_is_seen(tmp_path, world, regions):
         loaded_digests(world, node.fetch(ENTRY.name, LEFT), regions[0].constants)
 
 
-# --- chunks from those who mean ill
+# --- malicious chunks
 
 BAD_NAMES = [
     "",
@@ -258,7 +260,7 @@ def test_names_that_leave_the_folder_are_refused_everywhere(tmp_path, name):
         [(f"f{at}", 0) for at in range(snapshot_transfer.MAX_FILES + 1)],
     ],
 )
-def test_promises_that_cannot_be_kept_are_refused(tmp_path, promised):
+def test_invalid_lists_of_files_are_refused(tmp_path, promised):
     with pytest.raises(ValueError):
         Receiver(tmp_path / "new", promised, max_bytes=1000)
     assert list(tmp_path.iterdir()) == []
@@ -284,7 +286,7 @@ def test_chunks_out_of_range_are_refused_and_write_nothing(tmp_path, chunk):
 
 
 @pytest.mark.parametrize("which", ["file", "folder"])
-def test_links_lead_nowhere(tmp_path, which):
+def test_symbolic_links_out_of_the_folder_are_refused(tmp_path, which):
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "a").write_text("precious")
     receiver = Receiver(tmp_path / "new", [("in/a", 3)])
@@ -324,7 +326,7 @@ def test_large_and_empty_files_arrive_in_any_order(tmp_path):
     )
 
 
-def test_chunks_that_come_after_the_folder_was_given_up_make_nothing(tmp_path):
+def test_chunks_for_a_deleted_folder_create_nothing(tmp_path):
     aside = tmp_path / "aside"
     with pytest.raises(FileNotFoundError):
         Receiver(aside / "part-0-0", [("a", 1)])

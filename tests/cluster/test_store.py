@@ -1,4 +1,4 @@
-"""Run folders: the ladder of snapshots, damaged ones passed over, full disks, and going on where a run stopped."""
+"""Run folders: which snapshots are kept, damaged snapshots, full disks, and continuing a stopped run."""
 
 import errno
 import os
@@ -31,12 +31,13 @@ def folder(kept, tmp_path) -> Path:
 
 
 def damage(folder: Path, tick: int) -> None:
+    """Damages the part of a snapshot."""
     cells = Store(folder).path(tick) / "part-0-0" / "cells" / "substance" / "c"
     chunk = next(file for file in cells.rglob("*") if file.is_file())
     chunk.write_bytes(chunk.read_bytes()[:-9])
 
 
-def test_the_ladder_keeps_genesis_the_newest_and_ever_sparser_ones():
+def test_kept_snapshots_are_the_first_the_newest_and_fewer_with_age():
     kept: set[int] = set()
     for tick in range(0, 100_000, 50):
         kept = choose_kept_ticks(kept | {tick})
@@ -47,7 +48,7 @@ def test_the_ladder_keeps_genesis_the_newest_and_ever_sparser_ones():
     assert all(after <= 4 * before + 200 for before, after in pairwise(ages[1:]))
 
 
-def test_snapshots_that_fall_off_the_ladder_go_and_nothing_else(tmp_path):
+def test_only_thinned_snapshots_are_deleted(tmp_path):
     store = small_run(tmp_path / "small-1")
     (store.snapshots / "notes.txt").write_text("mine")
     with open_run(store.folder) as runner:
@@ -75,7 +76,7 @@ def births(store: Store) -> list[tuple]:
     return found
 
 
-def test_runs_opened_again_go_on_as_if_they_had_never_stopped(folder):
+def test_a_run_that_is_opened_again_continues_as_if_it_had_not_stopped(folder):
     with open_run(folder) as runner:
         assert runner.tick == 20 and runner.passed_over == []
         runner.go(30)
@@ -132,7 +133,7 @@ def test_looking_at_a_run_leaves_half_written_snapshots_to_their_writer(folder):
     assert [path.name[:4] for path in (folder / "snapshots").iterdir()] == ["tick"] * 4
 
 
-def test_a_run_without_any_good_snapshot_says_how_to_begin_anew(folder):
+def test_a_run_without_any_valid_snapshot_says_how_to_begin_again(folder):
     for tick in Store(folder).ticks():
         (Store(folder).path(tick) / snapshot.MANIFEST).unlink()
     store = Store.open(folder)
@@ -174,11 +175,11 @@ def test_nothing_is_written_when_genesis_fails(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# --- parts, marks and epochs
+# --- parts, temporary snapshots (marks) and epochs
 
 
 def take(store: Store, runner: InProcessRunner, kept: bool, epoch: int = 1, controls: Controls | None = None) -> Path:
-    """A snapshot taken as a cluster does it."""
+    """Takes a snapshot as a cluster does, with a part in a folder and a manifest; returns its folder."""
     aside = store.begin_snapshot(runner.tick, epoch, kept)
     return store.complete(aside, fill(aside, runner, kept, epoch, controls))
 
@@ -186,6 +187,7 @@ def take(store: Store, runner: InProcessRunner, kept: bool, epoch: int = 1, cont
 def fill(
     aside: Path, runner: InProcessRunner, kept: bool, epoch: int, controls: Controls | None = None
 ) -> snapshot.Manifest:
+    """Writes the part and constants of a snapshot to the folder `aside`; returns its manifest."""
     region, world = runner.region, runner.world
     part = snapshot.write_part(aside, region.cut(region.owned), region.torus, audit.digest(region), kept)
     seals, layout = snapshot.write_constants(aside, region.constants), world.laws.layout(world)
@@ -227,7 +229,7 @@ def test_the_newest_two_marks_stay_and_runs_go_on_from_them(folder):
     assert restore_region(runner.store)[1].tick == 20
 
 
-def test_a_damaged_mark_is_passed_over_for_what_is_older(folder):
+def test_a_damaged_temporary_snapshot_is_skipped_for_an_older_one(folder):
     with open_run(folder) as runner:
         for tick in (21, 22):
             runner.go(tick)
@@ -241,7 +243,7 @@ def test_a_damaged_mark_is_passed_over_for_what_is_older(folder):
     assert not [name for name in names(runner.store) if "damaged" in name]
 
 
-def test_a_mark_under_the_name_of_a_kept_snapshot_is_not_believed(folder):
+def test_a_temporary_snapshot_under_the_name_of_a_kept_one_is_refused(folder):
     with open_run(folder) as runner:
         runner.go(21)
         take(runner.store, runner, False).rename(runner.store.path(21))

@@ -1,4 +1,4 @@
-"""On which nodes tasks are placed. No I/O: the clock and the answers of the nodes are scripted."""
+"""Choosing nodes for tasks. No I/O: the test sets the clock and gives the nodes' answers."""
 
 from functools import partial
 
@@ -15,7 +15,7 @@ TORUS = Torus(64, 64)
 
 
 class Nodes:
-    """Nodes that record what is sent to them; the test gives their answers."""
+    """A task scheduler with nodes that record the messages to them; the test gives their answers."""
 
     def __init__(self, count: int = 3):
         self.now_s = 0.0
@@ -47,7 +47,7 @@ class Nodes:
         self.done[name] = str(outcome) if isinstance(outcome, UmweltError) else outcome
 
     def turn(self, seconds: float = 0.01) -> list[tuple[str, QueryRequest]]:
-        """A little later; gives what was sent meanwhile."""
+        """Advances the clock; returns the queries that were sent meanwhile, with their receivers."""
         before = len(self.sent)
         self.now_s += seconds
         self.scheduler.turn(self.now_s)
@@ -78,7 +78,7 @@ def test_a_result_is_delivered_once():
     nodes = Nodes()
     nodes.begin("a")
     ((door, look),) = nodes.turn()
-    assert not nodes.answer("door-9", look) or nodes.done == {}  # another door than the one that was asked
+    assert not nodes.answer("door-9", look) or nodes.done == {}  # ignored: not the address that was asked
     nodes.answer(door, look, b"7")
     nodes.answer(door, look, b"8")
     assert nodes.done == {"a": b"7"} and len(nodes.scheduler) == 0
@@ -112,10 +112,10 @@ def test_the_tasks_of_a_lost_node_go_to_others_ahead_of_waiting_ones():
     nodes = Nodes(2)
     nodes.begin("a", "b", "c")
     at = {door: look for door, look in nodes.turn()}
-    nodes.map = None  # a map is being made
+    nodes.map = None  # no map while the torus is divided again
     assert nodes.turn() == []
     nodes.map = Nodes.of(2, epoch=2, without=("door-1",))
-    assert nodes.turn() == []  # the other one is at its task
+    assert nodes.turn() == []  # the other node is busy
     nodes.answer("door-0", at["door-0"])
     again = nodes.turn()
     assert again[0] == ("door-0", again[0][1]) and again[0][1].ticket == at["door-1"].ticket

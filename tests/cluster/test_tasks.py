@@ -1,4 +1,4 @@
-"""Tasks by name, and the encoding of their arguments and results."""
+"""Tasks: finding them by name, and encoding arguments and results."""
 
 import time
 
@@ -114,7 +114,7 @@ def test_an_exception_in_a_task_is_one_line():
     assert "\n" not in str(refused.value)
 
 
-def test_a_node_worker_executes_tasks_in_order_and_ends_what_takes_too_long():
+def test_a_node_worker_executes_tasks_in_order_and_ends_those_over_their_time_limit():
     worker, found = NodeWorker("here"), []
     try:
         for ticket, name, given in (

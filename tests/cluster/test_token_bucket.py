@@ -1,4 +1,4 @@
-"""The token bucket: bounds rate and burst, carries debts, and cannot be filled by a clock that jumps."""
+"""The token bucket: it limits rate and burst, may go into debt, and ignores a clock that runs backwards."""
 
 import pytest
 from hypothesis import given
@@ -57,7 +57,7 @@ def test_a_new_rate_holds_from_the_next_refill():
 
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.floats(0, 20)), max_size=60))
-def test_in_no_span_more_is_taken_than_the_capacity_and_what_the_rate_gives(steps):
+def test_in_any_time_at_most_the_capacity_and_the_refill_are_taken(steps):
     bucket, now_s, taken = TokenBucket(rate_per_s=3, capacity=10), 0.0, 0.0
     for passed_s, tokens in steps:
         now_s += passed_s

@@ -1,4 +1,4 @@
-"""The welcome message holds what a world's laws state."""
+"""The welcome message to viewers: it describes the world by what its laws declare."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_the_welcome_of_earth_has_climate_substances_and_the_table_of_each_speci
     assert viewer_protocol.decode(viewer_protocol.encode(said))[0] == said
 
 
-def test_renamed_species_are_in_the_table_of_what_they_are_like():
+def test_renamed_species_are_in_the_table_of_the_species_they_are_like():
     world = golden_world(
         64,
         64,

@@ -1,4 +1,4 @@
-"""Workflows on a running world: results decide what comes next, each answer is of one tick, all is bounded."""
+"""Workflows on a running world: tasks, queries of which all parts are of one tick, and limits."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ from umwelt.cluster.wire.keys import Keys, make_keys
 from umwelt.cluster.wire.viewer_protocol import Query, Task
 from umwelt.sandbox.errors import RunError
 
-HEIGHT, WIDTH = 96, 80  # as conftest.py has them
+HEIGHT, WIDTH = 96, 80  # the size of the world in conftest.py
 
 
 def test_results_decide_what_a_workflow_does_next(world):
@@ -42,7 +42,7 @@ def test_results_decide_what_a_workflow_does_next(world):
 
 def test_tasks_run_side_by_side_on_all_nodes(world, tmp_path):
     async def places(flow: WorldFlow) -> set[int]:
-        # each waits for another one: run one after the other they would never end
+        # each task waits for the others: one after another, they would never end
         files = [str(tmp_path / f"{number}") for number in range(3)]
         await flow.gather(flow.run("own.meet", file, files, 2, within_s=2 * WITHIN_S) for file in files)
         grid = [(HEIGHT // 4 * row, WIDTH // 4 * column) for row in range(4) for column in range(4)]
@@ -63,7 +63,7 @@ def test_results_come_in_the_order_of_the_calls_or_of_completion(world):
     assert in_order == [0, 1, 2] and as_done[-1] == 0
 
 
-def test_arrays_go_in_and_come_out(world):
+def test_arrays_are_arguments_and_results_of_tasks(world):
     found = world.task("own.outer", np.array([1, 2, 3], np.int16))
     assert found.dtype == np.int16 and found.tolist() == [[1, 2, 3], [2, 4, 6], [3, 6, 9]]
 
@@ -87,7 +87,7 @@ def test_counts_at_a_tick_are_those_of_that_tick(resting):
 
 @pytest.mark.slow
 def test_an_answer_of_several_running_nodes_equals_that_of_an_undivided_world():
-    with LocalCluster(golden_world(64, 64), 3) as cluster, connect(cluster.address) as world:  # as fast as it goes
+    with LocalCluster(golden_world(64, 64), 3) as cluster, connect(cluster.address) as world:  # at full speed
         world.wait(3, 60)
         found = [world.census(), world.heatmap("grazer", 8), world.census()]
     for one in found:
@@ -128,7 +128,7 @@ def test_means_of_a_census_are_those_of_the_columns(resting):
 
 
 @pytest.mark.parametrize("rectangle", [None, (90, 70, 17, 33)])
-def test_a_heat_map_adds_up_what_lies_in_its_squares(resting, rectangle):
+def test_a_heat_map_has_the_sums_over_its_squares(resting, rectangle):
     y, x, height, width = rectangle or (0, 0, HEIGHT, WIDTH)
     water = resting.field("water", (y, x, height, width))
     padded = np.zeros((-(-height // 8) * 8, -(-width // 8) * 8), np.int64)
@@ -149,7 +149,7 @@ def test_the_nearest_being_is_found_over_the_seams_too(resting):
         cells = np.hypot(*(np.minimum(away, size - away) for away, size in sides))
         found = resting.nearest("hunter", y, x)["being"]
         assert found["id"] == hunters["id"][cells.argmin()]
-        assert found["cells"] == pytest.approx(cells.min(), abs=0.002)  # the place is rounded to 1/1024 of a cell
+        assert found["cells"] == pytest.approx(cells.min(), abs=0.002)  # positions are rounded to 1/1024 of a cell
     assert resting.nearest("grazer", 1, 1)["being"] is not None
 
 
@@ -234,7 +234,7 @@ def test_the_open_tasks_of_a_failed_workflow_are_cancelled(cluster, world):
     with pytest.raises(RunError, match="1: cannot be"):
         world.workflow(failing)
     wait_until(lambda: open_tasks(cluster) == 0)
-    assert world.task("own.add", 1, 1) == 2  # the processes are free again
+    assert world.task("own.add", 1, 1) == 2  # the worker processes are free again
 
 
 def test_the_tasks_of_a_viewer_that_leaves_are_cancelled(cluster, world):
@@ -302,7 +302,7 @@ def test_a_node_killed_in_the_middle_changes_nothing_but_the_time(tmp_path, monk
         timer.start()
         assert world.workflow(numbered, 400) == list(range(400))
         timer.join()
-        assert its_own and have_ended([node, *its_own], WITHIN_S)  # its children end with it
+        assert its_own and have_ended([node, *its_own], WITHIN_S)  # the children of a killed node end as well
         assert world.census()["species"]
 
 

@@ -5,9 +5,9 @@
         network.hosts["a"].start([...], log)
         network.cut("b"); network.heal("b")
 
-The kernel need not have netem: the switch is a thread with a TAP device for each host. It delays frames, drops a seeded
-share of them, and passes nothing to or from a host that is cut off. It needs Linux and root; `why_not` returns what is
-missing.
+The switch is a thread with a TAP device for each host, so the kernel's netem is not needed. It delays frames, drops a
+random share of them (by a seed), and passes none to or from a host that is cut off. This needs Linux and root;
+`why_not` returns what is missing.
 `NetworkRun` runs a world on it: the coordinator on one host and nodes on others, each with its own keys and files.
 """
 
@@ -44,7 +44,7 @@ CLONE_NEWNET = 0x40000000
 PREFIX = "umwelt-lan"
 MAX_HOSTS = 8
 MAX_WAITING = 200_000
-"""Frames in flight; further ones are dropped, as by a full router."""
+"""The maximum of frames in flight; further frames are dropped, as by a router whose queue is full."""
 COMMAND_S, START_S = 10.0, 60.0
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,7 +57,7 @@ def _ip(*arguments: str) -> None:
 
 @cache
 def why_not() -> str:
-    """Returns why no virtual network can be made on this machine; empty if one can be."""
+    """Returns why no virtual network can be made on this machine, or "" if one can."""
     if not sys.platform.startswith("linux"):
         return "network namespaces need Linux"
     if os.geteuid() != 0:
@@ -102,7 +102,7 @@ class Host:
     def start(
         self, command: Sequence[str], log: Path, environment: dict[str, str] | None = None, hidden: Path | None = None
     ) -> subprocess.Popen:
-        """Start a process on this host. It does not see what lies in the folder `hidden`."""
+        """Start a process on this host. For this process, the folder `hidden` is empty."""
         prefix = ["nsenter", f"--net=/run/netns/{self.namespace}"]
         if hidden is not None:
             prefix += ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hidden)]
@@ -143,18 +143,22 @@ class Host:
 
 
 def _enter(namespace: int) -> None:
+    """Moves this thread into the network namespace with this file descriptor."""
     if ctypes.CDLL(None, use_errno=True).setns(namespace, CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "setns")
 
 
 class VirtualNetwork:
-    """Up to `MAX_HOSTS` hosts on one switch. `delay_s` (each way) and `loss` (a share of frames) may be changed."""
+    """Up to `MAX_HOSTS` hosts on one switch.
+
+    `delay_s` is the delay in each direction, `loss` the share of frames that are lost; both may be changed at any time.
+    """
 
     def __init__(self, delay_s: float = 0.0, loss: float = 0.0, seed: int = 0, mtu_bytes: int = 1500):
         self.delay_s, self.loss, self.mtu_bytes = delay_s, loss, mtu_bytes
         self.hosts: dict[str, Host] = {}
         self.counts: Counter[str] = Counter()
-        """Frames `passed`, `lost`, `cut` off, and bytes passed."""
+        """Numbers of frames that `passed`, were `lost`, or were `cut` (host disconnected); and of `bytes` passed."""
         self.failed: Exception | None = None
         self._away: frozenset[str] = frozenset()
         self._dice = random.Random(seed)
@@ -165,7 +169,7 @@ class VirtualNetwork:
         self._thread = threading.Thread(target=self._run, name="lan-switch", daemon=True)
 
     def __enter__(self) -> "VirtualNetwork":
-        for path in Path("/run/netns").glob(f"{PREFIX}-*-*"):  # of tests that were killed
+        for path in Path("/run/netns").glob(f"{PREFIX}-*-*"):  # namespaces that killed tests left behind
             if not is_alive(int(path.name.split("-")[2])):
                 with suppress(OSError, subprocess.TimeoutExpired):
                     _ip("netns", "delete", path.name)
@@ -190,7 +194,7 @@ class VirtualNetwork:
         return made
 
     def cut(self, name: str) -> None:
-        """Disconnect a host; frames in flight to and from it are dropped."""
+        """Disconnect a host; frames in flight to and from it are dropped as well."""
         self._away |= {name}
 
     def heal(self, name: str) -> None:
@@ -217,6 +221,7 @@ class VirtualNetwork:
             self.failed = error
 
     def _take(self, source: Host) -> None:
+        """Reads up to 64 frames of a host and queues them for their receivers."""
         for _ in range(64):
             try:
                 frame = os.read(source.tap, 66_000)
@@ -224,7 +229,7 @@ class VirtualNetwork:
                 return
             due_s = time.monotonic() + self.delay_s
             for to in list(self.hosts.values()):
-                # the lowest bit of a hardware address says that it is for all
+                # if the lowest bit of a hardware address is set, the frame is for all hosts
                 if to is source or not (frame[0] & 1 or frame[:6] == to.hardware):
                     continue
                 if self._dice.random() < self.loss or len(self._waiting) >= MAX_WAITING:
@@ -234,6 +239,7 @@ class VirtualNetwork:
                 heapq.heappush(self._waiting, (due_s, self._number, source, to, frame))
 
     def _deliver(self) -> None:
+        """Writes the queued frames that are due to their receivers."""
         now_s = time.monotonic()
         while self._waiting and self._waiting[0][0] <= now_s:
             _, _, source, to, frame = heapq.heappop(self._waiting)
@@ -289,7 +295,8 @@ class NetworkRun:
     def start_node(self, on: str, name: str = "", hidden: bool = False) -> str:
         """Start a node on a host, with a copy of its own keys and of the world's public key; returns its name.
 
-        `hidden`: the node looks for the run's folder and does not find it; else its settings say not to look.
+        With `hidden`, the node looks for the run's folder and finds it empty, as on another machine; without, its
+        settings say that it shares no folder with the coordinator.
         """
         name = name or f"node-{len(self.nodes) + 1}"
         keys, temporary = self.folder / f"{name}-keys", self.temporary(name)
@@ -338,7 +345,7 @@ class NetworkRun:
 
     @property
     def said(self) -> list[str]:
-        """The lines that the coordinator has written."""
+        """The lines of the coordinator's log."""
         return self.log("coordinator").splitlines()
 
     @property
@@ -347,13 +354,13 @@ class NetworkRun:
         return self.coordinator is None or self.coordinator.poll() is not None
 
     def turn(self, wait_s: float = 0.05) -> None:
-        """Receive from the coordinator for a moment."""
+        """Receive messages of the coordinator, for up to `wait_s`."""
         assert self.line is not None
         if not self.line.poll(wait_s):
             time.sleep(0.005)
 
     def until(self, done: Any, within_s: float, what: str = "") -> None:
-        """Receive until a condition holds; fails with the logs if it does not within `within_s`."""
+        """Receive messages until a condition holds; fails with all logs if it does not within `within_s`."""
         end_s = time.monotonic() + within_s
         while not done():
             assert self.network.failed is None, self.network.failed
@@ -361,13 +368,13 @@ class NetworkRun:
             self.turn()
 
     def wait(self, seconds: float) -> None:
-        """Receive for a time."""
+        """Receive messages for a number of seconds."""
         end_s = time.monotonic() + seconds
         while time.monotonic() < end_s:
             self.turn()
 
     def logs(self) -> str:
-        """Returns the ends of all logs."""
+        """Returns the last 1500 characters of each log."""
         return "\n".join(f"--- {name}\n{self.log(name)[-1500:]}" for name in ("coordinator", *self.nodes))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What programs mean: multisets, reactions, inert solutions, rules as atoms, equality and copies."""
+"""The semantics of HOCL: multisets, reactions, inert solutions, rules as atoms, equality and copies."""
 
 import pytest
 from hocl_runs import outcomes_by_seed, outcomes_in_all_orders, run_program, run_text
@@ -13,7 +13,7 @@ ADD = "let add = replace x::int, y::int by x + y in"
 
 
 def outcomes(source: str) -> set[str]:
-    """In every order, and with some dice: they must agree."""
+    """Returns all outcomes of a program by exploring every order; checks that runs with some seeds are among them."""
     program = parse(source, "here")
     found = outcomes_in_all_orders(program)
     assert outcomes_by_seed(program, range(12)) <= found
@@ -34,7 +34,7 @@ def test_one_and_one_as_float_and_true_are_three_atoms():
     assert outcomes("let one = replace 1, ?w by w in <one, 1.0, true, 1>") == {"<true, 1.0, one>"}
 
 
-def test_a_rest_catches_rules_too():
+def test_a_rest_pattern_matches_rules_too():
     assert outcomes(f"{ADD} let open = replace-one <0, ?w> by w in <open, <0, add>, 2, 3>") == {"<5, add>"}
 
 
@@ -115,7 +115,7 @@ def test_inner_solutions_that_may_end_in_several_ways_do():
     }
 
 
-def test_a_solution_within_a_tuple_within_a_solution_comes_to_rest():
+def test_a_solution_within_a_tuple_within_a_solution_becomes_inert():
     assert outcomes(f'{ADD} <"a":("b":<add, 1, 2, <add, 3, 4>>)>') == {'<"a":("b":<3, <7, add>, add>)>'}
 
 
@@ -143,7 +143,7 @@ def test_dropping_an_atom_in_starts_it_again():
     assert text(machine.solution) == "<12, max>" and machine.reactions == 2
 
 
-def test_a_rule_that_is_dropped_in_works_on_what_is_there():
+def test_a_dropped_rule_reacts_with_the_atoms_that_are_there():
     program = parse(f"{ADD} <1, 2, 4>", "here")
     assert run_program(program) == "<1, 2, 4>"
     assert run_program(program, drops=[program.atom("add", "--drop")]) == "<7, add>"
@@ -155,7 +155,7 @@ def test_drops_are_explored_one_after_another():
     assert outcomes_in_all_orders(program, [2, 3]) == {"<1, one>", "<2, one>", "<3, one>"}
 
 
-# 5. rules that make and catch rules
+# 5. rules that create and match rules
 
 
 def test_a_rule_is_caught_by_its_name_or_as_any_rule():
@@ -164,7 +164,7 @@ def test_a_rule_is_caught_by_its_name_or_as_any_rule():
     assert outcomes(f'{ADD} let off = replace-one "r":r::rule by r, r in <off, "r":add>') == {"<add, add>"}
 
 
-def test_a_rule_is_made_and_takes_along_what_was_caught():
+def test_a_created_rule_keeps_the_values_of_its_variables():
     made = "let make = replace-one n::int by (times = replace-one x::float by x * n) in <make, 3>"
     program = parse(made, "here")
     assert run_program(program) == "<times>"
@@ -221,7 +221,7 @@ def test_a_rest_may_be_copied():
     assert outcomes("let twice = replace-one <?w> by <w>, <w, w> in <twice, <1, 2>>") == {"<<1, 1, 2, 2>, <1, 2>>"}
 
 
-# choices, limits and what others need
+# dice, limits, and the interface for other modules
 
 
 def test_dice_are_the_keyed_draws_in_their_order():
@@ -232,7 +232,7 @@ def test_dice_are_the_keyed_draws_in_their_order():
         assert dice(5 + index) == below(draw(7, 3, 11, CHOICE, index), 5 + index)
 
 
-def test_any_choose_will_do():
+def test_any_function_that_chooses_can_replace_the_dice():
     program = parse("let one = replace-one x::int, y::int by x in <one, 1, 2>", "here")
     for choose in (lambda limit: 0, lambda limit: limit - 1):
         machine = Machine(program, choose)
@@ -240,7 +240,7 @@ def test_any_choose_will_do():
         assert text(machine.solution) in ("<1>", "<2>")
 
 
-def test_each_combination_is_asked_about_once():
+def test_each_combination_is_tested_once():
     count = 60
     never = f"let never = replace x::int, y::int by x if x + y < 0 in <never, {', '.join(map(str, range(count)))}>"
     machine = Machine(parse(never, "here"), Dice(1))
@@ -290,7 +290,7 @@ def test_after_an_error_nothing_that_can_react_is_forgotten():
         assert text(machine.solution) == "<4:0, part>"
 
 
-def test_whoever_watches_sees_each_reaction():
+def test_an_observer_is_called_for_each_reaction():
     seen: list[Reaction] = []
     machine = Machine(parse(f"{ADD} <<add, 1, 2>>", "here"), Dice(1), on_reaction=seen.append)
     machine.react()

@@ -1,4 +1,4 @@
-"""What the pages say about chemical programs is so."""
+"""Programs and statements in `docs/hocl.md` are correct."""
 
 import re
 import subprocess
@@ -18,13 +18,13 @@ def programs(page: str) -> list[str]:
     return re.findall(r"```hocl\n(.*?)```", page, re.S)
 
 
-def test_the_programs_of_the_page_come_to_what_it_says():
+def test_the_programs_of_the_page_have_the_stated_results():
     assert len(programs(PAGE)) == 2
     for source in programs(PAGE):
         assert outcomes_in_all_orders(parse(source, "page")) == {source.strip().rpartition("// comes to ")[2]}
 
 
-def test_the_pages_python_runs():
+def test_the_python_program_of_the_page_runs():
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

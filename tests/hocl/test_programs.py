@@ -1,4 +1,4 @@
-"""Every bundled program comes to a legal outcome, whatever the dice; in all orders to all of these and no other."""
+"""Every bundled program has a valid outcome for each seed; all orders together give all valid outcomes and no other."""
 
 import re
 from collections import Counter
@@ -41,13 +41,13 @@ def test_all_programs_of_the_table_are_there_and_each_says_what_it_does():
 
 
 @pytest.mark.parametrize("name", ALWAYS)
-def test_programs_whose_order_does_not_matter_come_to_one_result(name):
+def test_programs_whose_order_does_not_matter_have_one_result_for_all_seeds(name):
     program = read_program(name)
     assert outcomes_by_seed(program, SEEDS) == {ALWAYS[name]}
 
 
 @pytest.mark.parametrize("name", ["maximum", "largest_prime", "gcd", "sort", "dutch_flag", "delivered"])
-def test_and_no_order_of_reactions_leads_elsewhere(name):
+def test_programs_whose_order_does_not_matter_have_one_outcome_in_all_orders(name):
     assert outcomes_in_all_orders(read_program(name)) == {ALWAYS[name]}
 
 
@@ -110,12 +110,12 @@ def test_annihilation_leaves_one_three_five_seven_or_nine_ones():
     assert outcomes_by_seed(program, SEEDS) <= legal and len(outcomes_by_seed(program, SEEDS)) > 2
 
 
-def test_four_queens_stand_in_the_two_ways_there_are():
+def test_four_queens_have_exactly_their_two_solutions():
     legal = {"<2:4:1:3>", "<3:1:4:2>"}
     assert outcomes_in_all_orders(read_program("queens")) == legal == outcomes_by_seed(read_program("queens"), SEEDS)
 
 
-def test_a_seed_repeats_its_run_exactly_and_others_take_other_ways():
+def test_a_seed_repeats_its_run_exactly_and_other_seeds_differ():
     program = read_program("allocation")
     trails = []
     for seed in (1, 1, 2):

@@ -1,4 +1,4 @@
-"""Programs are read and printed: mistakes name line and column and the mend, and what is printed can be read again."""
+"""Parsing and printing programs: error lines have line, column and fix; a printed program parses to the same one."""
 
 import pytest
 from hocl_runs import outcomes_by_seed, outcomes_in_all_orders
@@ -62,7 +62,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("what", MISTAKES)
-def test_a_mistake_is_one_line_with_its_place_and_the_mend(what):
+def test_a_mistake_is_one_line_with_its_place_and_the_fix(what):
     source, line = MISTAKES[what]
     with pytest.raises(ProgramError) as refused:
         _ = parse(source, "mine.hocl").start
@@ -71,7 +71,7 @@ def test_a_mistake_is_one_line_with_its_place_and_the_mend(what):
     assert len(told.splitlines()) == 1 and told.count(": ") >= 2
 
 
-def test_what_has_no_value_while_it_reacts_names_the_place_of_its_operator():
+def test_an_expression_without_a_value_names_the_place_of_its_operator():
     program = parse("let r = replace x::int, y::int by\n  x / y in <r, 3, 0, 0>", "mine.hocl")
     with pytest.raises(ProgramError, match=r"^mine\.hocl:2:5: \d / 0 has no value: test"):
         Machine(program, Dice(1)).react()
@@ -120,7 +120,7 @@ def test_programs_that_would_not_end_are_stopped_in_a_line(what):
         "let r = replace x::int, y::int by x + 1, y - 1 if x > y in <r, 1, 2, 3, 4, 5, 6>",
     ],
 )
-def test_all_outcomes_of_what_has_too_many_are_refused_in_a_line(source):
+def test_exploring_too_many_outcomes_is_refused_in_one_line(source):
     with pytest.raises(ProgramError) as refused:
         outcomes_in_all_orders(parse(source, "mine.hocl"), limits=Limits(300, 10_000))
     told = str(refused.value)
@@ -132,7 +132,7 @@ def test_a_program_that_goes_in_circles_has_no_outcome():
     assert outcomes_in_all_orders(parse("let r = replace x::int by 3 - x in <r, 1>", "here")) == set()
 
 
-def test_remarks_and_types_in_any_case():
+def test_comments_and_types_in_upper_and_lower_case():
     source = "// first\n/* let\n */ let max = replace x::INT, y::Int by x if x >= y in <max, 2, /* 7, */ 9> // last"
     assert outcomes_in_all_orders(parse(source, "here")) == {"<9, max>"}
 
@@ -160,7 +160,7 @@ ATOMS = st.recursive(
 
 
 @given(st.lists(ATOMS, max_size=6))
-def test_what_is_printed_reads_as_the_same_solution(atoms):
+def test_a_printed_solution_is_parsed_to_the_same_one(atoms):
     printed = text(Solution(atoms))
     assert len(printed.splitlines()) == 1
     assert parse(printed, "here").start == Solution(atoms)
@@ -221,7 +221,7 @@ def test_the_order_in_which_atoms_are_written_changes_no_outcome(numbers, rules,
 
 @settings(max_examples=40)
 @given(SMALL, st.lists(st.sampled_from(RULES), min_size=1, max_size=3, unique=True), st.integers(0, 1000))
-def test_what_a_program_comes_to_is_inert(numbers, rules, seed):
+def test_the_outcome_of_a_program_is_inert(numbers, rules, seed):
     program = parse(f"<{', '.join([*map(str, numbers), *(f'({rule})' for rule in rules)])}>", "here")
     machine = Machine(program, Dice(seed))
     machine.react()

@@ -24,7 +24,7 @@ def place_at(tick: int) -> Place:
 
 
 def react(reactions: list[Reaction], start: dict[str, int], ticks: int, catalyst: int = 1024) -> np.ndarray:
-    """Counts after each tick, `int64[tick, substance, cell]`, of many equal cells."""
+    """Returns counts after each tick, `int64[tick, substance, cell]`, of many cells that begin equal."""
     chemistry = Chemistry(LETTERS, tuple(reactions))
     table = chemistry.compile("cell", ["heat"])
     substance = np.zeros((len(LETTERS), SIDE, SIDE), np.int32)
@@ -59,11 +59,11 @@ def test_a_reversible_reaction_settles_where_mass_action_says():
     reactions = [Reaction("there", "a + d -> c", forward), Reaction("back", "c -> a + d", back)]
     counts = react(reactions, {"a": 600, "d": 500}, 1500)[1000:].mean(axis=0)
     a, d, c = counts[0].mean(), counts[3].mean(), counts[2].mean()
-    # k a d / 1024 = back c with a + c = 600 and d + c = 500; in a tick "back" already finds what "there" made
+    # k a d / 1024 = back c with a + c = 600 and d + c = 500; within a tick, "back" uses the products of "there"
     k = forward * (1 - back)
     expected = float(min(np.roots([k / 1024, -k * 1100 / 1024 - back, k * 600 * 500 / 1024])))
     error = counts[2].std() / np.sqrt(counts.shape[1])
-    # a and d vary against each other by less than one molecule's worth: <a d> is not <a> <d>
+    # a and d fluctuate together, so that the mean of a d differs from the product of means by less than a molecule
     assert abs(c - expected) < 4.5 * error + 0.5
     assert a + c == pytest.approx(600) and d + c == pytest.approx(500)
 
@@ -102,7 +102,7 @@ def test_earths_reactions_balance_and_their_sites_compile():
         (Reaction("rot", "0 a -> 0 a", 0.1), "use 1 to 1000"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(reaction, line):
+def test_invalid_reactions_are_refused_by_name(reaction, line):
     with pytest.raises(ChemistryError, match='reaction "rot": ') as caught:
         Chemistry(LETTERS, (reaction,))
     assert line in str(caught.value)
@@ -125,7 +125,7 @@ def test_rates_catalysts_and_orders_are_checked(reaction, line):
 
 
 def test_counters_never_overflow():
-    """A reaction that would make more than a counter holds waits; nothing is lost (`react` checks the atoms)."""
+    """A reaction whose product would exceed a counter does not happen; no atom is lost (`react` checks the atoms)."""
     counts = react([Reaction("burst", "e -> 2 a", 60)], {"e": 1_500_000_000, "a": 2_000_000_000}, 3)
     assert counts[-1, 0].max() <= (1 << 31) - 1 and (counts[-1, 0] > 2_000_000_000).all()
 

@@ -1,4 +1,4 @@
-"""Tables: rows come and go without telling, and the index finds them by cell."""
+"""Tables: adding and removing rows, defaults of columns, the index by cell, and ids."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_the_index_lists_every_row_under_its_cell_once(cells):
             assert sorted(found.tolist()) == [i for i, cell in enumerate(cells) if cell == (y, x)]
 
 
-def test_new_rows_have_their_defaults_even_where_others_died():
+def test_new_rows_have_their_defaults_also_in_reused_rows():
     table = table_of(10)
     table["mark"][:] = 1
     table.keep(np.arange(10) < 4)
@@ -54,7 +54,7 @@ def test_a_column_is_declared_once():
         SCHEMA.extend([Column("mark", "int8")])
 
 
-def test_ids_tell_kind_tick_place_and_origin_apart():
+def test_ids_differ_by_kind_tick_place_and_origin():
     assert identity(2, 5, 9) == birth_id(2, 5, 9) == (2 << 59) | (5 << 30) | 9
     assert identity(2, 5, 9, by_hand=True) == identity(2, 5, 9) | 1 << 62
     assert identity(7, (1 << 29) - 1, (1 << 30) - 1, by_hand=True) == (1 << 63) - 1

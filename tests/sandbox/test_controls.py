@@ -1,4 +1,4 @@
-"""Controls: overrides of drives by command, which end or are released; the same content is the same digest."""
+"""Controls: overrides of drives by commands, which end or are released; equal content has an equal digest."""
 
 import json
 
@@ -18,6 +18,7 @@ changes = st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["drive", "freez
 
 
 def changed(entries, rates=()) -> Controls:
+    """Returns controls with these overrides and rates."""
     controls = Controls()
     for being, command, override in entries:
         controls.set_override(being, command, override)
@@ -27,7 +28,7 @@ def changed(entries, rates=()) -> Controls:
 
 
 @given(changes, st.lists(st.tuples(st.sampled_from(["rot", "burn"]), st.none() | st.integers(0, 99))))
-def test_json_carries_them_and_the_order_of_changes_leaves_no_trace(entries, rates):
+def test_json_keeps_controls_and_the_order_of_changes_does_not_matter(entries, rates):
     controls = changed(entries, rates)
     again = Controls.from_json(json.loads(json.dumps(controls.to_json())))
     assert again == controls == controls.copy() and again.digest() == controls.digest()
@@ -38,7 +39,7 @@ def test_json_carries_them_and_the_order_of_changes_leaves_no_trace(entries, rat
 
 
 @given(changes, st.integers(0, 60))
-def test_what_has_ended_is_gone_and_nothing_else(entries, tick):
+def test_only_ended_overrides_are_removed(entries, tick):
     controls = changed(entries)
     kept = {
         (being, command): override
@@ -51,7 +52,7 @@ def test_what_has_ended_is_gone_and_nothing_else(entries, tick):
     assert left == kept and all(controls.overrides.values())
 
 
-def test_of_several_the_one_with_an_end_and_of_those_the_latest_wins():
+def test_of_several_overrides_those_with_an_end_and_of_these_the_latest_apply():
     controls = Controls()
     assert controls.drives_of(7) is None
     controls.set_override(7, "drive", Override((1, 2, 3)))

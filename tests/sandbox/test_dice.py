@@ -1,4 +1,4 @@
-"""The dice: pinned, even, and independent in each of their arguments."""
+"""The dice: their values are fixed, uniform, and independent in each argument."""
 
 import numpy as np
 from hypothesis import given
@@ -15,7 +15,7 @@ VECTORS = {
 }
 
 
-def test_draws_are_what_they_were():
+def test_draws_have_their_fixed_values():
     assert {key: draw(*key) for key in VECTORS} == VECTORS
 
 

@@ -1,4 +1,4 @@
-"""Flow: diffusion against Fick's law, wind, and water that finds its level."""
+"""The law `flow`: diffusion by Fick's law, wind, and water that flows downhill until it is level."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ NO_PULL = np.zeros(32 + 4, np.int64)
 
 
 def air(share: float, gust: float = 0.0, substances: int = 1, seed: int = 5) -> Region:
-    """An empty torus of cells with mobile substances and a halo of one cell."""
+    """Returns a region of an empty torus with mobile substances and a halo of one cell."""
     names = tuple(f"gas_{i}" for i in range(substances))
     fields = [Field("substance", "int32", parts=names)]
     region = Region(Torus(SIDE, SIDE), Rectangle(0, 0, SIDE, SIDE), 1, fields, [], seed)
@@ -32,6 +32,7 @@ def air(share: float, gust: float = 0.0, substances: int = 1, seed: int = 5) -> 
 
 
 def blow(region: Region, ticks: int, wind_x: np.ndarray = STILL, wind_y: np.ndarray = STILL) -> None:
+    """Runs `flow` on a region for some ticks, with these winds."""
     for _ in range(ticks):
         region.wrap()
         region.margin_cells -= 1
@@ -40,7 +41,7 @@ def blow(region: Region, ticks: int, wind_x: np.ndarray = STILL, wind_y: np.ndar
 
 
 def spread_of(count: np.ndarray) -> tuple[float, float, float, float]:
-    """Mean and variance of a blob along y and x, around the middle of the torus."""
+    """Returns mean y, mean x, variance along y and along x of counts, relative to the middle of the torus."""
     at = np.arange(SIDE) - SIDE // 2
     by_y, by_x = count.sum(axis=1) / count.sum(), count.sum(axis=0) / count.sum()
     mean_y, mean_x = (by_y * at).sum(), (by_x * at).sum()
@@ -59,7 +60,7 @@ def test_variance_grows_as_2_d_t_along_each_axis(share, molecules, ticks):
         variances.append(spread_of(count)[2:])
     coefficient = round(share * 4096) / 4096 / 4
     expected = 2 * coefficient * ticks
-    # a blob of n walkers measures its variance to about sqrt(2 / n); two axes and several seeds make it better
+    # the relative error of a variance of n molecules is about sqrt(2 / n); two axes and several seeds reduce it
     error = expected * np.sqrt(2 / (molecules * seeds * 2)) + (0.003 * expected if molecules > 1000 else 0)
     assert abs(np.mean(variances) - expected) < 4.5 * error
 
@@ -90,7 +91,7 @@ def test_nothing_is_lost_and_nothing_falls_below_zero(share, seed, most, substan
     assert region.owned_view("substance").min() >= 0
 
 
-def test_water_runs_downhill_and_comes_to_rest_level():
+def test_water_runs_downhill_until_it_is_level():
     torus = Torus(32, 32)
     fields = [Field("substance", "int32", parts=("water",)), Field("elevation", "int16")]
     region = Region(torus, Rectangle(0, 0, 32, 32), 2, fields, [], 1)
@@ -126,7 +127,7 @@ sea_level = 900
 """
 
 
-def test_high_water_goes_round_the_world_and_not_a_drop_is_lost():
+def test_tides_travel_around_the_world_and_conserve_water():
     world = parse_world(TIDAL, "tidal", "tidal")
     region = begin(world)
     before, levels = whole_elements([region], world), []
@@ -134,10 +135,10 @@ def test_high_water_goes_round_the_world_and_not_a_drop_is_lost():
         advance(region, world.laws, 40)
         assert whole_elements([region], world) == before
         levels.append((region.owned_view("water") + region.owned_view("elevation")).mean(axis=0))
-    seen = np.array(levels[10:]) - np.mean(levels[10:])  # one tide, in tenths
+    seen = np.array(levels[10:]) - np.mean(levels[10:])  # one period of the tide, in ten steps
     waves = np.fft.fft2(seen)
     strongest = np.unravel_index(np.abs(waves).argmax(), waves.shape)
-    assert strongest in [(1, 62), (9, 2)]  # once a tide, two waves on the torus, and they travel along x
+    assert strongest in [(1, 62), (9, 2)]  # one oscillation in a period; two waves that travel along x
     assert seen.max() - seen.min() > 200
 
 
@@ -150,7 +151,7 @@ def test_without_a_tide_a_climate_older_than_tides_is_the_same():
     assert audit.digest(new) == audit.digest(old)
 
 
-def test_vapour_and_rain_keep_the_air_near_what_it_holds():
+def test_evaporation_and_rain_keep_vapour_near_the_capacity_of_the_air():
     text = "width = 64\nheight = 64\nseed = 2\n[ground]\nvapour = 900\n"
     world = parse_world(text, "wet", "wet")
     region = begin(world)

@@ -1,4 +1,4 @@
-"""Snapshots of older schemas open with the defaults of what was added; all other differences are refused by name."""
+"""Snapshots of older schemas open, with defaults in added columns; all other differences are refused by name."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def schema(*columns: Column) -> Schema:
 
 @pytest.fixture
 def stored(tmp_path):
-    """A snapshot of three beings with organs, a genome and a speed."""
+    """Returns the path of a snapshot of three beings with organs, a genome and a speed."""
     region = Region(Torus(32, 32), Rectangle(0, 0, 32, 32), 0, FIELDS, [schema(ORGANS, GENOME, SPEED)], 1, 5)
     values = {
         "id": np.array([7, 8, 9]),
@@ -52,7 +52,7 @@ def test_added_columns_and_entries_have_their_defaults(stored):
     assert beings["wings"].tolist() == [[3, 3]] * 3 and beings["mood"].tolist() == [-5] * 3
 
 
-def test_what_is_saved_again_is_of_the_new_schema(stored, tmp_path):
+def test_a_snapshot_that_is_saved_again_has_the_new_schema(stored, tmp_path):
     layout = (FIELDS, [schema(ORGANS, Column("genome", "int8", width=6), SPEED)])
     region = Region(Torus(32, 32), Rectangle(0, 0, 32, 32), 0, *layout, 1, 5)
     region.load(snapshot.load(stored, layout).pieces)
@@ -73,7 +73,7 @@ def test_what_is_saved_again_is_of_the_new_schema(stored, tmp_path):
         ((ORGANS, GENOME, Column("speed", "int16", width=2)), "column 'speed' is different"),
     ],
 )
-def test_columns_that_went_or_changed_are_refused_by_name(stored, columns, line):
+def test_removed_or_changed_columns_are_refused_by_name(stored, columns, line):
     with pytest.raises(SnapshotError, match=line):
         snapshot.load(stored, (FIELDS, [schema(*columns)]))
 

@@ -1,4 +1,7 @@
-"""Reactions: extents have the mean and variance of stochastic rounding, and no count leaves its bounds."""
+"""The law `react`: extents have the mean and variance of stochastic rounding, and counts stay within bounds.
+
+The extent of a reaction is how many times it happens in a cell or body in one tick.
+"""
 
 import numpy as np
 import pytest
@@ -32,7 +35,7 @@ def place_at(tick: int = 0, seed: int = 11) -> Place:
 
 
 def react(counts: np.ndarray, *reactions: Reaction, catalyst: int = 1024, bands: int = 1, seed: int = 11) -> np.ndarray:
-    """Counts after one tick, `int64[substance, y, x]`, in bands of rows."""
+    """Returns counts after one tick, `int64[substance, y, x]`, computed in `bands` bands of rows."""
     table = Chemistry(SUBSTANCES, reactions).compile("cell", ["heat"])
     substance = counts.astype(np.int32)
     environment = np.full((1, SIDE, SIDE), catalyst, np.int16)
@@ -50,12 +53,12 @@ def equal_cells(**counts: int) -> np.ndarray:
 
 
 def check_rounding(extents: np.ndarray, expected: float) -> None:
-    """Rounded up with the probability of the fraction: mean `expected`, variance f (1 - f), all within one of it."""
+    """Asserts that `expected` is rounded up with the probability of its fraction f: the variance is f (1 - f)."""
     fraction = expected % 1
     variance = fraction * (1 - fraction)
     assert set(np.unique(extents)) <= {int(expected), int(expected) + 1}
     assert abs(extents.mean() - expected) < 5 * np.sqrt(variance / CELLS) + 1e-6
-    # the variance of a Bernoulli sample has a standard error of |1 - 2 f| sqrt(f (1 - f) / n), plus a term of 1 / n
+    # the variance of a Bernoulli sample has the standard error |1 - 2 f| sqrt(f (1 - f) / n), plus a term of 1 / n
     error = abs(1 - 2 * fraction) * np.sqrt(variance / CELLS) + 5 / CELLS
     assert abs(extents.var() - variance) < 5 * error
 

@@ -1,4 +1,4 @@
-"""Regions: images of images, and pasting that covers every cell once."""
+"""Regions: halos hold every periodic image, and pasted pieces must cover each cell exactly once."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ FIELDS = (Field("stuff", "int32", parts=("a", "b")), Field("ground", "int16"))
 
 
 def filled(torus: Torus, owned: Rectangle, halo: int, beings: np.ndarray) -> Region:
-    """A region whose cells hold their global index, and the beings (global fixed positions) that lie in it."""
+    """Returns a region whose cells hold their global index, with the `beings` (global positions) that lie in it."""
     region = Region(torus, owned, halo, FIELDS, [THINGS], seed=1)
     y = (np.arange(owned.height) + owned.y) % torus.height
     x = (np.arange(owned.width) + owned.x) % torus.width

@@ -1,4 +1,4 @@
-"""Snapshots: what is saved and loaded goes on as if it had never stopped, and what is damaged is refused by name."""
+"""Snapshots: a loaded world continues exactly as without saving, and a damaged snapshot is refused by name."""
 
 import errno
 import json
@@ -87,6 +87,7 @@ def test_a_world_without_any_beings_is_saved_too(tmp_path):
 
 
 def biggest_chunk(path: Path, under: str) -> Path:
+    """Returns the largest file of an array below a folder of a snapshot."""
     chunks = [file for file in (path / under).rglob("*") if file.is_file() and file.name != "zarr.json"]
     return max(chunks, key=lambda file: file.stat().st_size)
 
@@ -152,7 +153,7 @@ def world_in_parts():
 
 @pytest.fixture(scope="module")
 def regions(world_in_parts):
-    """The golden world at tick 3, in four parts; people changed a rate and hold a body."""
+    """The golden world at tick 3, in four regions, with a changed rate and an override of drives."""
     source = whole(world_in_parts)[0]
     advance(source, world_in_parts.laws, 3)
     made = open_shards(source, world_in_parts, quarters(torus_of(world_in_parts)), 1)
@@ -162,10 +163,12 @@ def regions(world_in_parts):
 
 
 def part_of(aside: Path, region: Region, compressed: bool) -> dict:
+    """Writes the part of a region to a folder; returns its description."""
     return snapshot.write_part(aside, region.cut(region.owned), region.torus, audit.digest(region), compressed)
 
 
 def described(world, regions, parts, kept: bool) -> snapshot.Manifest:
+    """Returns the manifest of a snapshot with these parts."""
     first = regions[0]
     return snapshot.make_manifest(
         "golden",
@@ -184,7 +187,7 @@ def described(world, regions, parts, kept: bool) -> snapshot.Manifest:
 
 
 def written(folder: Path, world, regions, kept: bool) -> Path:
-    """A snapshot of regions, each of which wrote its part."""
+    """Returns the path of a snapshot of these regions, each of which wrote its part."""
     aside, path = folder / f"{snapshot.UNFINISHED}x", folder / "snapshot"
     aside.mkdir()
     snapshot.write_constants(aside, regions[0].constants)
@@ -318,7 +321,7 @@ def test_a_snapshot_with_a_part_missing_or_twice_is_not_finished(tmp_path, world
     assert not (tmp_path / "s").exists() and not (tmp_path / snapshot.MANIFEST).exists()
 
 
-def test_a_part_finds_no_place_where_nobody_wants_it_or_one_is_there(tmp_path, regions, monkeypatch):
+def test_a_part_needs_an_existing_folder_without_that_part(tmp_path, regions, monkeypatch):
     with pytest.raises(FileNotFoundError):
         part_of(tmp_path / "gone", regions[0], False)
     part_of(tmp_path, regions[0], False)

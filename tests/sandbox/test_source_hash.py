@@ -1,4 +1,4 @@
-"""Comments, docstrings and formatting change no hash of a source; whatever compiles differently does."""
+"""Hashes of source files: comments, docstrings and formatting do not change them, everything else does."""
 
 import json
 import os
@@ -37,11 +37,11 @@ OTHER = [
 
 
 @pytest.mark.parametrize("text", SAME)
-def test_words_and_formatting_do_not_count(text):
+def test_comments_docstrings_and_formatting_do_not_change_the_hash(text):
     assert text != SOURCE and hash_source(text) == hash_source(SOURCE)
 
 
-def test_whatever_compiles_differently_counts():
+def test_code_that_compiles_differently_changes_the_hash():
     hashes = [hash_source(text) for text in [SOURCE, *OTHER]]
     assert len(set(hashes)) == len(hashes)
 

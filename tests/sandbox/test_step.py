@@ -1,4 +1,4 @@
-"""The runner of laws: order, reach, and the same outcome for any halo and any division of the torus."""
+"""Running laws (`step`, `advance`): their order and reach; the result is the same for any halo and any division."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ THINGS = Schema("things", 1, (Column("moved", "int32"),))
 
 
 def sums_within(reach: int):
-    """A law that adds up `heat` over the square of this reach, modulo a prime; wrong at the edges of its array."""
+    """Returns a law that sums `heat` over the square of this reach, modulo a prime; wrong near the array's edges."""
 
     def run(region: Region) -> None:
         heat = region.fields["heat"]
@@ -29,6 +29,7 @@ def sums_within(reach: int):
 
 
 def laws_of(*reaches: int) -> Laws:
+    """Returns laws that each sum over a square of one of these reaches."""
     order = [Law(f"sum_{reach}", reach, sums_within(reach)) for reach in reaches]
     return Laws("sums", order, object, lambda world: (FIELDS, [THINGS]), lambda world, region: None)
 
@@ -46,7 +47,7 @@ def random_heat(torus: Torus, seed: int) -> np.ndarray:
 
 
 def expected_heat(heat: np.ndarray, laws: Laws, ticks: int) -> np.ndarray:
-    """The same laws on the whole torus at once, where `np.roll` is exact."""
+    """Returns the expected result: the same laws on the whole torus, by `np.roll`."""
     region = region_of(Torus(*heat.shape), Rectangle(0, 0, *heat.shape), 0, heat)
     for _ in range(ticks):
         for law in laws:
@@ -97,7 +98,7 @@ def test_any_division_of_the_torus_gives_the_same_world(torus, reaches, data, ti
 
 @settings(max_examples=40)
 @given(reaches=reach_lists, ticks=st.integers(1, 3), y=st.integers(0, 30), x=st.integers(0, 30), seed=st.integers(0, 9))
-def test_a_change_is_felt_within_the_light_cone_and_nowhere_else(reaches, ticks, y, x, seed):
+def test_a_change_has_effects_within_the_light_cone_and_nowhere_else(reaches, ticks, y, x, seed):
     torus, laws = Torus(31, 31), laws_of(*reaches)
     heat = random_heat(torus, seed)
     changed = heat.copy()

@@ -1,4 +1,4 @@
-"""Text of error lines: one line each, with the nearest name, and prefixes that are not doubled."""
+"""Texts of errors: one line each, with the nearest valid name, and a prefix that is never repeated."""
 
 import sys
 

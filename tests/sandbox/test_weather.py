@@ -1,4 +1,4 @@
-"""Weather: sun, seasons and tides return and travel as they should, and clouds, vapour and warmth obey their bounds."""
+"""The law `weather`: the periods and motion of sun, seasons and tides, and the bounds of clouds, vapour and warmth."""
 
 from math import lcm
 
@@ -42,6 +42,7 @@ def region_at(tick: int, climate: Climate = CLIMATE, owned: Rectangle | None = N
 
 
 def environment_of(region: Region) -> np.ndarray:
+    """Runs `weather` on a region; returns the environment of each cell."""
     weather(region)
     return region.scratch("environment", "int16", 4).astype(np.int64)
 
@@ -70,7 +71,7 @@ climates = st.builds(
 
 @settings(max_examples=40)
 @given(tick=st.integers(0, 5000), climate=climates)
-def test_the_sky_returns_after_days_years_and_tides(tick, climate):
+def test_the_environment_repeats_after_days_years_and_tides(tick, climate):
     period = lcm(5 * climate.day_ticks, climate.year_ticks, climate.tide_ticks)
     assume(tick + period < 1 << 29)
     first, later = (sky_over(region_at(t, climate)) for t in (tick, tick + period))
@@ -97,7 +98,7 @@ def test_noon_travels_along_x_and_seasons_along_y(tick, shift):
 def test_two_waves_of_high_water_travel_along_x(tick, shift):
     now = sky_over(region_at(tick)).column_pull
     assert np.array_equal(now, np.roll(now, SIDE // 2))
-    # a whole tide moves a wave by half the world
+    # in one period of the tide, a wave moves by half the world
     later = sky_over(region_at(tick + 2 * shift * CLIMATE.tide_ticks // SIDE)).column_pull
     assert np.array_equal(later, np.roll(now, shift))
     assert now.max() <= CLIMATE.tide_count and now.min() >= -CLIMATE.tide_count - 1
@@ -106,7 +107,7 @@ def test_two_waves_of_high_water_travel_along_x(tick, shift):
 def test_light_and_warmth_of_a_day_and_a_year_have_the_means_of_their_waves():
     skies = [sky_over(region_at(tick)) for tick in range(0, CLIMATE.year_ticks, 3)]
     light = np.mean([sky.column_light for sky in skies])
-    # the mean over a turn of max(0, (1 + 3 cos t) / 4): the sun is up while cos t > -1/3
+    # the mean over one period of max(0, (1 + 3 cos t) / 4): the sun is up while cos t > -1/3
     dawn = np.arccos(-1 / 3)
     assert light / ONE == pytest.approx((dawn + 3 * np.sin(dawn)) / (4 * np.pi), rel=0.01)
     rows = np.array([sky.row_centi for sky in skies])
@@ -119,7 +120,7 @@ def test_light_and_warmth_of_a_day_and_a_year_have_the_means_of_their_waves():
 
 @settings(max_examples=40)
 @given(tick=ticks, climate=climates, seed=st.integers(0, 99), most=st.sampled_from([0, 10, 1000, 2_000_000_000]))
-def test_what_a_cell_offers_stays_within_bounds(tick, climate, seed, most):
+def test_the_environment_of_a_cell_stays_within_bounds(tick, climate, seed, most):
     region, random = region_at(tick, climate), np.random.default_rng(seed)
     region["elevation"][:] = random.integers(-2000, 30_000, (SIDE, SIDE))
     region["vapour"][:] = random.integers(0, most + 1, (SIDE, SIDE))

@@ -1,4 +1,4 @@
-"""Boids flock: they come to fly the same way; and their world is cut-free and order-free like any other."""
+"""The world `flocking`: boids align, and the result does not depend on sharding or on the order of rows."""
 
 import numpy as np
 import pytest
@@ -28,12 +28,12 @@ def world(height=48, width=64, count=200, **more):
 
 
 def headings(region):
-    """Angles of the owned boids in radians."""
+    """Returns the headings of the owned boids in radians."""
     return region.tables["boids"]["heading"][region.owned_rows("boids")] * (2 * np.pi / 65536)
 
 
 def alignment(region):
-    """Vicsek's order parameter: 1 where all fly the same way, about 1 / sqrt(count) where each flies its own.
+    """Returns Vicsek's order parameter: 1 if all headings are equal, about 1 / sqrt(count) if they are random.
 
     Vicsek et al., "Novel type of phase transition in a system of self-driven particles", Phys. Rev. Lett. 75 (1995).
     """
@@ -41,7 +41,7 @@ def alignment(region):
 
 
 def positions(region):
-    """Places of the owned boids by id, in cells on the torus."""
+    """Returns positions of the owned boids by id, in cells on the torus."""
     table, rows = region.tables["boids"], region.owned_rows("boids")
     order = np.argsort(table["id"][rows])
     y, x = (table[name][rows][order] / 1024 - region.halo_cells for name in ("y_fixed", "x_fixed"))
@@ -49,7 +49,7 @@ def positions(region):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_boids_come_to_fly_the_same_way(seed):
+def test_boids_align_their_headings(seed):
     described = world(64, 64, 150, seed=seed)
     region = begin(described)
     assert alignment(region) < 0.3
@@ -58,7 +58,7 @@ def test_boids_come_to_fly_the_same_way(seed):
     assert region.owned_rows("boids").sum() == 150
 
 
-def test_boids_that_match_nobody_do_not_align():
+def test_boids_without_matching_do_not_align():
     described = world(64, 64, 150, **{"boids.match": 0.0, "boids.cohere": 0.0, "boids.separate": 0.0})
     region = begin(described)
     before = alignment(region)
@@ -68,7 +68,7 @@ def test_boids_that_match_nobody_do_not_align():
 
 def test_cohesion_draws_together_and_separation_keeps_apart():
     def nearest(separate):
-        """The median distance to the nearest other, in cells."""
+        """Returns the median distance to the nearest other boid, in cells."""
         described = world(64, 64, 60, **{"boids.separate": separate})
         region = begin(described)
         advance(region, described.laws, 200)
@@ -112,6 +112,6 @@ def test_a_small_world_that_sees_itself_several_times():
 
 
 @pytest.mark.parametrize(("key", "value"), [("boids.vision", 11.0), ("boids.speed", 2.0), ("boids.count", -1)])
-def test_what_would_outrun_the_light_is_refused(key, value):
+def test_settings_beyond_the_light_speed_are_refused(key, value):
     with pytest.raises(WorldFileError, match=key):
         world(**{key: value})

@@ -1,4 +1,4 @@
-"""The market of Sugarscape: its rules, and a world like any other: cut-free, order-free, of an honest reach."""
+"""The world `market` (Sugarscape): its rules; the result does not depend on sharding or row order; its reach."""
 
 import math
 import os
@@ -42,37 +42,37 @@ TICKS = 16
 
 
 def world(height=48, width=64, count=700, **more):
-    """A crowded little world."""
+    """Returns a small world with many traders."""
     return read_world("market", {"height": height, "width": width, "traders.count": count, "land.repeat": 1, **more})
 
 
 def sixths(torus):
-    """Six parts, in two bands whose lines do not meet."""
+    """Returns six rectangles in two bands, whose vertical cut lines do not continue each other."""
     h, w = torus
     return cut_rectangles(torus, [3, h // 2], [[0, w // 3, 2 * w // 3], [5, w // 4, w // 2]])
 
 
 def cells(regions):
-    """The global cells of all traders."""
+    """Returns the global cell numbers of all traders."""
     return np.concatenate([r.global_cells("traders", np.flatnonzero(r.owned_rows("traders"))) for r in regions])
 
 
 def pockets(region):
-    """Sugar and spice of the owned traders by id."""
+    """Returns (sugar, spice) of the owned traders by id."""
     table, rows = region.tables["traders"], region.owned_rows("traders")
     columns = [table[name][rows].tolist() for name in ("id", "sugar_count", "spice_count")]
     return {being: (sugar, spice) for being, sugar, spice in zip(*columns, strict=True)}
 
 
 def places(region):
-    """The global cells of the owned traders by id."""
+    """Returns the global cell numbers of the owned traders by id."""
     rows = np.flatnonzero(region.owned_rows("traders"))
     ids = region.tables["traders"]["id"][rows].tolist()
     return dict(zip(ids, region.global_cells("traders", rows).tolist(), strict=True))
 
 
 def placed(traders, described=None, **fields):
-    """A world with nobody but these traders (`y`, `x` and columns), and these values all over its fields."""
+    """Returns a region with only these traders (dicts of `y`, `x` and columns), and with uniform fields."""
     described = described or world(32, 32)
     source = generate_world(described)
     table = source.tables["traders"]
@@ -90,14 +90,14 @@ def placed(traders, described=None, **fields):
 
 
 def traded(region):
-    """The same after barter alone."""
+    """Runs only barter on a region; returns the region."""
     region.wrap()
     market.trade(region)
     return region
 
 
 def travelled(region):
-    """The same after growth and journeys alone."""
+    """Runs only the growth of land and the movement of traders on a region; returns the region."""
     region.wrap()
     market.grow_back(region)
     market.travel(region)
@@ -138,8 +138,8 @@ def test_thin_rectangles_in_a_crowd_agree_tick_by_tick(upright):
     assert_thin_shards_agree(described, upright, 8)
 
 
-def test_several_put_into_one_cell_come_out_alike_over_cuts_and_part():
-    """People may put a being anywhere, with any numbers."""
+def test_several_traders_in_one_cell_separate_and_have_the_same_result_for_any_cut():
+    """Commands may put several traders into one cell, with any values."""
     described = world(48, 64, 100)
     source = generate_world(described)
     table = source.tables["traders"]
@@ -171,6 +171,7 @@ SCRIPT = """
 
 
 def script_digests(**environment):
+    """Runs `SCRIPT` in another process; returns the digests that it prints."""
     command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(Path(__file__).parent.parent)]
     surroundings = {**os.environ, **environment}
     done = subprocess.run(command, env=surroundings, capture_output=True, text=True, timeout=900, check=False)
@@ -186,10 +187,11 @@ def test_plain_python_agrees_and_ties_are_settled_without_rows():
     assert len(set(plain)) == len(set(tied)) == 1 and plain != tied
 
 
-# --- an honest reach
+# --- reach
 
 
 def lived_in(seed):
+    """Returns a crowded market and its region after some ticks, with a current halo."""
     described = world(32, 32, 400, seed=seed, **{"traders.vision": [3, 5]})
     region = begin(described)
     advance(region, described.laws, 6)
@@ -198,7 +200,7 @@ def lived_in(seed):
 
 
 def disturbed(described, region, y, x, reach, seed):
-    """The region with all that is further than `reach` from a window cell changed."""
+    """Returns a copy of a region in which everything further than `reach` from a window cell is changed at random."""
     random = np.random.default_rng(seed)
     loud = open_region(described, [region.cut(region.owned)], region.constants, region.tick)
     loud.wrap()
@@ -216,6 +218,7 @@ def disturbed(described, region, y, x, reach, seed):
 
 
 def seen_at(region, y, x):
+    """Returns all values and traders of a window cell."""
     table = region.tables["traders"]
     rows = np.flatnonzero((table["y_fixed"] >> 10 == y) & (table["x_fixed"] >> 10 == x))
     beings = sorted([table[column.name][row].tolist() for column in table.schema.columns] for row in rows)
@@ -223,7 +226,7 @@ def seen_at(region, y, x):
 
 
 def beside_someone(region, pick):
-    """A window cell that is owned, with a trader in it or beside it."""
+    """Returns a cell (y, x) of the window with an owned trader in it or beside it."""
     table, rows = region.tables["traders"], np.flatnonzero(region.owned_rows("traders"))
     row = rows[pick % len(rows)]
     return int(table["y_fixed"][row] >> 10) + pick % 3 - 1, int(table["x_fixed"][row] >> 10)
@@ -231,7 +234,7 @@ def beside_someone(region, pick):
 
 @settings(max_examples=60)
 @given(seed=st.integers(1, 4), pick=st.integers(0, 1000), noise=st.integers(0, 1000))
-def test_a_tick_feels_nothing_beyond_its_reach(seed, pick, noise):
+def test_a_change_beyond_the_reach_of_a_tick_has_no_effect(seed, pick, noise):
     described, quiet = lived_in(seed)
     y, x = beside_someone(quiet, pick)
     loud = disturbed(described, quiet, y, x, market.REACH, noise)
@@ -241,7 +244,7 @@ def test_a_tick_feels_nothing_beyond_its_reach(seed, pick, noise):
 
 
 @pytest.mark.parametrize("reach", [2, 5])
-def test_the_same_noise_nearer_by_is_felt(reach):
+def test_the_same_change_within_the_reach_has_an_effect(reach):
     felt = 0
     for pick in range(30):
         described, quiet = lived_in(1)
@@ -253,8 +256,8 @@ def test_the_same_noise_nearer_by_is_felt(reach):
     assert felt > 2
 
 
-def test_what_lies_at_the_very_reach_is_felt():
-    """A place at 5 cells, its rival at 10, and what draws the rival away at 15: no shorter reach would do."""
+def test_a_change_exactly_at_the_reach_has_an_effect():
+    """A place at 5 cells has a rival at 10 cells, which may leave for a better place at 15: the reach must be 15."""
     sharp = {"vision_cells": 5, "sugar_count": 9, "spice_count": 9}
 
     def ends(lies, seed):
@@ -272,7 +275,7 @@ def test_what_lies_at_the_very_reach_is_felt():
 
 
 def lines_of(region):
-    """The traders that stand side by side: pairs `(left or upper, other, direction)` of ids."""
+    """Yields pairs of adjacent traders: id of the left or upper one, id of the other, direction (0: x, 1: y)."""
     at = {cell: being for being, cell in places(region).items()}
     width, cells_count = region.torus.width, region.torus.cells
     for cell, being in at.items():
@@ -282,7 +285,11 @@ def lines_of(region):
 
 
 def bartered(one, other, needs_one, needs_other):
-    """The rule of trade in Python's own numbers: pockets after it, and the prices that were paid, as fractions."""
+    """Trades by the rule of the book with exact numbers.
+
+    `one` and `other` are (sugar, spice) of two traders, `needs_*` their metabolisms. Returns both after the trade, and
+    the squares of the prices paid, as fractions.
+    """
     paid = []
 
     def welfare(pocket, needs):
@@ -311,7 +318,7 @@ def bartered(one, other, needs_one, needs_other):
 
 
 def isqrt(fraction):
-    """The whole part of a fraction's square root."""
+    """Returns the integer part of the square root of a fraction."""
     return math.isqrt(math.floor(fraction))
 
 
@@ -322,7 +329,7 @@ bodies = st.fixed_dictionaries(
 
 
 def check_barter(one, other, upright):
-    """Let two neighbours trade, and hold every number against the rule."""
+    """Lets two neighbours trade and asserts that all numbers follow the rule; returns the number of exchanges."""
     region = traded(placed([{"y": 9, "x": 9, **one}, {"y": 9 + upright, "x": 10 - upright, **other}]))
     found = pockets(region)
     needs = [(body["sugar_metabolism"], body["spice_metabolism"]) for body in (one, other)]
@@ -355,7 +362,7 @@ def test_barter_follows_the_rule_and_nobody_is_worse_off(one, other, upright):
     needs=st.tuples(metabolisms, metabolisms),
 )
 def test_barter_is_exact_in_the_fullest_pockets(pockets, needs):
-    """Nothing overflows, and no pocket is filled over its brim."""
+    """Nothing overflows, and no count exceeds its maximum."""
     common = dict(zip(("sugar_metabolism", "spice_metabolism"), needs, strict=True))
     one = {"sugar_count": pockets[0], "spice_count": pockets[1], **common}
     other = {"sugar_count": pockets[2], "spice_count": pockets[3], **common}
@@ -363,7 +370,7 @@ def test_barter_is_exact_in_the_fullest_pockets(pockets, needs):
 
 
 def test_a_sugar_is_sold_for_the_spice_that_the_book_says():
-    """MRS of 8 and 1/2: the price is 2, and the first exchange leaves 40/6 and 7/9."""
+    """Marginal rates of substitution are 8 and 1/2: the price is 2, and the first exchange leaves 40/6 and 7/9."""
     one = {"sugar_count": 5, "spice_count": 40, "sugar_metabolism": 1, "spice_metabolism": 1}
     other = {"sugar_count": 10, "spice_count": 5, "sugar_metabolism": 1, "spice_metabolism": 1}
     assert check_barter(one, other, True) > 1
@@ -372,7 +379,7 @@ def test_a_sugar_is_sold_for_the_spice_that_the_book_says():
 
 @pytest.mark.parametrize("count", [100, 300, 700])
 def test_pairs_meet_as_if_one_by_one_in_the_order_of_dice_and_nothing_is_lost(count, monkeypatch):
-    monkeypatch.setattr(market, "ROUNDS", 50)  # as many as it takes, in a window wide enough for them
+    monkeypatch.setattr(market, "ROUNDS", 50)  # enough rounds for all pairs, with a window wide enough for them
     described = world(32, 32, count)
     region = begin(described, 4)
     table = region.tables["traders"]
@@ -423,7 +430,7 @@ def test_roots_are_exact_and_logarithms_nearly(value):
 
 
 def best_of(region, trader):
-    """The cells that a lone trader may go to by the book: greatest welfare, and the nearest of these."""
+    """Returns the cells that a single trader may go to by the book: of greatest welfare, and nearest among these."""
     needs = trader["sugar_metabolism"], trader["spice_metabolism"]
     options = []
     for distance in range(trader["vision_cells"] + 1):
@@ -444,14 +451,14 @@ def best_of(region, trader):
     most=st.integers(1, 5),
     seed=st.integers(0, 99),
 )
-def test_one_goes_to_the_best_place_in_sight_and_to_the_nearest_of_equals(body, y, x, vision, most, seed):
+def test_a_trader_goes_to_the_best_place_in_sight_and_to_the_nearest_of_equals(body, y, x, vision, most, seed):
     trader = {"y": y, "x": x, "vision_cells": vision, **body}
     land = np.random.default_rng(seed).integers(0, most, (2, 32, 32))
     region = placed([trader], sugar=land[0], spice=land[1])
     allowed = best_of(region, trader)
     table, here = travelled(region).tables["traders"], places(region)
     needs = body["sugar_metabolism"], body["spice_metabolism"]
-    if not here:  # it went, gathered and died
+    if not here:  # it moved, gathered and died
         return
     (cell,) = here.values()
     assert cell in allowed
@@ -462,7 +469,7 @@ def test_one_goes_to_the_best_place_in_sight_and_to_the_nearest_of_equals(body, 
         assert region.owned_view(name).sum() == land[what].sum() - land[what].flat[cell]
 
 
-def test_who_is_refused_by_the_best_place_gets_the_next():
+def test_a_trader_that_is_refused_at_the_best_place_gets_the_next_best():
     ways = set()
     for seed in range(8):
         region = placed([{"y": 8, "x": 5, "vision_cells": 3}, {"y": 8, "x": 9, "vision_cells": 3}])
@@ -473,18 +480,18 @@ def test_who_is_refused_by_the_best_place_gets_the_next():
 
 
 @pytest.mark.parametrize("name", ["sugar", "spice"])
-def test_who_has_spent_either_dies(name):
+def test_a_trader_without_sugar_or_without_spice_dies(name):
     region = placed([{"y": 8, "x": 5, f"{name}_count": 3, f"{name}_metabolism": 2}])
     assert len(places(travelled(region))) == 1
     assert len(places(travelled(region))) == 0 and region.counts["deaths"] == 1
 
 
-def test_land_grows_back_by_one_up_to_what_it_bears():
+def test_land_grows_back_by_one_up_to_its_capacity():
     region = generate_world(world())
     for name in ("sugar", "spice"):
         assert (region[name] == region[f"{name}_capacity"]).all()
         assert np.bincount(region[name].ravel()).argmax() == 2 and set(np.unique(region[name])) == set(range(5))
-    assert (region["spice"] == region["sugar"][:, ::-1].take(np.arange(-1, 63), 1)).mean() > 0.95  # but for a column
+    assert (region["spice"] == region["sugar"][:, ::-1].take(np.arange(-1, 63), 1)).mean() > 0.95  # all but a column
     region["sugar"][:] = 0
     for tick in range(6):
         assert (region["sugar"] == np.minimum(region["sugar_capacity"], tick)).all()

@@ -1,8 +1,8 @@
-"""The market beside Mesa's own Sugarscape with trade: another program, and another order of action.
+"""Compares the world `market` with Mesa's own Sugarscape with trade.
 
-In Mesa's one trader acts after another: it moves on before the next one looks, and each meets every neighbour, so that
-a pair meets twice in a step. Here all choose at once and a pair meets once in a tick. That shows in the number of
-exchanges, which is not compared, and must not show in prices, nor in how many live.
+In Mesa's model, traders act one after another: each moves before the next one looks, and trades with every neighbour,
+so that a pair meets twice in a step. Here all act at once, and a pair meets once in a tick. The number of exchanges
+therefore differs and is not compared; prices and the number of living traders must agree.
 """
 
 import csv
@@ -18,14 +18,17 @@ from umwelt.sandbox.step import advance
 from umwelt.worlds import market
 
 REFERENCE = Path(__file__).with_name("market_mesa.csv")
-"""Ten seeds of both forms; made by `python -m benchmarks.market_reference`, which says what they are."""
+"""Results of ten seeds in both forms of Mesa's model, which `benchmarks/market_reference.py` describes and makes."""
 SEEDS, TICKS, WINDOW_TICKS = 10, 500, 50
 EARLY, LATE = slice(0, 1), slice(5, 10)
 COMPARED = ("traders", "log_price", "price_spread")
 
 
 def mesas_runs(form):
-    """`float[seed, window, series]`: over windows of 50 steps; NaN where nothing was traded in one."""
+    """Returns Mesa's results as means over windows of 50 steps, `float[seed, window, series]`.
+
+    The series are those of `COMPARED`; a value is NaN if nothing was traded in a window.
+    """
     runs = defaultdict(list)
     with REFERENCE.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -36,7 +39,7 @@ def mesas_runs(form):
 
 @pytest.fixture(scope="module")
 def ours():
-    """The same of the market."""
+    """Results of Umwelt's market, in the shape of `mesas_runs`."""
     runs = []
     for seed in range(1, SEEDS + 1):
         size = {"width": 50, "height": 50, "land.repeat": 1, "traders.count": 200, "seed": seed}
@@ -54,13 +57,13 @@ def ours():
 
 
 def apart(first, second, windows):
-    """How far apart the means over seeds are, `float[series]`, in standard deviations over seeds."""
+    """Returns the differences of the means over seeds, `float[series]`, in standard deviations over seeds."""
     one, other = (np.nanmean(runs[:, windows], axis=1) for runs in (first, second))
     spread = np.sqrt((one.var(0, ddof=1) + other.var(0, ddof=1)) / 2)
     return np.abs(one.mean(0) - other.mean(0)) / spread
 
 
-def test_prices_and_the_living_are_those_of_mesas_code_with_the_books_neighbourhoods(ours):
+def test_prices_and_numbers_of_traders_agree_with_mesas_model_in_the_book_form(ours):
     mesa = mesas_runs("book")
     assert mesa.shape == ours.shape == (SEEDS, TICKS // WINDOW_TICKS, len(COMPARED))
     for windows in (EARLY, slice(1, 2), slice(2, 5), LATE):
@@ -68,12 +71,12 @@ def test_prices_and_the_living_are_those_of_mesas_code_with_the_books_neighbourh
 
 
 def test_the_comparison_tells_mesas_two_forms_apart():
-    """On another map, with a wider sight and trade over all that is seen, prices differ more and more live."""
+    """With another map, wider vision and trade over its whole range, prices spread more and more traders live."""
     traders, log_price, price_spread = apart(mesas_runs("shipped"), mesas_runs("book"), LATE)
     assert traders > 1.5 and price_spread > 1.5 and log_price < 1
 
 
-def test_spread_falls_and_the_mean_stays_near_nothing(ours):
+def test_the_spread_of_prices_falls_and_their_mean_stays_near_one(ours):
     late = np.nanmean(ours[:, LATE], axis=1)
     assert (late[:, 2] < ours[:, 0, 2] / 2).all()
     assert (np.abs(late[:, 1]) < 0.2).all() and abs(late[:, 1].mean()) < 0.08

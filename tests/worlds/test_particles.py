@@ -1,4 +1,4 @@
-"""The world of particles: elements and charge stay, spores come of their cell's own matter, and cuts change nothing."""
+"""The world `particles`: conservation of elements and charge, spores of matter of their cell, and sharding."""
 
 import json
 import sqlite3
@@ -43,7 +43,7 @@ def particles(height=48, width=40, **more):
 
 
 def fertile(height=48, width=40, **more):
-    """A world further on: molecules and food lie in every cell, so that spores come at once."""
+    """Returns a world that begins with molecules and food in every cell, so that spores form at once."""
     food = {f"chemistry.initial.{name}": count for name, count in FOOD.items()}
     return particles(height, width, **{"founders.0.spores": 0.02, **food, **more})
 
@@ -64,7 +64,7 @@ def test_all_substances_are_made_of_the_same_parts_and_their_charge_is_that_of_t
         assert held.get("charge", 0) == sum(third * held.get(element, 0) for element, third in THIRDS.items())
 
 
-def test_elements_and_charge_are_conserved_exactly_while_plants_come_to_be():
+def test_elements_and_charge_are_conserved_exactly_while_plants_form():
     world = fertile(**{"chemistry.initial.electron": 12_000})
     region = begin(world)
     before = whole_elements([region], world)
@@ -76,7 +76,7 @@ def test_elements_and_charge_are_conserved_exactly_while_plants_come_to_be():
     assert region.counts["births"] > 100
 
 
-def test_the_budget_knows_the_charge_that_people_add():
+def test_the_matter_budget_includes_charge_added_by_commands():
     world = particles(**{f"chemistry.initial.{name}": 0 for name in ("up", "down", "electron")})
     budget = MatterBudget(world.chemistry, torus_of(world), whole_elements([begin(world)], world))
     budget.record(3, Drop(1, 2, "electron", 5))
@@ -164,7 +164,7 @@ def test_a_run_is_audited_and_its_spores_are_journalled_without_a_parent(tmp_pat
         ("founders.0.like", "grazer", "founders[0].spores: only plants grow from spores: leave it out"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(key, value, line):
+def test_invalid_settings_of_particles_are_refused_in_one_line(key, value, line):
     with pytest.raises(UmweltError) as caught:
         particles(**{key: value})
     assert line in str(caught.value) and "particles.toml: " in str(caught.value) and "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Wolf-Sheep is statistically Mesa's own, and a world like any other: cut-free, order-free, exact in its accounts."""
+"""The world `wolf_sheep`: statistically equal to Mesa's model; sharding and row order do not matter; exact accounts."""
 
 import csv
 from collections import defaultdict
@@ -30,18 +30,19 @@ from umwelt.sandbox.units import ONE
 from umwelt.worlds import wolf_sheep
 
 REFERENCE = Path(__file__).with_name("wolf_sheep_mesa.csv")
-"""Mesa's own example, 20 seeds; made by `python -m benchmarks.wolf_sheep_reference`."""
+"""Results of Mesa's own example for 20 seeds, made by `python -m benchmarks.wolf_sheep_reference`."""
 SIDE, STEPS, SEEDS = 100, 200, 20
 SHUFFLES = 999
 
 
 def world(height=48, width=64, **more):
-    """A crowded little world."""
+    """Returns a small world with many animals."""
     counts = {"sheep.count": height * width // 3, "wolves.count": height * width // 6}
     return read_world("wolf_sheep", {"height": height, "width": width, **counts, **more})
 
 
 def owned(region, name):
+    """Returns the number of owned beings of a table."""
     return int(region.owned_rows(name).sum())
 
 
@@ -49,7 +50,7 @@ def owned(region, name):
 
 
 def reference():
-    """Mesa's runs, `float[seed, series]`: sheep, wolves and grown grass at every tenth step after the first."""
+    """Returns Mesa's results, `float[seed, series]`: sheep, wolves, grown grass at every tenth step except step 0."""
     runs: dict[int, list[int]] = defaultdict(list)
     with REFERENCE.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -59,7 +60,7 @@ def reference():
 
 
 def umwelts_runs():
-    """The same of Umwelt."""
+    """Returns results of Umwelt in the same form as `reference`."""
     runs = []
     for seed in range(1, SEEDS + 1):
         counts = {"sheep.count": 900, "wolves.count": 300}
@@ -67,7 +68,7 @@ def umwelts_runs():
         region, series = begin(described), []
         for _ in range(10, STEPS + 1, 10):
             advance(region, described.laws, 10)
-            # Mesa counts in its step, before the patches of that moment grow again
+            # Mesa counts within a step, before the patches that are due in it grow again
             grown = region.owned_view("ripe_tick") <= region.tick - 1
             series += [owned(region, "sheep"), owned(region, "wolves"), int(grown.sum())]
         runs.append(series)
@@ -75,13 +76,13 @@ def umwelts_runs():
 
 
 def largest_difference(first, second):
-    """The largest of the differences of means over all series and steps, in standard errors."""
+    """Returns the largest difference of means over all series, in standard errors."""
     error = np.sqrt(first.var(0, ddof=1) / len(first) + second.var(0, ddof=1) / len(second))
     return np.abs((first.mean(0) - second.mean(0)) / error).max()
 
 
 def odds_of_difference(first, second):
-    """Odds that runs of one and the same model differ as much (a permutation test: which run is whose is shuffled)."""
+    """Returns the probability that two sets of runs of one model differ at least as much, by a permutation test."""
     both, order = np.concatenate([first, second]), np.random.default_rng(5)
     seen, as_far = largest_difference(first, second), 0
     for _ in range(SHUFFLES):
@@ -91,11 +92,11 @@ def odds_of_difference(first, second):
 
 
 @pytest.mark.slow
-def test_populations_cannot_be_told_from_mesas_own():
+def test_populations_do_not_differ_significantly_from_mesas():
     mesa, ours = reference(), umwelts_runs()
     assert mesa.shape == ours.shape == (SEEDS, 3 * STEPS // 10)
     assert odds_of_difference(mesa, ours) > 0.05
-    # and they scatter alike: 0.4 to 2.5 hold 95% of ratios of variances of 20 runs; the median has no such width
+    # variances are similar too: 95% of the ratios for 20 runs are within 0.4 to 2.5, and their median varies less
     assert 0.6 < np.median(ours.var(0, ddof=1) / mesa.var(0, ddof=1)) < 1.6
 
 
@@ -144,12 +145,16 @@ def test_each_law_reaches_no_further_than_it_says(laws, upright):
 
 
 def energies(region, name):
+    """Returns the energies of the owned beings of a table, by id."""
     table, rows = region.tables[name], region.owned_rows(name)
     return dict(zip(table["id"][rows].tolist(), table["energy"][rows].tolist(), strict=True))
 
 
 def meals_of(region, name, before, gain):
-    """Meals of those who lived on, from their energies; checks that a child has half of what its parent then had."""
+    """Returns the number of meals of the survivors, from their energies before and after a law.
+
+    Also checks that a child has half of the energy that its parent had.
+    """
     table, rows = region.tables[name], region.owned_rows(name)
     after = energies(region, name)
     given = {}
@@ -200,7 +205,7 @@ def test_every_meal_birth_and_death_is_accounted_for():
 
 
 def alone_in(described, sheep_cells, wolf_cells, energy):
-    """The world with nobody but sheep and wolves in the given cells, and no grass."""
+    """Returns a region with only sheep and wolves in the given cells, each with this energy, and no grass."""
     region = begin(described)
     region.fields["ripe_tick"][:] = 1 << 20
     for name, kind, cells in (("sheep", 1, sheep_cells), ("wolves", 2, wolf_cells)):
@@ -223,7 +228,7 @@ def alone_in(described, sheep_cells, wolf_cells, energy):
 @pytest.mark.parametrize(("sheep", "wolves"), [(1, 4), (3, 7), (5, 5), (7, 3), (1, 1)])
 def test_each_wolf_eats_one_sheep_and_each_sheep_is_eaten_once(sheep, wolves):
     described = world(**{"sheep.reproduce": 0.0, "wolves.reproduce": 0.0})
-    # a ring of wolves keeps the sheep where they are: all four neighbours of their cell hold one
+    # the wolves stand in all four cells beside the cell of the sheep, so that the sheep do not move
     ring = [(9, 10), (11, 10), (10, 9), (10, 11)]
     region = alone_in(described, [(10, 10)] * sheep, (ring * 2)[:wolves], 5 * ONE)
     region.wrap()

@@ -1,4 +1,4 @@
-"""The command drive: a body does as it is driven until it is released."""
+"""The command `drive`: it overrides a monster's drives until it is released or the override ends."""
 
 import pytest
 from command_world import apply, column_by_id, ready
@@ -13,7 +13,7 @@ from umwelt.sandbox.step import advance, step
 from umwelt.sandbox.units import ONE
 
 
-def test_a_held_body_does_as_it_is_driven_until_it_is_given_back():
+def test_an_override_sets_the_drives_until_it_is_released():
     region, world = ready(64)
     being = cast(world)[0][0]["id"]
     wanted = drives(turn=-ONE, thrust=ONE, drink=17)
@@ -24,7 +24,7 @@ def test_a_held_body_does_as_it_is_driven_until_it_is_given_back():
     driven, free = (column_by_id(r, "drives") for r in (region, plain))
     assert driven.pop(being) == list(wanted) != free.pop(being)
     assert driven == free and len(free) > 50
-    # its net went on by itself: it remembers what it would have done
+    # the net ran as well: its memory is the same as without the override
     memory = [column_by_id(r, "memory")[being] for r in (region, plain)]
     assert memory[0] == memory[1] != [0] * 8
     apply(region, world, Drive(being), 2)
@@ -33,7 +33,7 @@ def test_a_held_body_does_as_it_is_driven_until_it_is_given_back():
     assert column_by_id(region, "drives")[being] != list(wanted)
 
 
-def test_an_override_with_an_end_holds_only_its_drives_and_only_so_long():
+def test_an_override_with_an_end_sets_only_its_drives_and_until_that_tick():
     region, world = ready(64)
     being = cast(world)[0][0]["id"]
     still = (0, 0, *[None] * 9)
@@ -50,7 +50,7 @@ def test_an_override_with_an_end_holds_only_its_drives_and_only_so_long():
     assert region.controls.overrides == {being: {"drive": Override(driven)}}
 
 
-def test_a_request_names_its_drives_from_minus_one_to_one():
+def test_a_request_gives_drives_by_name_from_minus_one_to_one():
     world = golden_world(32, 32)
     being = cast(world)[0][0]["id"]
     request = DriveRequest(being, {"turn": -1, "thrust": 0.5})

@@ -1,4 +1,4 @@
-"""The command drop: it adds what it says to one cell, up to what a cell holds."""
+"""The command `drop`: it adds a count of a substance to one cell, up to the maximum of a cell's counter."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_a_drop_adds_exactly_what_it_says():
     assert_halo_is_fresh(region)
 
 
-def test_what_is_dropped_reacts_in_its_cell_until_it_is_spent():
+def test_a_dropped_substance_reacts_in_its_cell_until_it_is_used_up():
     own = {
         "chemistry.substances": {"salt": "P", "acid": "S", "crystal": "PS"},
         "chemistry.initial": {"salt": 40},

@@ -1,4 +1,4 @@
-"""The command move: the same being, elsewhere."""
+"""The command `move`: it puts a being at another place, and changes nothing else of it."""
 
 import pytest
 from command_world import apply, assert_halo_is_fresh, ready
@@ -13,7 +13,7 @@ from umwelt.sandbox.step import advance
 from umwelt.sandbox.units import SUBCELL
 
 
-def test_who_is_moved_is_the_same_being_elsewhere():
+def test_a_moved_being_keeps_all_columns_but_its_place():
     region, world = ready()
     region.index("monsters")
     before, counts = whole_elements([region], world), dict(region.counts)
@@ -27,8 +27,8 @@ def test_who_is_moved_is_the_same_being_elsewhere():
     assert_halo_is_fresh(region)
 
 
-def test_what_lives_can_be_moved_at_any_time():
-    """Every natural being's row passes the check that a command's row has to pass."""
+def test_every_being_of_a_running_world_can_be_moved():
+    """The row of every being of a running world passes the check of a command's row."""
     world = golden_world(48, 48)
     region = begin(world)
     advance(region, world.laws, 400)

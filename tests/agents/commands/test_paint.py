@@ -1,4 +1,4 @@
-"""The command paint: it sets a rectangle of cells, over the seams, and nothing else."""
+"""The command `paint`: it sets a field on a rectangle of cells, also across the seams, and changes nothing else."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def small():
     width=st.integers(1, 256),
     value=st.integers(0, 5000),
 )
-def test_what_is_painted_is_within_the_bounds_of_the_budget(small, y, x, height, width, value):
+def test_paint_stays_within_the_bounds_of_the_matter_budget(small, y, x, height, width, value):
     region, world = small
     command = Paint(y, x, height, width, "mineral", value)
     budget = MatterBudget(world.chemistry, torus_of(world), whole_elements([region], world))

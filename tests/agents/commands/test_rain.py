@@ -1,4 +1,4 @@
-"""The command rain: water on each cell of a disc, over the seams."""
+"""The command `rain`: it adds water to each cell of a disc, also across the seams."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The command rate: a reaction runs at another rate, and has its own again."""
+"""The command `rate`: it changes the rate of a reaction, and restores the rate of the world file."""
 
 from command_world import apply, ready
 from sharded_regions import begin, golden_world
@@ -12,7 +12,7 @@ from umwelt.sandbox.controls import Controls
 from umwelt.sandbox.step import advance
 
 
-def test_a_rate_is_changed_in_one_region_and_given_back():
+def test_a_rate_is_changed_in_one_region_and_restored():
     region, world = ready()
     other = open_region(world, [region.cut(region.owned)], region.constants, 0)
     before = {site: reactions_of(region, site).rate_q24.tolist() for site in ("cell", "plants", "monsters")}

@@ -1,4 +1,4 @@
-"""The command remove: a being is gone, with all that it held."""
+"""The command `remove`: it removes a being and all matter in its body."""
 
 from command_world import apply, assert_halo_is_fresh, images, ready
 from commands_script import cast
@@ -9,7 +9,7 @@ from umwelt.agents.commands.remove import Remove
 from umwelt.sandbox import audit
 
 
-def test_what_is_removed_is_gone_with_all_it_holds():
+def test_a_removed_being_is_gone_with_its_matter():
     region, world = ready()
     found = cast(world)[0][0]
     before, elements = whole_elements([region], world), {}

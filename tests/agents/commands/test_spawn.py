@@ -1,4 +1,4 @@
-"""The command spawn: a founder, or a copy, appears once with an id of its own."""
+"""The command `spawn`: it adds one being, a founder or a copy, with a unique id."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_a_spawn_appears_once_in_every_image_with_an_id_of_its_own():
     for number in (7, 8):
         apply(region, world, command, number)
     ids = [identity(2, region.tick + 1, number, by_hand=True) for number in (7, 8)]
-    assert [images(region, "monsters", being) for being in ids] == [4, 4]  # the window is twice the world each way
+    assert [images(region, "monsters", being) for being in ids] == [4, 4]  # window: twice the world's size
     assert region.counts["births"] == before + 2
     found = commands.fetch(region, ids[0])
     assert found == {"kind": "monsters", "id": ids[0], "y_fixed": 31 * 1024 + 512, "x_fixed": 512, "row": command.row}
@@ -31,7 +31,7 @@ def test_a_spawn_appears_once_in_every_image_with_an_id_of_its_own():
 
 
 @pytest.mark.parametrize("species", ["grass", "shrub", "grazer", "hunter"])
-def test_a_founder_is_as_genesis_makes_them(species):
+def test_a_spawned_founder_equals_one_of_genesis(species):
     world = golden_world(32, 32, **{f"founders.{at}.variation": 0 for at in range(5)})
     region = generate_world(world)
     command = compose_founder(world, species, 3, 4)

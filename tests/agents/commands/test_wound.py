@@ -1,4 +1,4 @@
-"""The command wound: tissue falls to the ground as detritus, and matter is conserved."""
+"""The command `wound`: tissue of a being becomes detritus of its cell, and matter is conserved."""
 
 import pytest
 from command_world import apply, assert_halo_is_fresh, owned, ready
@@ -13,7 +13,7 @@ from umwelt.sandbox.units import ONE
 
 
 @pytest.mark.parametrize(("kind", "asked"), [("monsters", 5), ("monsters", 1 << 24), ("plants", 3)])
-def test_a_wound_lets_tissue_fall_and_conserves_matter(kind, asked):
+def test_a_wound_turns_tissue_into_detritus_and_conserves_matter(kind, asked):
     region, world = ready()
     found = cast(world)[0 if kind == "monsters" else 1][0]
     held = found["row"]["counts"][6]

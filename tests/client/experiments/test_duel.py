@@ -1,4 +1,4 @@
-"""Common-garden duels: nobody is favoured, the unfit lose, every birth is counted, and any cut gives the same world."""
+"""Duels: two groups of one species in a fresh world. No side has an advantage, and all births are counted."""
 
 import multiprocessing
 from dataclasses import replace
@@ -39,30 +39,31 @@ GRAZER = [species_of(POND.settings)[3]["genome"].tobytes()]
 
 
 def crippled() -> list[bytes]:
-    """The grazer's body and traits, and a net of zeros, as the blank monster has it."""
+    """Returns a grazer's genome whose net has only zeros, as a list of one."""
     genome = np.frombuffer(GRAZER[0], np.int8).copy()
     genome[FIRST_WEIGHT:] = 0
     return [genome.tobytes()]
 
 
 def births(first: list[bytes], second: list[bytes], seed: int) -> tuple[int, int]:
+    """Runs a duel between founders with these genomes; returns the births of both sides."""
     world = make_duel_world(POND, "grazer", Genomes("first", first), Genomes("second", second), EACH, seed)
     rows = run_duel(world, TICKS, TICKS)
     return summarize_side(rows, "first")["births"], summarize_side(rows, "second")["births"]
 
 
-def test_founders_against_founders_have_no_significant_side():
+def test_a_duel_of_founders_with_founders_has_no_significant_winner():
     found = np.array([births(GRAZER, GRAZER, seed) for seed in SEEDS])
     first, second = (int(total) for total in found.sum(axis=0))
     assert min(first, second) > 20 * len(SEEDS) // 4
     more, fewer = (int((found[:, at] > found[:, 1 - at]).sum()) for at in (0, 1))
     assert sign_test_chance(more, fewer) > 0.01
-    # births as if each fell to either side by a fair coin: four standard deviations, for litters come in families
+    # four standard deviations of fair coins, because births in a family are not independent
     assert abs(first - second) < 4 * (first + second) ** 0.5
 
 
 @pytest.mark.parametrize("crippled_first", [False, True])
-def test_who_is_crippled_loses_in_every_world_in_either_order(crippled_first):
+def test_monsters_with_an_empty_net_lose_in_every_world_in_either_order(crippled_first):
     for seed in SEEDS[:3]:
         sides = (crippled(), GRAZER) if crippled_first else (GRAZER, crippled())
         found = births(*sides, seed)
@@ -70,7 +71,7 @@ def test_who_is_crippled_loses_in_every_world_in_either_order(crippled_first):
         assert unfit == 0 and fit > 5, seed
 
 
-def test_sides_of_one_genome_that_change_places_change_nothing_but_their_names():
+def test_exchanging_sides_with_equal_genomes_exchanges_only_their_names():
     def rows(first: str, second: str) -> list[tuple]:
         world = make_duel_world(POND, "grazer", Genomes(first, GRAZER), Genomes(second, GRAZER), EACH, 4)
         return [(row["tick"], row["group"], row["living"], row["births"]) for row in run_duel(world, 60, 30)]
@@ -103,7 +104,7 @@ def test_every_birth_is_counted_in_its_group():
         assert last[group]["generation"] == table["generation"][its].max(initial=0)
 
 
-def test_what_became_of_a_side_is_read_off_its_rows():
+def test_the_summary_of_a_side_is_computed_from_its_rows():
     rows = [
         {"tick": tick, "group": group, "living": 9 - tick, "births": tick * 2, "generation": 3 - tick}
         for tick in (0, 1, 2)
@@ -115,7 +116,7 @@ def test_what_became_of_a_side_is_read_off_its_rows():
 @pytest.mark.parametrize(
     ("more", "fewer", "odds"), [(0, 0, 1), (5, 0, 1 / 16), (0, 5, 1 / 16), (3, 3, 1), (4, 1, 3 / 8)]
 )
-def test_the_sign_test_is_that_of_the_books(more, fewer, odds):
+def test_the_sign_test_has_the_textbook_probabilities(more, fewer, odds):
     assert sign_test_chance(more, fewer) == pytest.approx(odds)
 
 
@@ -136,7 +137,7 @@ def test_a_duel_is_the_same_world_but_for_the_species_and_the_seed():
         assert len(own) == 7 and all(row.tobytes() == genome for row in own)
 
 
-def test_any_cut_of_a_duel_comes_to_the_same_digest(tmp_path):
+def test_the_digest_of_a_duel_does_not_depend_on_the_number_of_shards(tmp_path):
     world = make_duel_world(POND, "grazer", Genomes("a", GRAZER), Genomes("b", crippled()), EACH, 3)
     first = begin_run(world, tmp_path / "run").load(Entry(0, True), world.laws.layout(world))
     one, three = load_shards(world, first, 1), load_shards(world, first, 3)
@@ -150,7 +151,7 @@ def test_any_cut_of_a_duel_comes_to_the_same_digest(tmp_path):
     assert audit.digest(straight) + straight.controls.digest() & audit.DIGEST_MASK == digest_shards(one)
 
 
-def test_a_duel_can_be_had_in_a_duel_and_among_groups_of_one_name():
+def test_the_world_of_a_duel_can_be_used_for_another_duel():
     duel = make_duel_world(POND, "grazer", Genomes("a", GRAZER), Genomes("b", crippled()), 20, 3)
     again = make_duel_world(duel, "b", Genomes("c", GRAZER), Genomes("d", GRAZER), 5, 4)
     assert [(group.species, group.among) for group in again.settings.founders[6:]] == [("c", "a"), ("d", "a")]
@@ -174,16 +175,17 @@ def test_sides_need_names_of_their_own():
 
 @pytest.fixture(scope="module")
 def moment(tmp_path_factory):
+    """A small run at tick 24: its folder, its world, and its region."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     small_run(folder, 24, births=False)
     return folder, *load_moment(folder, None, "--tick")
 
 
-def test_genomes_are_those_of_the_living_drawn_without_favour(moment):
+def test_sampled_genomes_are_a_uniform_sample_of_the_living(moment):
     _, world, region = moment
     table = region.tables["monsters"]
     rows = np.flatnonzero(region.owned_rows("monsters") & (table["species"] == 2))
-    table["genome"][rows, 30] = np.arange(len(rows)) - 64  # so that each is told from all others
+    table["genome"][rows, 30] = np.arange(len(rows)) - 64  # so that all genomes differ
     own = [genome.tobytes() for genome in table["genome"][rows]]
     assert sorted(sample_living_genomes(world, region, "grazer", 10_000, 1)) == sorted(own)
     drawn = [sample_living_genomes(world, region, "grazer", 5, seed) for seed in range(200)]
@@ -226,7 +228,7 @@ def test_species_that_duel_are_monsters_that_live_and_had_founders(moment):
     assert find_duelling_species(world, gone) == ["hunter"]
 
 
-def test_moments_that_were_never_reached_are_one_line(moment):
+def test_a_tick_that_was_not_reached_is_refused_in_one_line(moment):
     folder, *_ = moment
     assert load_moment(folder, 10, "--tick 10")[1].tick == 10
     with pytest.raises(RunError, match=r"--tick 25: .*has reached tick 24: give an earlier one, or resume it first"):
@@ -243,20 +245,20 @@ def some_duels(count: int) -> list[Duel]:
     ]
 
 
-def test_side_by_side_duels_come_to_what_they_come_to_one_by_one():
+def test_parallel_duels_have_the_results_of_single_duels():
     duels, told = some_duels(3), set()
     found = run_duels(duels, 40, 10, processes=2, on_tick=lambda which, tick: told.add((which, tick)))
     assert found == [run_duel(duel.world, 40, 10) for duel in duels]
     assert told and told <= {(which, tick) for which in range(3) for tick in range(41)}
 
 
-def test_a_duel_whose_world_cannot_be_is_one_line_and_a_killed_process_too():
+def test_an_invalid_world_and_a_killed_process_are_errors_of_one_line():
     world = some_duels(1)[0].world
     world = replace(world, text=world.text.replace("width = 48", "width = 8"))
     with pytest.raises(WorldFileError, match=r"pond\.toml: width = 8: use at least 32 cells"):
         run_duels([Duel("grazer", world, ("a", "b"))], 10, 10)
 
-    others = set(multiprocessing.active_children())  # of clusters that other tests share
+    others = set(multiprocessing.active_children())  # processes of clusters that other tests use
 
     def kill(which: int, tick: int) -> None:
         for child in set(multiprocessing.active_children()) - others:

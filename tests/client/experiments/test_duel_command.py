@@ -1,4 +1,4 @@
-"""umwelt duel: the table, the object and the files it leaves, mistakes in one line, and Ctrl-C."""
+"""`umwelt duel`: its table, JSON and files, errors of one line, and Ctrl-C."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def kept(tmp_path_factory) -> Path:
 
 
 def umwelt(capsys, *arguments: str, code: int = 0) -> tuple[str, str]:
-    """What a command prints, and what it says beside that."""
+    """Runs `umwelt duel`, checks the exit code, and returns standard output and standard error."""
     with pytest.raises(SystemExit) as ended:
         main(["duel", *arguments])
     said = capsys.readouterr()
@@ -43,18 +43,19 @@ def umwelt(capsys, *arguments: str, code: int = 0) -> tuple[str, str]:
 
 
 def left(rows: list[dict], species: str, seed: int, side: str) -> list[tuple]:
+    """Returns (tick, living, births, generation) of one side of a duel at each tick."""
     chosen = [row for row in rows if (row["species"], row["seed"], row["group"]) == (species, seed, side)]
     return [(row["tick"], row["living"], row["births"], row["generation"]) for row in chosen]
 
 
-def test_each_monster_species_meets_its_founders_and_all_is_told_and_written(kept, tmp_path, capsys):
+def test_each_monster_species_duels_its_founders_and_results_are_printed_and_written(kept, tmp_path, capsys):
     ticks = ("--ticks", "120", "--seeds", "2")
     out, err = umwelt(capsys, str(kept), *ticks, "--to", str(tmp_path / "out"), "--json")
     assert len(out.splitlines()) == 1
     found = json.loads(out)
     assert (found["run"], found["tick"], found["ticks"], found["against"]) == (str(kept), 24, 120, None)
     assert sum(one["more_offspring"] is not None for one in found["duels"]) > 0
-    # the run's own seed, 2, is no fresh world
+    # seed 2, that of the run, is skipped: its world is not new
     assert [(one["species"], one["seed"]) for one in found["duels"]] == [
         ("grazer", 1),
         ("grazer", 3),
@@ -87,7 +88,7 @@ def test_each_monster_species_meets_its_founders_and_all_is_told_and_written(kep
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["duel.parquet", "duel.png"]
 
 
-def test_what_it_runs_is_the_world_of_the_run_with_its_living_in_it(kept, capsys):
+def test_a_duel_uses_the_world_of_the_run_and_genomes_of_its_living_beings(kept, capsys):
     sizes = ("--each", "9", "--ticks", "16", "--seeds", "1")
     out, _ = umwelt(capsys, str(kept), "--species", "grazer", *sizes, "--json")
     outcome = json.loads(out)["duels"][0]
@@ -101,7 +102,7 @@ def test_what_it_runs_is_the_world_of_the_run_with_its_living_in_it(kept, capsys
     assert {side: (one["living"], one["births"]) for side, one in outcome["sides"].items()} == theirs
 
 
-def test_plants_duel_where_named_and_other_ticks_take_the_founders_place(kept, capsys):
+def test_plants_duel_if_named_and_against_replaces_the_founders(kept, capsys):
     said, _ = umwelt(capsys, str(kept), "--species", "grass", "--against", f"{kept}:8", "--each", "20", *QUICK)
     assert "rivals" in said and "descendants" in said and "founders" not in said
     assert "grass: descendants left more offspring in " in said and "of 2 worlds" in said
@@ -129,7 +130,7 @@ def test_a_mistake_is_one_line_and_nothing_is_written(kept, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-def test_who_is_not_there_cannot_duel(tmp_path, capsys):
+def test_a_species_without_living_beings_or_founders_is_refused(tmp_path, capsys):
     def line(*arguments: str) -> str:
         return umwelt(capsys, str(folder), *arguments, code=2)[1]
 
@@ -143,7 +144,7 @@ def test_who_is_not_there_cannot_duel(tmp_path, capsys):
     assert "no monster species with founders lives at tick 0: choose another --tick, or name a plant" in line()
 
 
-def test_ctrl_c_leaves_nothing_and_nobody_behind(kept, tmp_path):
+def test_ctrl_c_leaves_no_files_and_no_processes(kept, tmp_path):
     command = [
         sys.executable,
         "-m",
@@ -161,11 +162,11 @@ def test_ctrl_c_leaves_nothing_and_nobody_behind(kept, tmp_path):
     try:
         members: set[int] = set()
         end_s = time.monotonic() + 240
-        while len(members) < 3:  # itself, what counts its resources, and one that runs a duel
+        while len(members) < 3:  # the command, Python's resource tracker, and a worker
             assert process.poll() is None and time.monotonic() < end_s
             members |= session(process.pid)
             time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+        os.killpg(process.pid, signal.SIGINT)  # to the whole process group, as a terminal does
         out, err = process.communicate(timeout=180)
     finally:
         process.kill()
@@ -174,13 +175,13 @@ def test_ctrl_c_leaves_nothing_and_nobody_behind(kept, tmp_path):
     assert err == "umwelt: stopped at once; what was saved before is complete\n"
     assert list(tmp_path.iterdir()) == []
     end_s = time.monotonic() + 180
-    while session(process.pid):  # what counts resources goes when it notices that it is alone
+    while session(process.pid):  # the resource tracker ends after the others
         assert time.monotonic() < end_s
         time.sleep(0.05)
 
 
 def session(leader: int) -> set[int]:
-    """The processes of a session."""
+    """Returns the ids of the living processes of a session."""
     found = set()
     for path in Path("/proc").iterdir():
         try:

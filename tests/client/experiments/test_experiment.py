@@ -1,4 +1,4 @@
-"""Experiments: what a file says is checked before the first run; runs go on where they stopped, bit for bit."""
+"""Experiments: the file is checked before the first run, and a stopped run continues bit for bit."""
 
 import shutil
 import textwrap
@@ -38,12 +38,14 @@ DROP = 'do = {command = "drop", y = 3, x = 3, substance = "sugar", count = 50}'
 
 
 def written(folder: Path, text: str) -> Path:
+    """Writes an experiment's file; returns its path."""
     path = folder / "small.toml"
     path.write_text(text, "utf-8")
     return path
 
 
 def run(path: Path, folder: Path, **changes):
+    """Runs the first trial of an experiment; returns its result."""
     job = make_job(read_experiment(str(path)).trials[0], folder)
     return run_job(msgspec.structs.replace(job, **changes), lambda tick: None)
 
@@ -64,7 +66,7 @@ def test_points_are_taken_as_they_are_listed(tmp_path):
     assert read_experiment(str(written(tmp_path, text))).points == ({"climate.light": 0.5}, {"climate.wind": 0.0})
 
 
-def test_a_run_is_the_world_s_own_and_is_measured_when_it_should_be(tmp_path):
+def test_a_run_equals_the_plain_world_and_is_measured_at_the_stated_ticks(tmp_path):
     path = written(tmp_path, SMALL)
     found = run(path, tmp_path / "under_way")
     assert [row["tick"] for row in found.rows] == [0, 10, 20, 24]
@@ -79,10 +81,10 @@ def test_a_run_is_the_world_s_own_and_is_measured_when_it_should_be(tmp_path):
 
 
 class Stop(Exception):
-    """As abrupt as a kill."""
+    """Ends a run in the middle, as a killed process would."""
 
 
-def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_and_comes_out_the_same(tmp_path):
+def test_a_stopped_run_continues_from_its_checkpoint_with_the_same_result(tmp_path):
     path, folder = written(tmp_path, SMALL), tmp_path / "under_way"
     whole = run(path, tmp_path / "other")
 
@@ -139,7 +141,7 @@ def test_a_duel_gives_figures_of_both_sides(tmp_path):
     assert "duel.hunter.more" in figures
 
 
-def test_a_garden_measures_descendants_beside_founders(tmp_path):
+def test_a_garden_measures_descendants_and_founders(tmp_path):
     path = written(tmp_path, SMALL + GARDEN + 'set = {"founders.4.count" = 0}\n')
     found = run(path, tmp_path / "under_way")
     assert found.digest == run(written(tmp_path, SMALL), tmp_path / "other").digest
@@ -149,7 +151,7 @@ def test_a_garden_measures_descendants_beside_founders(tmp_path):
     assert found.figures["garden.gain.speed_fixed"] == pytest.approx(gain)
 
 
-def test_runs_side_by_side_come_out_as_alone(tmp_path):
+def test_parallel_runs_have_the_results_of_single_runs(tmp_path):
     path = written(tmp_path, SMALL)
     jobs = [make_job(trial, tmp_path / trial.name) for trial in read_experiment(str(path)).trials]
     seen: dict[str, int] = {}
@@ -287,7 +289,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_what_is_wrong_in_a_file_is_said_in_one_line_before_the_first_run(tmp_path, what):
+def test_an_error_in_a_file_is_one_line_before_the_first_run(tmp_path, what):
     text, line = WRONG[what]
     path = written(tmp_path, text)
     with pytest.raises(UmweltError) as raised:
@@ -295,12 +297,12 @@ def test_what_is_wrong_in_a_file_is_said_in_one_line_before_the_first_run(tmp_pa
     assert line in str(raised.value) and str(raised.value).startswith(str(path)) and "\n" not in str(raised.value)
 
 
-def test_a_quick_form_is_asked_for_where_there_is_none(tmp_path):
+def test_the_quick_form_of_a_file_without_one_is_refused(tmp_path):
     with pytest.raises(UmweltError, match="has no quick form"):
         read_experiment(str(written(tmp_path, SMALL)), quick=True)
 
 
-def test_what_is_wrong_in_the_whole_form_is_said_of_the_quick_one_too(tmp_path):
+def test_an_error_in_the_whole_form_is_also_reported_for_the_quick_form(tmp_path):
     wrong = SMALL + '[[plots]]\ntitle = "a"\ncolumns = ["gras"]\n[quick]\nticks = 5\n'
     with pytest.raises(UmweltError, match='mean "grass"'):
         read_experiment(str(written(tmp_path, wrong)), quick=True)
@@ -313,18 +315,18 @@ def test_bundled_experiments_can_be_run_in_both_forms(name):
     assert sum(trial.ticks for trial in quick.trials) < sum(trial.ticks for trial in full.trials) / 10
 
 
-def test_the_example_of_all_that_a_file_can_say_is_one(tmp_path):
+def test_the_example_in_the_docstring_of_the_schema_is_valid(tmp_path):
     lines = [line for line in (schema.__doc__ or "").splitlines() if line.startswith("    ")]
     path = written(tmp_path, textwrap.dedent("\n".join(lines)))
     assert len(read_experiment(str(path)).trials) == 40 and len(read_experiment(str(path), quick=True).trials) == 40
 
 
-def test_measures_have_names_and_others_are_loaded_by_theirs():
+def test_measures_are_found_by_name_and_others_by_module_and_function():
     assert find_measure("populations") is MEASURES["populations"]
     assert find_measure("umwelt.agents.measures.census:matter") is MEASURES["matter"]
 
 
-def test_a_measure_of_ones_own_is_one_and_results_are_of_another_where_it_changed(tmp_path, monkeypatch):
+def test_a_measure_of_the_user_is_run_and_its_code_is_part_of_the_key(tmp_path, monkeypatch):
     path = written(tmp_path, SMALL.replace('"elements"', '"own_measures:good"'))
     rows = run(path, tmp_path / "one").rows
     assert [(row["doubled_tick"], row["late"]) for row in rows] == [(0, 0), (20, 1), (40, 1), (48, 1)]

@@ -1,4 +1,4 @@
-"""What comes out of experiments: outcomes, what was expected of them, tables, a page of plots; from the command too."""
+"""Results of experiments: outcomes, expectations, tables and plots; and the command `umwelt experiment`."""
 
 import json
 import math
@@ -59,6 +59,7 @@ x = "climate.light"
 
 
 def command(*arguments: str) -> int:
+    """Runs `umwelt experiment`; returns the exit code."""
     with pytest.raises(SystemExit) as left:
         main(["experiment", *arguments])
     return left.value.code
@@ -71,7 +72,7 @@ def made(tmp_path: Path, text: str = TEXT) -> str:
 
 
 def runs_of(path: str, columns: dict[int, dict[str, list[float]]]) -> list[Run]:
-    """Made-up runs: columns by point, the same for every seed plus the seed."""
+    """Returns runs with given columns by point; the values of a run are those of its point plus its seed."""
     found = []
     for trial in read_experiment(path).trials:
         values = {name: np.array(one, float) + trial.seed for name, one in columns[trial.point].items()}
@@ -99,14 +100,14 @@ def test_outcomes_are_statistics_of_columns_or_figures(tmp_path):
         ('below = -0.5\nagainst = {"climate.light" = 1.0}', 2),
     ],
 )
-def test_expectations_hold_in_so_many_runs(tmp_path, bounds, held):
+def test_an_expectation_counts_the_runs_that_satisfy_it(tmp_path, bounds, held):
     text = TEXT.split("[[expect]]", maxsplit=1)[0] + f'[[expect]]\nsays = "so"\nvalue = "grass.end"\n{bounds}\n'
     runs = runs_of(made(tmp_path, text), {0: {"grass": [0, 0, 8]}, 1: {"grass": [0, 0, 11]}})  # 9, 10; 12, 13
     finding = judge(read_experiment(made(tmp_path, text)), runs)[0]
     assert finding.satisfied_count == held and finding.holds == (held == len(finding.values) or "in_runs" in bounds)
 
 
-def test_a_run_is_compared_with_the_one_that_is_the_same_otherwise(tmp_path):
+def test_a_run_is_compared_with_the_one_that_differs_only_in_the_given_key(tmp_path):
     start = TEXT.split("[[expect]]", maxsplit=1)[0] + '"climate.wind" = [0.0, 1.0]\n'
     text = start + '[[expect]]\nsays = "so"\nvalue = "grass.end"\nabove = 5\nagainst = {"climate.light" = 0.0}\n'
     columns = {at: {"grass": [0, 0, end]} for at, end in enumerate([1, 100, 11, 110])}
@@ -114,7 +115,7 @@ def test_a_run_is_compared_with_the_one_that_is_the_same_otherwise(tmp_path):
     assert finding.values == (10, 10, 10, 10) and finding.holds
 
 
-def test_what_was_not_measured_does_not_hold(tmp_path):
+def test_an_expectation_without_measured_values_does_not_hold(tmp_path):
     expected = '[[expect]]\nsays = "so"\nvalue = "grazer.fatigue_more.end"\nbelow = 9\n'
     text = TEXT.split("[[expect]]", maxsplit=1)[0].replace('["populations"]', '["behaviour"]') + expected
     runs = runs_of(made(tmp_path, text), {0: {}, 1: {}})
@@ -123,16 +124,17 @@ def test_what_was_not_measured_does_not_hold(tmp_path):
 
 
 def populations(grazers: np.ndarray, hunters: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns columns of populations from logarithms of the numbers of grazers and hunters."""
     return {"tick": np.arange(len(grazers)) * 100.0, "grazer": np.exp(6 + grazers), "hunter": np.exp(4 + hunters)}
 
 
 def wandering(seed: int, count: int = 300) -> np.ndarray:
-    """Ups and downs of a few hundred ticks, of no one's making."""
+    """Returns smoothed noise, which varies over a few hundred ticks."""
     noise = np.random.default_rng(seed).normal(size=count + 12)
     return np.convolve(noise, np.full(13, 0.2), "valid")[:count]
 
 
-def test_hunters_that_follow_are_found_to_lag_by_a_part_of_a_cycle():
+def test_the_lag_of_hunters_behind_grazers_is_measured():
     ticks = np.arange(-1000, 30_000, 100.0)
     uneven = 300 * np.cumsum(wandering(3, len(ticks)) / 9)
     cycle = np.sin(2 * np.pi * (ticks + uneven) / 3000)
@@ -143,7 +145,7 @@ def test_hunters_that_follow_are_found_to_lag_by_a_part_of_a_cycle():
     assert found["hunters_lag.chance"] == 0
 
 
-def test_a_boom_and_then_noise_is_no_lag_but_by_chance():
+def test_noise_after_a_boom_has_a_lag_only_by_chance():
     boom = np.exp(-((np.arange(300) - 8) ** 2) / 20)
     lucky = 0
     for seed in range(20):
@@ -152,7 +154,7 @@ def test_a_boom_and_then_noise_is_no_lag_but_by_chance():
     assert lucky <= 4
 
 
-def test_no_lag_is_told_where_hunters_die_out_or_a_run_is_short():
+def test_there_is_no_lag_if_hunters_die_out_or_the_run_is_short():
     cycle = np.sin(np.arange(300) / 5)
     dead = populations(cycle, np.roll(cycle, 6))
     dead["hunter"][200:] = 0
@@ -168,7 +170,7 @@ def test_a_peak_is_the_first_tick_at_which_there_is_most():
 
 def test_an_experiment_writes_tables_plots_and_a_verdict_and_is_not_run_twice(tmp_path, capsys):
     path, folder = made(tmp_path), tmp_path / "found"
-    assert command(path, "--to", str(folder), "--processes", "2") == 1  # more seeds than can be
+    assert command(path, "--to", str(folder), "--processes", "2") == 1  # one expectation cannot hold
     assert {one.name for one in folder.iterdir() if one.is_file()} == {
         "results.parquet",
         "outcomes.parquet",
@@ -191,7 +193,7 @@ def test_an_experiment_writes_tables_plots_and_a_verdict_and_is_not_run_twice(tm
     assert {one.name: one.stat().st_mtime_ns for one in (folder / "runs").iterdir()} == before
 
 
-def test_quick_results_lie_apart_and_judge_nothing_that_needs_the_whole(tmp_path, capsys):
+def test_quick_results_are_separate_and_judge_no_expectation_of_the_whole_form(tmp_path, capsys):
     assert command(made(tmp_path), "--quick", "--to", str(tmp_path / "found")) == 0
     assert "nothing is judged" in capsys.readouterr().out
     assert (tmp_path / "found" / "quick" / "verdict.md").exists() and not (tmp_path / "found" / "verdict.md").exists()
@@ -220,7 +222,7 @@ def test_mistakes_are_one_line(tmp_path, capsys, arguments, line):
     assert line in told and told.count("\n") == 1
 
 
-def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path, capsys):
+def test_ctrl_c_keeps_finished_runs_and_the_same_command_continues(tmp_path, capsys):
     path, folder = made(tmp_path, TEXT.replace("ticks = 20", "ticks = 300")), tmp_path / "found"
     line = [
         sys.executable,
@@ -248,8 +250,8 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path, capsys
     assert all(path.read_bytes() == content for path, content in done.items()) and (folder / "verdict.md").is_file()
 
 
-def test_what_is_said_may_hold_any_sign_and_points_any_value(tmp_path, capsys):
-    """Neither formulas, nor markup, nor the bars of a table, nor values of different kinds spoil what is written."""
+def test_texts_may_hold_any_character_and_points_any_value(tmp_path, capsys):
+    """Formulas, markup and table separators in names, and values of different types, do not break the output."""
     text = TEXT.replace("light or none", r"costs $\\foo$ [/b]")
     text = text.replace("plants live on for a while", "[/b] a | $\\\\b$")
     text = text.replace('title = "grass"', r'title = "$\\foo"').split("[vary]", maxsplit=1)

@@ -1,4 +1,4 @@
-"""Experiment commands scattered over an area, and that differ from point to point; figures of all runs."""
+"""Commands in experiments: scattered over an area, and varied between points; figures over all runs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +45,7 @@ def read(folder: Path, text: str = SCATTERED) -> Experiment:
 
 
 def drops(experiment: Experiment, trial: int) -> list[tuple[int, dict]]:
+    """Returns the ticks and contents of the commands of a trial."""
     return [(command.tick, msgspec.json.decode(command.content)) for command in experiment.trials[trial].due]
 
 
@@ -52,7 +53,7 @@ def test_scattered_commands_fall_on_many_cells_of_the_area_and_always_the_same(t
     found = [one for one in drops(read(tmp_path), 0) if one[1]["x"] != 1]
     assert [tick for tick, _ in found] == list(range(0, 60, 2))
     cells = {(command["y"], command["x"]) for _, command in found}
-    assert cells <= {(y, x) for y in (38, 39, 0, 1) for x in (4, 5, 6)}  # over the seam
+    assert cells <= {(y, x) for y in (38, 39, 0, 1) for x in (4, 5, 6)}  # across the seam
     assert len(cells) > 6
     assert [one for one in drops(read(tmp_path), 0) if one[1]["x"] != 1] == found
     assert [one for one in drops(read(tmp_path), 1) if one[1]["x"] != 1] != found, "another seed draws other cells"
@@ -75,7 +76,7 @@ def test_points_have_commands_of_their_own(tmp_path):
         ('["matching"]', '["matcing"]', "matching"),
     ],
 )
-def test_what_is_wrong_is_said_before_the_first_run(tmp_path, old, new, line):
+def test_invalid_commands_are_refused_before_the_first_run(tmp_path, old, new, line):
     with pytest.raises(WorldFileError, match=line):
         read(tmp_path, SCATTERED.replace(old, new))
 
@@ -87,7 +88,7 @@ def test_figures_of_all_runs_are_judged_once(tmp_path):
         Run(trial, {}, {"foragers.east_share": share}) for trial, share in zip(experiment.trials, shares, strict=True)
     ]
     found = analyse_across(runs, ["matching"])
-    assert found["matching.slope"] == pytest.approx(0.8)  # from 0.6 at half of the food to 0.8 at three quarters
+    assert found["matching.slope"] == pytest.approx(0.8)  # 0.6 at half of the food, 0.8 at three quarters
     finding = judge(experiment, runs)[0]
     assert finding.values == (found["matching.slope"],) and finding.holds
     with pytest.raises(WorldFileError, match=r"matching.*commands\.0\.do\.count"):

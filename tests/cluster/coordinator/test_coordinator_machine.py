@@ -1,4 +1,4 @@
-"""The coordinator without I/O: who is let in, what is granted when, and what changes a map."""
+"""The coordinator's machine, without I/O: admission of nodes, grants, snapshots, and new divisions of the torus."""
 
 from typing import Any
 
@@ -17,7 +17,10 @@ SEALS = {"laws": "same"}
 
 
 class LocalCluster:
-    """A coordinator, and nodes that do what they are told at once: `said` is all that was sent, `done` all else."""
+    """A coordinator's machine, and simulated nodes that do at once what it asks.
+
+    `said` has the messages that the machine sent, with their receivers; `done` its other instructions.
+    """
 
     def __init__(self, nodes: int = 2, known: RunState | None = None, **wishes: Any):
         passes = iter(bytes([number]) * 16 for number in range(99))
@@ -33,12 +36,13 @@ class LocalCluster:
         self.obeying: set[str] = set()
         self.disk_is_slow = False
         self.written: list[events.SnapshotCompleted] = []
-        """What a slow disk has not answered yet."""
+        """Completed snapshots that are not yet reported to the machine, while `disk_is_slow`."""
         self.wait(0)
         for number in range(nodes):
             self.join(f"k{number}")
 
     def carry_out(self, due: list[Any]) -> None:
+        """Execute instructions of the machine, and those that follow from their results."""
         waiting = list(due)
         while waiting:
             one = waiting.pop(0)
@@ -59,7 +63,7 @@ class LocalCluster:
                     waiting += self.coordinator.handle(self.written.pop())
 
     def answer(self, send: instructions.SendMessage) -> list[Any]:
-        """How an obedient node answers an assignment."""
+        """Answers an assignment as a node that has loaded its shard; returns the instructions that follow."""
         if not isinstance(send.message, protocol.Assignment) or send.to.decode() not in self.obeying:
             return []
         key = send.to.decode()
@@ -67,14 +71,17 @@ class LocalCluster:
         return self.noted(key, protocol.Ready(send.message.tick))
 
     def noted(self, key: str, content: Any) -> list[Any]:
+        """Sends the next numbered report of a node; returns the instructions that follow."""
         self.numbers[key] += 1
         note = protocol.NumberedReport(key, self.coordinator.epoch, self.numbers[key], content)
         return self.coordinator.handle(events.MessageReceived(note, (), key.encode()))
 
     def note(self, key: str, content: Any) -> None:
+        """Send the next numbered report of a node, and execute what follows."""
         self.carry_out(self.noted(key, content))
 
     def heard(self, message: Any, sender: str = "person") -> None:
+        """Deliver a message to the machine, and execute what follows."""
         self.carry_out(self.coordinator.handle(events.MessageReceived(message, (), sender.encode())))
 
     def join(self, key: str, seals: Any = SEALS, obeys: bool = True, **other: Any) -> None:
@@ -82,21 +89,23 @@ class LocalCluster:
         self.heard(protocol.Join(key, f"ipc:///{key}", "", "host", 1, 2, True, dict(seals), **other), key)
 
     def beat(self, tick: int, *keys: str, **other: Any) -> None:
+        """Send a heartbeat at a tick from some nodes, or from all."""
         for key in keys or [member.key for member in self.coordinator.membership.map]:
             self.heard(protocol.Heartbeat(key, self.coordinator.epoch, tick, 1, **{"tick_s": 0.05, **other}), key)
 
     def wait(self, seconds: float = 0.01) -> None:
+        """Advance the clock, and give the machine a timer event."""
         self.now_s += seconds
         self.carry_out(self.coordinator.handle(events.Timer(self.now_s)))
 
     def live(self, seconds: float, step_s: float = 0.1, **beat: Any) -> None:
-        """Time passes; nodes reach what is granted, record it and keep what is wished."""
+        """Advance the clock in steps; after each, all nodes reach the granted tick (`reach`)."""
         for _ in range(round(seconds / step_s)):
             self.wait(step_s)
             self.reach(**beat)
 
     def reach(self, **beat: Any) -> None:
-        """All nodes reach what is granted, with the snapshot that is wished there."""
+        """All nodes reach the granted tick, and report the snapshot that is requested there."""
         coordinator = self.coordinator
         if coordinator.phase not in ("running", "settling"):
             return
@@ -116,6 +125,7 @@ class LocalCluster:
         return [message for to, message in self.said if isinstance(message, protocol.Grant) and to == key.encode()]
 
     def last(self, kind: type, to: str = "person") -> Any:
+        """Returns the last message of a kind to a receiver, or None."""
         found = [message for who, message in self.said if isinstance(message, kind) and who == to.encode()]
         return found[-1] if found else None
 
@@ -124,7 +134,7 @@ class LocalCluster:
         return [member.key for member in self.coordinator.membership.map]
 
 
-def test_a_world_begins_when_all_are_here():
+def test_a_world_begins_when_all_nodes_have_joined():
     cluster = LocalCluster(2)
     cluster.wait()
     assert cluster.coordinator.phase == "running" and cluster.keys == ["k0", "k1"]
@@ -144,7 +154,7 @@ def test_other_seals_and_protocol_versions_are_refused():
         "install the same version of Umwelt on both"
     )
     said = [one.line for one in cluster.done if isinstance(one, instructions.Announce) and "refused" in one.line]
-    assert len(said) == 1  # the log is not filled
+    assert len(said) == 1  # logged only once
 
 
 def test_commands_are_journalled_before_they_are_granted_and_never_in_the_past():
@@ -181,7 +191,7 @@ def test_the_same_ticket_is_journalled_once():
     assert again.last(protocol.TicketResult) == protocol.TicketResult("t", 5, 9)
 
 
-def test_a_node_that_was_further_moves_the_horizon_but_not_without_bound():
+def test_the_tick_that_a_joining_node_has_reached_moves_the_horizon_up_to_a_limit():
     cluster = LocalCluster(1)
     cluster.join("far", reached=500)
     assert cluster.coordinator.grants.horizon == 500
@@ -203,22 +213,20 @@ def test_a_node_joins_at_a_snapshot_of_the_present():
     assert cluster.coordinator.grants.granted > held
 
 
-def test_a_node_that_is_told_to_leave_ends_and_the_last_one_may_not():
+def test_a_node_that_is_ordered_to_leave_ends_unless_it_is_the_last():
     cluster = LocalCluster(2)
     cluster.live(1)
     name = next(node.name for node in cluster.coordinator.membership.nodes.values() if node.key == "k1")
     cluster.heard(protocol.Order("o", "leave", name=name))
     cluster.live(0.3)
     assert cluster.keys == ["k0"] and cluster.last(protocol.Stop, "k1") is not None
-    cluster.heard(
-        protocol.Heartbeat("k1", 1, 5), "k1"
-    )  # it did not hear: it is told again, and not that it may come again
+    cluster.heard(protocol.Heartbeat("k1", 1, 5), "k1")  # the message was lost: it is repeated
     assert cluster.last(protocol.Fenced, "k1") is None
     last = cluster.coordinator.membership.nodes["k0"].name
     cluster.heard(protocol.Order("p", "leave", name=last))
     assert "holds the whole world" in cluster.last(protocol.TicketResult).line
     assert cluster.coordinator.phase == "running"
-    cluster.heard(protocol.LeaveRequest("k0"), "k0")  # of its own will it may: the world waits for others
+    cluster.heard(protocol.LeaveRequest("k0"), "k0")  # by itself it may: the world waits for others
     cluster.live(0.3)
     assert cluster.coordinator.phase == "gathering" and cluster.last(protocol.Stop, "k0") is not None
     cluster.join("heir")
@@ -240,7 +248,7 @@ def test_a_silent_node_is_dead_and_history_is_granted_again():
     assert cluster.granted("k0")[-1].through > saved
     cluster.heard(protocol.Heartbeat("k1", 1, reached), "k1")
     assert cluster.last(protocol.Fenced, "k1") is not None
-    cluster.heard(protocol.Join("k1", "ipc:///k1", "", "host", 1, 2, True, SEALS), "k1")  # an old word of it
+    cluster.heard(protocol.Join("k1", "ipc:///k1", "", "host", 1, 2, True, SEALS), "k1")  # a late message of it
     assert "k1" not in cluster.coordinator.membership.nodes
 
 
@@ -248,7 +256,7 @@ def test_a_node_that_joins_while_a_world_catches_up_is_included_afterwards():
     cluster = LocalCluster(2)
     cluster.live(2)
     reached = cluster.coordinator.grants.clock.reached
-    for _ in range(15):  # k1 is silent, and all is run again from tick 0
+    for _ in range(15):  # k1 is silent, and all ticks from 0 on are run again
         cluster.wait(0.1)
         if cluster.coordinator.epoch > 1:
             break
@@ -327,7 +335,7 @@ def test_pause_step_and_speed():
     assert "unknown order" in cluster.last(protocol.TicketResult).line
 
 
-def test_a_stop_after_a_fall_back_reaches_what_was_reached_before():
+def test_a_stop_during_a_recovery_first_reaches_the_tick_that_was_reached_before():
     cluster = LocalCluster(2)
     cluster.live(2)
     reached = cluster.coordinator.grants.granted
@@ -343,7 +351,7 @@ def test_a_stop_after_a_fall_back_reaches_what_was_reached_before():
     assert cluster.last(protocol.Stop, "k0") is not None
 
 
-def test_the_last_tick_is_the_last():
+def test_nothing_is_granted_after_the_last_tick():
     cluster = LocalCluster(2, last_tick=17)
     cluster.live(5)
     assert [type(one) for one in cluster.done][-1] is instructions.EndRun
@@ -351,7 +359,7 @@ def test_the_last_tick_is_the_last():
     assert max(grant.through for grant in cluster.granted("k0")) == 17
 
 
-def test_a_mark_of_the_last_tick_does_not_stand_for_the_kept_one():
+def test_a_temporary_snapshot_of_the_last_tick_does_not_replace_the_kept_one():
     cluster = LocalCluster(1, last_tick=17)
     while cluster.coordinator.grants.granted < 17:
         cluster.wait()
@@ -364,7 +372,7 @@ def test_a_mark_of_the_last_tick_does_not_stand_for_the_kept_one():
     mark, kept = cluster.written
     assert (mark.kept, kept.kept) == (False, True)
     cluster.carry_out(cluster.coordinator.handle(mark))
-    assert cluster.coordinator.phase == "settling"  # the last tick is kept only once it lies on the disk
+    assert cluster.coordinator.phase == "settling"  # the run ends only after the snapshot of the last tick is on disk
     cluster.carry_out(cluster.coordinator.handle(kept))
     assert (cluster.coordinator.phase, cluster.coordinator.snapshots.last.name) == ("resting", "tick-000000000017")
 
@@ -393,13 +401,13 @@ def test_an_uneven_load_is_divided_again_but_not_soon_and_not_for_a_small_gain()
                 cluster.reach()
 
     pass_time(balance.BALANCE_AFTER_S - 3, 3.0)
-    assert cluster.coordinator.epoch == 1  # not soon after a change
+    assert cluster.coordinator.epoch == 1  # not soon after a change of the map
     pass_time(6, 3.0)
     assert cluster.coordinator.epoch == 2 and "mean load" in cluster.coordinator.reason
     pass_time(balance.BALANCE_AFTER_S - 3, 3.0)
-    assert cluster.coordinator.epoch == 2  # once, and then it is seen what came of it
+    assert cluster.coordinator.epoch == 2  # once, and then the effect is measured
     pass_time(balance.BALANCE_AFTER_S * 2, 1.3)
-    assert cluster.coordinator.epoch == 2  # 1.13 times the mean is little
+    assert cluster.coordinator.epoch == 2  # 1.13 times the mean load is not enough
 
 
 def test_slow_connections_make_exchanges_rarer_but_only_for_a_real_gain():
@@ -413,7 +421,7 @@ def test_slow_connections_make_exchanges_rarer_but_only_for_a_real_gain():
     assert best(1, 0.0001) == 1
     assert best(1, 0.05) >= 4
     found = best(1, 0.02)
-    assert found > 1 and best(found, 0.02, 0.011) == found  # and it stays there
+    assert found > 1 and best(found, 0.02, 0.011) == found  # and the choice is stable
     assert exchange_ticks(4, [], members[:1], torus, 16) == 1
 
 
@@ -454,7 +462,7 @@ def test_a_part_that_is_not_the_node_s_own_ends_the_node_and_not_the_world():
 
 
 @pytest.mark.parametrize("fatal", [False, True])
-def test_what_fails_everywhere_ends_the_world_and_what_fails_here_the_node(fatal):
+def test_a_fatal_failure_ends_the_run_and_another_failure_only_the_node(fatal):
     cluster = LocalCluster(2)
     cluster.live(0.5)
     cluster.note("k1", protocol.Failure("no room", fatal))

@@ -1,4 +1,4 @@
-"""A node's machine: messages that are late, repeated, out of order or from strangers change nothing."""
+"""A node's machine, without I/O: late, repeated, reordered and unauthorised messages change nothing."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ EPOCH = 3
 
 
 class Node:
-    """The machine of a node in a world of two halves; it has loaded the left one."""
+    """The machine of a node that has loaded the left half of a world with two shards."""
 
     def __init__(self, k: int = 1, granted: int = 0):
         self.keys = iter(f"key-{number}" for number in range(9))
@@ -41,11 +41,11 @@ class Node:
             self.grant(granted)
 
     def from_coordinator(self, message: Any, *raw: bytes) -> list[Any]:
-        """A message from the coordinator, on the node's own connection."""
+        """Delivers a message of the coordinator on the node's own connection; returns the machine's instructions."""
         return self.machine.handle(events.MessageReceived(message, raw, COORDINATOR.encode(), on_own_connection=True))
 
     def from_peer(self, message: Any, *raw: bytes, sender: bytes = b"ipc:///b") -> list[Any]:
-        """A message at the listening socket."""
+        """Delivers a message to the node's listening socket; returns the machine's instructions."""
         return self.machine.handle(events.MessageReceived(message, raw, sender))
 
     def grant(self, through: int, commands: Any = (), snapshots: Any = (), acknowledged: int = 0) -> list[Any]:
@@ -63,18 +63,19 @@ class Node:
         return self.machine.handle(events.TickFinished(tick, 5, 0.01, 1))
 
     def exchange(self, tick: int) -> list[Any]:
-        """A whole halo exchange."""
+        """Runs a complete halo exchange; returns the instructions after it."""
         self.machine.handle(events.HaloCut(tick, {1: [b"%d" % tick]}))
         assert [type(one) for one in self.halo(tick)] == [instructions.PasteHalo]
         return self.machine.handle(events.HaloPasted())
 
 
 def actions(found: list[Any]) -> list[Any]:
-    """The instructions other than messages."""
+    """Returns the instructions other than those that send a message."""
     return [one for one in found if not isinstance(one, instructions.SendMessage)]
 
 
 def kinds(found: list[Any]) -> list[Any]:
+    """Returns the types of instructions, and of messages in place of the instructions to send them."""
     return [type(one.message) if isinstance(one, instructions.SendMessage) else type(one) for one in found]
 
 
@@ -91,8 +92,8 @@ def test_a_tick_needs_the_halo_and_a_grant_in_whatever_order():
 def test_late_repeated_and_future_halo_messages_are_not_pasted_twice():
     node = Node(granted=9)
     assert kinds(node.halo(0, b"first")) == [instructions.PasteHalo]
-    assert node.halo(0, b"second") == []  # while pasting
-    assert node.halo(1, b"next") == []  # a neighbour may be an exchange ahead
+    assert node.halo(0, b"second") == []  # arrives while the first is pasted
+    assert node.halo(1, b"next") == []  # a neighbour may be one exchange ahead
     assert node.halo(7, b"far") == []
     node.machine.handle(events.HaloPasted())
     assert node.halo(0, b"late") == []
@@ -154,14 +155,14 @@ def test_commands_come_once_in_the_order_of_numbers_however_grants_arrive():
     commands = [protocol.ScheduledCommand(0, number, b"%d" % number) for number in (3, 1, 2)]
     node = Node()
     node.grant(2, commands[:1])
-    node.grant(1, commands)  # an older one, later
+    node.grant(1, commands)  # an older grant that arrives later
     node.grant(2, [*commands, protocol.ScheduledCommand(1, 4, b"4")])
     assert node.machine.assigned.granted == 2
     node.halo(0)
     step = node.machine.handle(events.HaloPasted())[-1]
     assert [command.number for command in step.commands] == [1, 2, 3]
     node.finish_tick(1)
-    node.grant(2, commands)  # of a tick that is past
+    node.grant(2, commands)  # for a past tick
     assert [command.number for command in node.exchange(1)[-1].commands] == [4]
     assert list(node.machine.assigned.commands) == [1]
 
@@ -177,9 +178,9 @@ def test_a_snapshot_of_the_present_tick_is_taken_at_once_and_once():
     assert node.grant(1, snapshots=[wish]) == []
     assert node.grant(1, snapshots=[protocol.SnapshotRequest(1, True)]) == [
         instructions.WriteSnapshotPart(1, True)
-    ]  # recorded once
+    ]  # one record
     assert node.grant(1, snapshots=[protocol.SnapshotRequest(1, True), wish]) == []
-    assert node.grant(1, snapshots=[protocol.SnapshotRequest(0, True)]) == []  # past
+    assert node.grant(1, snapshots=[protocol.SnapshotRequest(0, True)]) == []  # for a past tick
 
 
 def test_a_snapshot_is_taken_before_the_commands_of_its_tick():
@@ -198,12 +199,12 @@ def test_reports_are_sent_again_until_a_grant_acknowledges_them():
     node = Node()
     record = protocol.TickRecord(8, 1, 2, 3, 4, {}, {})
     sent = node.machine.handle(events.ReportReady(EPOCH, record))
-    assert [one.message.number for one in sent] == [2]  # the first one was Ready
+    assert [one.message.number for one in sent] == [2]  # report 1 was Ready
     said = [one.message.number for one in node.wait(1) if isinstance(one.message, protocol.NumberedReport)]
     assert said == [1, 2]
     node.grant(0, acknowledged=1)
     assert [one.message.number for one in node.wait(1) if isinstance(one.message, protocol.NumberedReport)] == [2]
-    assert node.machine.handle(events.ReportReady(EPOCH - 1, record)) == []  # of an older map
+    assert node.machine.handle(events.ReportReady(EPOCH - 1, record)) == []  # of an older epoch
 
 
 ORDERS = [
@@ -219,7 +220,7 @@ ORDERS = [
 def test_only_the_coordinator_on_the_node_s_own_connection_is_obeyed(order):
     node = Node()
     before = node.machine.assigned
-    assert node.from_peer(order, sender=COORDINATOR.encode()) == []  # at the door, by that name
+    assert node.from_peer(order, sender=COORDINATOR.encode()) == []  # at the listening socket, under that name
     on_another = events.MessageReceived(order, (), b"ipc:///b", on_own_connection=True)
     assert node.machine.handle(on_another) == []
     assert node.machine.assigned is before and before.granted == 0
@@ -234,7 +235,7 @@ def test_a_fenced_node_drops_its_shard_and_joins_under_another_key():
     assert node.halo(0) == [] and node.grant(9) == []
     assert (
         node.from_coordinator(self_assign := node.assign) == [] and self_assign.members[0].key == "key-0"
-    )  # the old life's map
+    )  # a map of the node under its former key
 
 
 def test_maps_come_once_and_only_newer_ones_count():
@@ -243,8 +244,8 @@ def test_maps_come_once_and_only_newer_ones_count():
     newer = protocol.Assignment(EPOCH + 2, b"n" * 16, 0, "s", node.assign.members, 0, 2, 1, 8)
     node.halo(0, b"early", epoch=EPOCH + 2, pass_key=b"n" * 16)
     assert node.from_coordinator(newer) == [instructions.LoadShard(newer)]
-    assert node.halo(0) == []  # of the old map
-    node.machine.handle(events.ShardLoaded(EPOCH, 1))  # the old load ends late
+    assert node.halo(0) == []  # of the old epoch
+    node.machine.handle(events.ShardLoaded(EPOCH, 1))  # a late result of the old load
     assert not node.machine.assigned.loaded
     assert kinds(node.machine.handle(events.ShardLoaded(EPOCH + 2, 1))) == [
         protocol.NumberedReport,
@@ -253,7 +254,7 @@ def test_maps_come_once_and_only_newer_ones_count():
     ]
     assert (
         kinds(node.machine.handle(events.HaloCut(0, {1: [b""]})))[-1] is instructions.PasteHalo
-    )  # what came early was not lost
+    )  # the early message was kept
 
 
 def test_a_node_that_leaves_goes_on_until_it_is_stopped():

@@ -1,4 +1,4 @@
-"""What a node says to a gateway: at once, at a named tick, or when its bench is done; each task once."""
+"""A node's query server: answers at once or at a named tick, results of tasks, and each task executed once."""
 
 import msgspec
 import pytest
@@ -16,7 +16,10 @@ COUNT, MANY = b'{"ask":"count"}', b'[{"ask":"count"},{"ask":"select","table":"mo
 
 
 class Node:
-    """A node whose bench does what the test says."""
+    """A `QueryServer` with this object as its publisher and as its worker for tasks; the test controls both.
+
+    `said` has the answers that were sent; `begun` and `cancelled` the calls to the worker.
+    """
 
     busy = False
 
@@ -39,7 +42,7 @@ class Node:
         self.said.append((to, sight, raw))
         return True
 
-    # the bench
+    # the worker
 
     def begin(self, ticket: tuple, call: TaskCall, within_s: float) -> None:
         self.begun.append((ticket, call, within_s))
@@ -51,12 +54,14 @@ class Node:
         done, self.done = self.done, []
         return done
 
-    # the gateway
+    # messages of the gateway
 
     def look(self, ticket: str, question: bytes = COUNT, tick: int = -1, task: str = "", sender: bytes = b"me") -> None:
+        """Deliver a query, with a task on its result if `task` is not empty."""
         self.answers.take(sender, QueryRequest(1, b"", ticket, question, tick, task, b"abc", 7.0), self.portion)
 
     def at(self, tick: int, epoch: int = 1) -> None:
+        """Set the node's tick, and give the query server a turn."""
         self.portion.region.tick = tick
         self.answers.turn(self.portion, epoch)
 
@@ -83,7 +88,7 @@ def test_a_question_is_answered_at_the_tick_that_it_names(node):
     assert node.answer == {"passed": True} and node.said[-1][1].tick == 3
 
 
-def test_what_waits_is_bounded_dropped_with_its_map_and_let_go(node):
+def test_waiting_queries_are_bounded_and_dropped_with_their_map_or_when_cancelled(node):
     for number in range(2 * MAX_WAITING):
         node.look(f"n{number}", tick=5)
         node.look(f"n{number}", tick=5)
@@ -107,7 +112,7 @@ def test_a_task_over_data_gets_the_node_s_answers_of_the_tick(node):
     assert (node.said[-1][1].tick, node.said[-1][2], node.answer) == (2, [b"out"], {"spent_s": 0.5})
 
 
-def test_a_task_is_done_once_however_often_it_is_said_and_its_result_is_kept(node):
+def test_a_repeated_task_is_executed_once_and_its_result_is_kept(node):
     for _ in range(3):
         node.look("a", b"", task="spin")
     assert len(node.begun) == 1 and node.said == []
@@ -117,7 +122,7 @@ def test_a_task_is_done_once_however_often_it_is_said_and_its_result_is_kept(nod
     assert [raw for _, _, raw in node.said] == [[b"out"]] * 2 and len(node.begun) == 1
 
 
-def test_a_gateway_that_takes_another_s_place_does_not_get_what_was_meant_for_that(node):
+def test_a_new_gateway_does_not_get_the_answers_for_the_former_one(node):
     node.look("task-0", b"", task="spin")
     node.look("task-0", b"", task="spin", sender=b"other")
     assert len(node.begun) == 2
@@ -135,7 +140,7 @@ def test_results_are_kept_for_a_while_only(node, monkeypatch):
     assert list(node.answers._tasks) == [(b"me", "n3"), (b"me", "n4")]
 
 
-def test_what_is_let_go_is_let_go_at_the_bench_too(node):
+def test_a_cancelled_task_is_cancelled_at_the_worker(node):
     node.look("a", b"", task="spin")
     node.answers.take(b"me", CancelTasks(1, b"", ["a"]), node.portion)
     node.done = [TaskOutcome(node.begun[0][0], b"out", "")]

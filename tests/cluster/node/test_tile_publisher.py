@@ -1,4 +1,4 @@
-"""Tiles and questions: what is shown is what is there, however it is cut; nobody pays for what nobody watches."""
+"""Tiles and queries of nodes: they show the state of the world for any division; only watched tiles are encoded."""
 
 import random
 import time
@@ -31,7 +31,7 @@ from umwelt.sandbox.units import SUBCELL
 
 @pytest.fixture(scope="module")
 def lived():
-    """A world of 160 x 136 cells after some ticks, in one region, and the same in six; sides are no whole tiles."""
+    """A world of 160 x 136 cells (not whole tiles) after 6 ticks, as one region and divided into six."""
     world = golden_world(160, 136)
     region = begin(world)
     advance(region, world.laws, 6)
@@ -40,10 +40,12 @@ def lived():
 
 
 def every(world, level: str, layers) -> list[Topic]:
+    """Returns the topics of these layers over the whole world."""
     return tiles.topics_over(None, level, layers, torus_of(world))
 
 
 def pieces_of(world, regions, topics) -> list[tiles.Piece]:
+    """Encodes and decodes tiles of topics; returns their pieces from all regions."""
     cut = [found for region in regions for found in TileEncoder(world, region).tiles(topics, 1)]
     assert all(tiles.decode(frame, torus_of(world)).topic == topic for topic, frame in cut)
     return [tiles.decode(frame, torus_of(world)) for _, frame in cut]
@@ -97,7 +99,7 @@ def test_the_sky_is_that_of_the_weather(lived, name, plane):
     world, region, _ = lived
     region.wrap()
     rim, dry = region.halo_cells, region["vapour"].copy()
-    if name == "rain":  # air that holds all that evaporates in so short a life, and some that holds far more
+    if name == "rain":  # in 6 ticks the air gets too little vapour for rain: add some, and in some rows far more
         region["vapour"][::3] *= 4
         region["vapour"][::7] = 3000
     try:
@@ -126,13 +128,13 @@ def test_densities_count_every_being_once_and_average_fields(lived, split):
             chosen = table["species"][own] == species
             np.add.at(wanted, (y[chosen] // 8, x[chosen] // 8), 1)
             assert (counts[name][species] == wanted).all()
-    if not split:  # where nodes meet within a bin, each tells the mean of its own part
+    if not split:  # in a bin that several nodes share, each sends the mean of its own part
         field = tiles.join_field([piece for piece in pieces if piece.topic.layer == water], view, region.torus)
         means = region.owned_view("water").reshape(20, 8, 17, 8).sum(axis=(1, 3)) // 64
         assert (field == means.repeat(8, 0).repeat(8, 1)).all()
 
 
-def test_dots_show_less_and_cost_less(lived):
+def test_dots_have_fewer_columns_and_fewer_bytes_than_bodies(lived):
     world, region, _ = lived
     dots, bodies = (every(world, level, [BEINGS]) for level in ("dots", "bodies"))
     cutter = TileEncoder(world, region)
@@ -165,7 +167,7 @@ def test_worlds_of_other_laws_are_shown_too(name):
 
 
 @pytest.mark.parametrize("values", [[[0]], [[-32768, 32767]], [[1 << 30, -(1 << 30)], [5, -7]], [[70000, 3]]])
-def test_a_field_keeps_its_values_up_to_the_told_scale(values):
+def test_a_field_keeps_its_values_up_to_the_stated_scale(values):
     array, topic = np.array(values), Topic(BODIES, 1, 0, 0)
     frame = tiles.encode(topic, Rectangle(0, 0, *array.shape), 1, 7, field=array)
     piece = tiles.decode(frame, Torus(64, 64))
@@ -197,7 +199,7 @@ def test_hostile_tiles_are_value_errors_and_nothing_else(lived):
     assert refused > len(garbage) // 2
     head = tiles.Head(1, 1, 1, (0, 0, 0, 0), (0, 0, 64, 64), [("a", 1 << 20, [("y", "int64", 0)] * 255)])
     tracemalloc.start()
-    with pytest.raises(ValueError, match="too large"):  # a small frame that claims to be gigabytes
+    with pytest.raises(ValueError, match="too large"):  # a small frame that declares a size of gigabytes
         tiles.decode(tiles.pack(head, b"x"), torus)
     assert tracemalloc.get_traced_memory()[1] < 10_000_000
     tracemalloc.stop()
@@ -210,7 +212,7 @@ def test_hostile_tiles_are_value_errors_and_nothing_else(lived):
 
 
 class Subscriber:
-    """A gateway's socket that subscribes to a publisher; it gives the publisher its turns."""
+    """A socket that subscribes to a publisher as a gateway does; it also calls the publisher's `turn`."""
 
     def __init__(self, publisher: TilePublisher, keys: Keys | None = None):
         self.context = zmq.Context()
@@ -235,7 +237,7 @@ class Subscriber:
         return received
 
     def receive(self, moment, count: int, more_s: float = 0.15) -> list[tuple[Topic, bytes]]:
-        """Returns `count` tiles that the publisher sends, and those that come within a short time after them."""
+        """Returns `count` tiles of the publisher, and those that arrive within `more_s` seconds after them."""
         received = []
         wait_until(lambda: received.extend(self._turn(moment)) or len(received) >= count, poll_s=0.0)
         end_s = time.monotonic() + more_s
@@ -272,7 +274,7 @@ def test_only_watched_tiles_are_computed(publisher, moment, monkeypatch):
     gateway.subscribe(*wanted, Topic(BODIES, 0, 9, 9))
     received = gateway.receive(moment, 3)
     assert {topic for topic, _ in received} == wanted == set(computed)
-    assert len(received) == 3  # the world rests: no tile is sent twice
+    assert len(received) == 3  # the world is paused: no tile is sent twice
     for _ in range(3):
         step_once(moment)
         assert {topic for topic, _ in gateway.receive(moment, 3)} == wanted
@@ -286,6 +288,7 @@ def test_only_watched_tiles_are_computed(publisher, moment, monkeypatch):
 
 
 def step_once(moment) -> None:
+    """Advances a shard by one tick; copies its halo first if it is used up."""
     if moment.region.margin_cells < moment.world.laws.light_speed:
         exchange_halos([moment.region])
     step(moment.region, moment.world.laws)
@@ -303,7 +306,7 @@ def test_a_second_gateway_sees_a_resting_world_at_once(publisher, moment):
 
 
 class VirtualClock:
-    """A clock that the test sets; each reading takes `reading_s`, so that what is between two takes that long."""
+    """A clock that the test sets; each reading advances it by `reading_s`."""
 
     def __init__(self, reading_s: float = 0.0):
         self.now_s, self.reading_s = 0.0, reading_s
@@ -339,16 +342,16 @@ def test_publishing_takes_a_share_of_the_time_and_every_tile_has_its_turn(tmp_pa
     publisher.close()
 
 
-def test_a_gateway_that_does_not_read_holds_nobody_up(publisher, moment):
+def test_a_gateway_that_does_not_read_delays_nobody(publisher, moment):
     gateway = Subscriber(publisher)
     gateway.socket.set(zmq.RCVHWM, 1)
     gateway.subscribe(Topic(BODIES, 1, 0, 0))
     assert len(gateway.receive(moment, 1)) == 1
     publisher.clock = clock = VirtualClock()
     clock.now_s = time.monotonic()
-    for _ in range(2000):  # a turn that waited for the gateway would never end
+    for _ in range(2000):  # a turn that waited for the subscriber would never end
         moment.region.tick += 1
-        clock.now_s += 1.0  # between two turns: the tile is always due
+        clock.now_s += 1.0  # so that the tile is due at every turn
         publisher.turn(moment)
     assert publisher.counts["tiles"] >= 2000
     gateway.close()
@@ -367,7 +370,7 @@ def test_only_the_world_may_subscribe(tmp_path, moment):
     publisher.close()
 
 
-# --- questions
+# --- queries
 
 
 QUESTIONS = [
@@ -407,7 +410,7 @@ def test_answers_of_many_nodes_are_those_of_one(lived, asked):
         assert 0 < alone.answer["count"] < region.tables[asked["table"]].count
 
 
-def test_conditions_choose_exactly_who_meets_them(lived):
+def test_conditions_select_exactly_the_matching_beings(lived):
     world, region, _ = lived
     asked = queries.Select("monsters", ["sugar_count", "y"], [("sugar_count", ">", 80), ("species", "==", "hunter")])
     part = queries.answer(TileEncoder(world, region), queries.check(world, asked))
@@ -418,7 +421,7 @@ def test_conditions_choose_exactly_who_meets_them(lived):
     assert found["id"].tolist() == sorted(table["id"][wanted].tolist()) and len(found["id"]) > 0
 
 
-def test_a_fetched_being_is_whole_and_only_its_owner_tells_it(lived):
+def test_only_the_owner_of_a_being_returns_it_with_all_its_columns(lived):
     world, region, parts = lived
     being = int(region.tables["monsters"]["id"][region.owned_rows("monsters")][0])
     told = [queries.answer(TileEncoder(world, part), queries.Fetch(being)).answer["being"] for part in parts]
@@ -428,7 +431,7 @@ def test_a_fetched_being_is_whole_and_only_its_owner_tells_it(lived):
     assert found["species"] in ("grazer", "hunter") and "sugar_count" in found["columns"]
 
 
-def test_an_answer_that_is_too_large_is_cut_where_it_stays_true():
+def test_merged_rows_end_at_the_last_id_up_to_which_all_parts_are_complete():
     asked = queries.Select("monsters", [])
     parts = []
     for first, count, total in ((0, 5, 9), (100, 3, 3)):

@@ -1,4 +1,4 @@
-"""The protocols: messages decode as they were encoded or not at all; a change of any message changes the version."""
+"""The protocols: encoding and decoding of messages, and that a change of any message needs a new version."""
 
 import hashlib
 import inspect
@@ -11,11 +11,11 @@ from umwelt.cluster.wire import protocol, viewer_protocol
 from umwelt.cluster.wire.messages import WORD_SUM_MIN_BYTES, Message, checksum, version_mismatch
 
 FORMS = {protocol: {1: "556a657ece054f23"}, viewer_protocol: {1: "d3b92e33792b097c"}}
-"""By protocol and version, the hash of the form of all its messages (`form`)."""
+"""The hash (`form`) of all messages of a protocol, by protocol and version."""
 
 
 def form(module: Any) -> str:
-    """A hash of the names, tags, fields and types of all structs of a protocol, not of its words."""
+    """Returns a hash of names, tags, fields and types of all structs of a protocol, without docstrings."""
     structs = {
         name: [(field, repr(kind)) for field, kind in get_type_hints(struct, include_extras=True).items()]
         for name, struct in inspect.getmembers(module, inspect.isclass)
@@ -54,7 +54,7 @@ def test_raw_frames_pass_unchanged_and_a_change_of_any_is_found():
     assert checksum(b"header", [b"ab", b"c"]) != checksum(b"header", [b"a", b"bc"])
 
 
-def test_a_peer_of_another_version_is_told_both_versions_and_the_fix():
+def test_a_peer_of_another_version_is_refused_with_both_versions_and_the_fix():
     line = version_mismatch("this node", 3, "the coordinator", 2)
     assert line == (
         "this node: speaks version 3 of the protocol, the coordinator version 2: "

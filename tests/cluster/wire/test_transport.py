@@ -1,4 +1,7 @@
-"""Transports: the same behaviour over TCP, IPC and in memory; no peer, honest or not, kills, fills or blocks a door."""
+"""Transports: equal behaviour over TCP, IPC and in memory; no peer can end, fill or block a listening socket.
+
+A transport with a listening socket is called `door` here.
+"""
 
 import gc
 import os
@@ -21,7 +24,7 @@ KINDS = ("tcp", "ipc", "loopback")
 
 
 def sent(transport, to, frames, within_s=60.0) -> bool:
-    """Send as callers do, repeating until the frames are queued; returns whether they were."""
+    """Sends as callers do, repeating until the frames are queued; returns whether they were within `within_s`."""
     end = time.monotonic() + within_s
     while time.monotonic() < end:
         if transport.send(to, frames):
@@ -31,19 +34,20 @@ def sent(transport, to, frames, within_s=60.0) -> bool:
 
 
 def rss_mb() -> float:
+    """Returns the resident memory of this process in MB."""
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 class Hosts:
-    """Transports of one kind, closed together at the end."""
+    """Makes transports of one kind (tcp, ipc or loopback) and closes them together."""
 
     def __init__(self, kind, folder):
         self.kind, self.folder, self.open = kind, folder, []
         self.network = Network(seed=1)
 
     def new(self, name, at=None):
-        """A host; `at` is the address of one that is gone, to be had again."""
+        """Opens a transport; `at` is the address of a closed one that is to be used again."""
         if self.kind == "loopback":
             made = self.network.transport(at or name)
         else:
@@ -70,7 +74,7 @@ def keyring(tmp_path_factory):
 
 
 def raw_dealer(context, address, **options):
-    """A socket of somebody who does not use our code."""
+    """Returns a plain ZeroMQ socket, for peers that do not use `ZmqTransport`."""
     made = context.socket(zmq.DEALER)
     made.set(zmq.LINGER, 0)
     for name, value in options.items():
@@ -80,7 +84,7 @@ def raw_dealer(context, address, **options):
 
 
 def answers(door, say=b"still there?") -> None:
-    """The door still serves an honest caller."""
+    """Assert that a transport still receives from an ordinary peer and answers it."""
     with ZmqTransport(b"honest") as caller:
         assert sent(caller, door.address, [say])
         end = time.monotonic() + 20
@@ -114,7 +118,7 @@ def test_messages_of_one_sender_keep_their_order(hosts):
     assert b.receive(0) is None
 
 
-def test_what_is_changed_after_sending_was_sent_as_it_was(hosts):
+def test_changing_a_buffer_after_sending_does_not_change_the_message(hosts):
     a, b = hosts.new("a"), hosts.new("b")
     mine = bytearray(b"x" * 300_000)
     assert sent(a, b.address, [mine, memoryview(mine)[:10]])
@@ -138,7 +142,7 @@ def test_a_peer_that_died_is_reached_again_at_its_address_and_gets_nothing_stale
         hosts.network.kill(address)
     else:
         b.close()
-    end = time.monotonic() + 1  # until the death is seen, sends may be taken; they are lost
+    end = time.monotonic() + 1  # sends are accepted, and lost, until the death is noticed
     while time.monotonic() < end:
         a.send(address, [b"stale"])
         time.sleep(0.02)
@@ -148,10 +152,10 @@ def test_a_peer_that_died_is_reached_again_at_its_address_and_gets_nothing_stale
     assert again.receive(0.2) is None
 
 
-def test_nobody_is_waited_for(hosts):
+def test_send_does_not_wait_for_a_missing_peer(hosts):
     a = hosts.new("a")
     nowhere = {"tcp": "tcp://127.0.0.1:1", "ipc": f"ipc://{hosts.folder}/none", "loopback": "none"}[hosts.kind]
-    assert not any(a.send(nowhere, [b"x" * 1000]) for _ in range(1000))  # one that waited would never return
+    assert not any(a.send(nowhere, [b"x" * 1000]) for _ in range(1000))  # a send that waited would never return
     assert a.send(b"stranger", [b"x"]) is False
     assert a.receive(0) is None
 
@@ -225,7 +229,7 @@ def test_receiving_nothing_is_cheap():
         assert sent(door, a.address, [b"x"])
         spans = []
         for _ in range(20):
-            begun = time.thread_time()  # of the processor: other processes do not count
+            begun = time.thread_time()  # processor time, so that other processes do not matter
             for _ in range(200):
                 door.receive(0)
             spans.append((time.thread_time() - begun) / 200)
@@ -252,7 +256,7 @@ def test_messages_over_a_limit_are_dropped_and_counted():
         rude.send_multipart([b"x"] * 64)
         assert door.receive(60).frames == [b"x"] * 64
         assert door.dropped == {"too many frames": 2, "too long": 1}
-        rude.send(b"x" * 20_000)  # one frame over the limit is cut off by the socket
+        rude.send(b"x" * 20_000)  # the socket disconnects for a single frame over the limit
         answers(door)
     context.destroy(linger=0)
 
@@ -266,12 +270,12 @@ def test_endless_messages_neither_kill_the_door_nor_fill_its_memory(frame_bytes)
         socket.create_connection(("127.0.0.1", int(door.address.rpartition(":")[2]))) as rude,
     ):
         rude.settimeout(60)
-        # a ZMTP 3.0 greeting and READY by hand, then frames with "more" set, for ever: the sender keeps nothing itself
+        # a ZMTP 3.0 greeting and READY by hand, then endless frames with the flag "more": the sender needs no memory
         rude.sendall(b"\xff" + b"\0" * 8 + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + b"\0" * 32)
         ready = b"\x05READY\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER"
         rude.sendall(b"\x04" + bytes([len(ready)]) + ready)
         heard = b""
-        while b"READY" not in heard:  # to send frames before it is against the protocol
+        while b"READY" not in heard:  # the protocol forbids frames before it
             heard += rude.recv(1000)
         many = (b"\x03" + frame_bytes.to_bytes(8, "big") + b"x" * frame_bytes) * max(1, 1_000_000 // frame_bytes)
         before, most, total, begun = rss_mb(), 0.0, 0, time.monotonic()
@@ -294,7 +298,7 @@ def test_an_honest_peer_is_never_taken_for_one_that_fills_memory(keyed, keyring)
     limits = Limits(message_bytes=400_000, held_bytes=1_000_000)
     world, node = (Keys.load(keyring, role) if keyed else None for role in ("world", "node"))
     with ZmqTransport(b"door", ANY_PORT, world, limits=limits) as door, ZmqTransport(b"a", keys=node) as a:
-        for _ in range(3000):  # many small ones, then far more than what may be held, all taken as they come
+        for _ in range(3000):  # more bytes than may be queued, but each message is received as it arrives
             assert sent(a, door.address, [b"", b"x"]) and door.receive(60)
         for _ in range(50):
             assert sent(a, door.address, [b"x" * 300_000]) and door.receive(60)
@@ -452,7 +456,7 @@ def test_the_sender_cannot_write_its_own_user_id(keyring):
     context.destroy(linger=0)
 
 
-def test_a_false_world_gets_nothing(keyring, tmp_path):
+def test_a_server_without_the_secret_key_of_the_world_gets_no_message(keyring, tmp_path):
     make_keys(tmp_path / "other")
     with (
         ZmqTransport(b"door", ANY_PORT, Keys.load(tmp_path / "other", "world")) as door,
@@ -484,7 +488,7 @@ def test_nodes_without_the_worlds_secret_have_doors_too(keyring, tmp_path):
         assert a.receive(0) is None
 
 
-def test_a_door_without_its_authenticator_lets_nobody_in(keyring):
+def test_a_door_without_its_authenticator_refuses_all_connections(keyring):
     world, node_keys = Keys.load(keyring, "world"), Keys.load(keyring, "node")
     with ZmqTransport(b"door", ANY_PORT, world) as door, ZmqTransport(b"n", keys=node_keys) as node:
         door._authenticator.stop()
@@ -495,6 +499,7 @@ def test_a_door_without_its_authenticator_lets_nobody_in(keyring):
 
 
 def storm(seed):
+    """Sends messages among four transports with random faults; returns what arrived and when, and the counts."""
     network = Network(seed, Faults(loss=0.1, duplicate=0.1, reorder=0.1, delay_s=(0.001, 0.02)))
     hosts = {name: network.transport(name, role="node") for name in "abcd"}
     for i, name in enumerate("abcd"):
@@ -513,7 +518,7 @@ def storm(seed):
     return seen, dict(network.counts)
 
 
-def test_one_seed_is_one_storm():
+def test_a_seed_determines_all_faults_of_the_network():
     seen, counts = storm(3)
     assert (seen, counts) == storm(3)
     assert seen != storm(4)[0] and len(seen) > 100
@@ -541,7 +546,7 @@ def test_faults_do_what_they_say_and_can_be_set_at_any_time():
     assert b.receive(0) is None
 
 
-def test_the_clock_stands_at_each_message_while_it_is_handled():
+def test_the_clock_has_the_time_of_each_message_while_it_is_handled():
     network = Network(1, Faults(delay_s=(0.1, 0.1)))
     a, b = network.transport("a"), network.transport("b")
     a.send("b", [b"ping"])
@@ -556,7 +561,7 @@ def test_the_clock_stands_at_each_message_while_it_is_handled():
     assert network.advance() is None
 
 
-def test_a_cut_loses_what_is_under_way_until_it_is_healed():
+def test_a_cut_drops_messages_in_flight_and_all_later_ones_until_it_is_healed():
     network = Network(1, Faults(delay_s=(0.1, 0.1)))
     a, b, c = (network.transport(name) for name in "abc")
     assert a.send("b", [b"under way"])
@@ -571,7 +576,7 @@ def test_a_cut_loses_what_is_under_way_until_it_is_healed():
     assert network.counts["cut"] == 3 and c.receive(0) is None
 
 
-def test_the_killed_get_nothing_and_leave_nothing_to_their_successors():
+def test_a_killed_transport_receives_nothing_and_its_successor_no_old_messages():
     network = Network(1, Faults(delay_s=(0.1, 0.1)))
     a, b = network.transport("a"), network.transport("b")
     assert a.send("b", [b"under way"]) and b.send("a", [b"sent before"])
