@@ -12,7 +12,7 @@ from umwelt.cluster.run.store import Entry
 from umwelt.cluster.wire.protocol import SnapshotPart, SnapshotRequest
 
 MAX_RECOVERY_COST = 1 / 16
-"""Maximum share of the nodes' time for recovery snapshots: costly snapshots are taken less often."""
+"""Maximum share of the nodes' time for temporary snapshots: costly snapshots are taken less often."""
 COST_DECAY = 0.8
 COST_AFTER_FAILURE_S = 1.0
 """Minimum cost assumed for a failed snapshot, so that the next one is not tried immediately."""
@@ -44,7 +44,7 @@ class SnapshotRound:
 class Snapshots:
     """State of a run's snapshots. Owned by `CoordinatorMachine`.
 
-    `mark_s` is the interval of recovery snapshots, `kept_s` that of kept snapshots, in seconds. `round` is the snapshot
+    `mark_s` is the interval of temporary snapshots, `kept_s` that of kept snapshots, in seconds. `round` is the snapshot
     that is being taken, or None.
     """
 
@@ -61,11 +61,11 @@ class Snapshots:
         self._last_any_s = self._last_kept_s = now_s
 
     def restart_interval(self, now_s: float) -> None:
-        """Restarts the interval of recovery snapshots, because the world has just been loaded from a snapshot."""
+        """Restarts the interval of temporary snapshots, because the world has just been loaded from a snapshot."""
         self._last_any_s = now_s
 
     def due(self, now_s: float) -> bool | None:
-        """Returns True if a kept snapshot is due, False if a recovery snapshot is due, None if no snapshot is due."""
+        """Returns True if a kept snapshot is due, False if a temporary snapshot is due, None if no snapshot is due."""
         if now_s - self._last_kept_s >= self._kept_s:
             return True
         if now_s - self._last_any_s >= max(self._mark_s, self._cost_s / MAX_RECOVERY_COST):
@@ -89,7 +89,7 @@ class Snapshots:
     def is_present(self, tick: int, kept: bool) -> bool:
         """Returns whether the snapshot that is being taken is of `tick` and of the kind `kept`.
 
-        Both values are compared, because a kept snapshot can replace a recovery snapshot of the same tick.
+        Both values are compared, because a kept snapshot can replace a temporary snapshot of the same tick.
         """
         return self.round is not None and (self.round.tick, self.round.kept) == (tick, kept)
 

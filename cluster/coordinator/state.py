@@ -52,7 +52,7 @@ class RunOptions:
     gather_s: float = 1.5
     """Time in seconds for which a run that is continued waits for `nodes` nodes; it then continues with fewer."""
     mark_s: float = 1.0
-    """Interval in seconds of recovery snapshots, which are loaded after a node has died."""
+    """Interval in seconds of temporary snapshots, which are loaded after a node has died."""
     kept_s: float = 60.0
     """Interval in seconds of kept (permanent) snapshots."""
     dead_after_s: float = 1.0

@@ -101,7 +101,7 @@ class RemoteStore(Store):
         return self.snapshots / entry.name
 
     def discard_marks(self) -> None:
-        """Deletes all recovery snapshots (marks), both at the URL and in the local folder."""
+        """Deletes all temporary snapshots (marks), both at the URL and in the local folder."""
         self._remove(entry for entry in self.entries() if not entry.kept)
 
     def _prune(self, newest_tick: int) -> None:

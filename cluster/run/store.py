@@ -6,7 +6,7 @@
         journal.sqlite    the journal, see journal.py
         snapshots/        one folder for each snapshot, named by its tick
             tick-000000000120    a kept snapshot: compressed and durable; older ones are thinned
-            mark-000000000123    a recovery snapshot (a *mark*, in messages "passing mark"): neither compressed nor
+            mark-000000000123    a temporary snapshot (a *mark*, in messages "passing mark"): neither compressed nor
                                  durable, used to continue after a crash
             .writing-...-e7      an unfinished snapshot, being written in epoch 7
 
@@ -43,7 +43,7 @@ _UNFINISHED_NAME = re.compile(re.escape(snapshot.UNFINISHED) + r"(.+)-e([0-9]{1,
 class Entry(NamedTuple):
     """Identifies a snapshot of a run by its tick and kind; the snapshot can be damaged.
 
-    `kept` is false for a recovery snapshot (a mark). Entries are ordered by tick; at the same tick, a kept snapshot is
+    `kept` is false for a temporary snapshot (a mark). Entries are ordered by tick; at the same tick, a kept snapshot is
     greater than a mark.
     """
 
