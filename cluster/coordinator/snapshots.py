@@ -44,8 +44,8 @@ class SnapshotRound:
 class Snapshots:
     """State of a run's snapshots. Owned by `CoordinatorMachine`.
 
-    `mark_s` is the interval of temporary snapshots, `kept_s` that of kept snapshots, in seconds. `round` is the snapshot
-    that is being taken, or None.
+    `mark_s` is the interval of temporary snapshots, `kept_s` that of kept snapshots, in seconds. `round` is the
+    snapshot that is being taken, or None.
     """
 
     def __init__(self, last: Entry, mark_s: float, kept_s: float):
