@@ -6,6 +6,11 @@ VENV := .venv
 PY := $(VENV)/bin/python
 # three processes keep two cores busy, since many tests wait for other processes
 PYTEST_OPTIONS ?= --numprocesses 3 --dist loadfile
+# the tests write some hundred thousand small files: into memory, where there is room for them
+MEMORY := /dev/shm
+ifeq ($(shell [ "$$(df -k --output=avail $(MEMORY) 2>/dev/null | tail -n 1)" -gt 4000000 ] 2>/dev/null && echo yes),yes)
+export PYTEST_DEBUG_TEMPROOT ?= $(MEMORY)
+endif
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
 .PHONY: install run test test-only kernels test-long test-mesa bench gallery lint docs map clean

@@ -2,14 +2,26 @@
 
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 TESTS = Path(__file__).parent
+INDEPENDENT = (
+    "tests/client/test_cli.py",
+    "tests/cluster/test_cluster.py",
+    "tests/cluster/test_lan.py",
+    "tests/test_golden.py",
+    "tests/test_pages.py",
+)
+"""Files of slow tests that share no fixture: their tests need not run in the same process."""
 sys.path[:0] = [str(TESTS), str(TESTS / "cluster")]
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # so that processes of tests reuse bytecode files
+
+os.environ.setdefault("UMWELT_THREADS", "1")  # tests share the cores already
 
 settings.register_profile(
     "umwelt",
@@ -18,6 +30,29 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("umwelt")
+
+
+class FileScheduling(LoadScopeScheduling):
+    """Gives each process whole files, because tests of a file share costly fixtures, and single `INDEPENDENT` tests.
+
+    pytest-xdist calls `_split_scope` with a test's id; tests for which it returns the same name stay together.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return nodeid if file in INDEPENDENT else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Distributes tests by `FileScheduling`, in the order of `pytest_collection_modifyitems`."""
+    config.option.loadscopereorder = False  # it would begin with the files that have the most tests
+    return FileScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests first, so that at the end no process has much left to do while the others are idle."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from window_driver import needs_a_screen
 
@@ -51,6 +52,7 @@ def test_the_shown_monster_is_the_largest_awake_one_near_by():
 
 
 @needs_a_screen
+@pytest.mark.slow
 def test_film_and_pictures_are_drawn_by_the_window(tmp_path):
     filming = [sys.executable, "-c", FILMED.format(folder=str(tmp_path))]
     done = subprocess.run(filming, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from benchmarks.gallery import PLAN, View, make_gallery, read_sections
@@ -11,6 +12,7 @@ from umwelt.agents.world_file import bundled_worlds
 DOCS = Path(__file__).parent.parent / "docs"
 
 
+@pytest.mark.slow
 def test_a_world_is_run_and_drawn_and_other_sections_remain(tmp_path):
     docs, runs = tmp_path / "docs", tmp_path / "runs"
     docs.mkdir()

@@ -274,6 +274,7 @@ def test_plain_python_and_compiled_kernels_agree():
         assert run_script(arguments) == plain.result()
 
 
+@pytest.mark.slow
 def test_ties_do_not_depend_on_rows_and_no_kernel_uses_floats(tmp_path):
     """With dice of two bits, ties are common; with an empty cache, every kernel compiles, and its types can be read."""
 

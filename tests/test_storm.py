@@ -4,6 +4,7 @@ A `Storm` is one such run, with all faults drawn from one seed. The result must 
 every digest, every atom, and every acknowledged command.
 """
 
+import os
 from random import Random
 
 import pytest
@@ -16,7 +17,7 @@ from umwelt.cluster.wire.loopback import Faults
 from umwelt.sandbox import audit
 
 LAST_TICK = 80
-SEEDS = 50
+SEEDS = 200 if os.environ.get("UMWELT_LONG") else 30
 
 
 def faults_from(chance: Random) -> Faults:
@@ -124,6 +125,7 @@ class Storm:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.slow
 def test_a_cluster_under_random_faults_computes_the_same_world(seed):
     storm = Storm(seed)
     storm.rage()

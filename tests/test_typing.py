@@ -167,6 +167,7 @@ def check(python, tmp_path_factory):
     return run_mypy
 
 
+@pytest.mark.slow
 def test_a_users_script_is_clean_in_strict_mode(check):
     code, output = check(SCRIPT)
     assert (code, output.strip()) == (0, "Success: no issues found in 1 source file")

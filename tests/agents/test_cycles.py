@@ -57,6 +57,7 @@ def cycles(run) -> dict[str, Cycle]:
     return {cycle.name: cycle for cycle in run[2]}
 
 
+@pytest.mark.slow
 def test_a_measured_world_comes_out_the_same_bit_for_bit(run):
     assert run[0] == run[1]
 

@@ -67,6 +67,7 @@ def outcome(capsys, *arguments: str) -> dict:
     return json.loads(umwelt(capsys, *arguments, "--json", "--no-view").strip().splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_a_launch_prints_one_json_object_and_a_resumed_run_has_the_same_result(capsys):
     straight = outcome(capsys, "launch", "mine.toml", "--ticks", "24", "--nodes", "2")
     assert straight.keys() == WANTED
@@ -228,6 +229,7 @@ def gone(pid: int, within_s: float = 40) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_running_world_reports_its_status_accepts_nodes_and_commands_and_stops(capsys):
     with running("--nodes", "1") as process:
         end_s = time.monotonic() + 180
@@ -267,6 +269,7 @@ def test_a_running_world_reports_its_status_accepts_nodes_and_commands_and_stops
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_ctrl_c_saves_the_world_and_prints_how_to_resume(number):
     with running() as process:
         time.sleep(1.0)
@@ -279,6 +282,7 @@ def test_ctrl_c_saves_the_world_and_prints_how_to_resume(number):
     assert restore_region(store)[1].tick == find_newest(store)[0].tick == tick == store.ticks()[-1]
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_exits_at_once_and_the_run_can_be_resumed(capsys):
     with running("--nodes", "2") as process:
         pids = [read_announcement(Path("runs/mine-1/coordinator.json"))["pid"]]
@@ -292,6 +296,7 @@ def test_a_second_ctrl_c_exits_at_once_and_the_run_can_be_resumed(capsys):
     assert outcome(capsys, "resume", "runs/mine-1", "--ticks", "3")["tick"] >= 3
 
 
+@pytest.mark.slow
 def test_a_killed_launch_is_resumed_with_the_same_history(capsys):
     with running("--nodes", "2") as process:
         time.sleep(1.0)

@@ -124,6 +124,7 @@ def resting(stand, world):
 # --- navigating
 
 
+@pytest.mark.slow
 def test_the_window_shows_a_world_with_bodies(stand):
     stand.until(lambda: any(len(swarm) for swarm in stand.session.feed.frame.swarms))
     pixels = stand.pixels()
@@ -163,6 +164,7 @@ def test_the_wheel_zooms_at_the_cursor(stand):
     assert camera.scale == pytest.approx(30, rel=0.01)
 
 
+@pytest.mark.slow
 def test_keys_pan_zoom_and_show_the_whole_world(stand):
     camera = stand.session.camera
     x = camera.x

@@ -82,6 +82,7 @@ def pixels(path: str) -> np.ndarray:
 # --- pictures
 
 
+@pytest.mark.slow
 def test_a_picture_needs_no_display_and_shows_what_was_asked_for():
     wanted = {
         "near.png": ("--at", "64,64", "--zoom", "40"),
@@ -333,6 +334,7 @@ def test_a_recording_is_completed_when_its_window_closes(by):
         assert image.size == (160, 120) and image.n_frames >= 2
 
 
+@pytest.mark.slow
 def test_the_window_beside_a_launch_closes_with_the_world():
     sized = ("--set", "width=64", "--set", "height=64", "--nodes", "1")
     with shown("launch", "pond", *sized, "--window", "--no-view") as (process, _, display):

@@ -240,6 +240,7 @@ def refused(path):
     return False
 
 
+@pytest.mark.slow
 def test_a_recording_with_code_or_invalid_values_is_refused(small, tmp_path):
     values, arrays = recording.unpack(small.read_bytes())
     kept = {name: (array, array.ndim == 1) for name, array in arrays.items()}

@@ -113,6 +113,7 @@ def kept(name: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", SCENES)
+@pytest.mark.slow
 def test_a_scene_looks_as_saved(drawn, name, tmp_path):
     if os.environ.get("UMWELT_NEW_SCENES") == "1":
         FOLDER.mkdir(exist_ok=True)

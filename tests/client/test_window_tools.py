@@ -406,6 +406,7 @@ def run(tmp_path_factory):
         yield folder
 
 
+@pytest.mark.slow
 def test_undo_forks_a_run_without_the_command_and_the_past_is_shown_at_its_tick(run):
     session = opened(run)
     session.command("speed", 40)

@@ -303,6 +303,7 @@ def flipped(path: Path, chance: Random) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_in_any_file_of_a_snapshot_or_in_the_world_file_is_named(store, capsys):
     chance = Random(7)
     files = sorted(path for path in store.path(12).rglob("*") if path.is_file())

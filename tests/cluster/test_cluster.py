@@ -35,11 +35,11 @@ SAMPLE = [
     ("golden", 1, 1, "ipc", "none"),
     ("golden", 2, 4, "tcp", "join"),
     ("golden", 3, 2, "ipc", "all"),
-    ("golden", 4, 1, "tcp", "kill"),
+    ("golden", 2, 1, "tcp", "kill"),
     ("golden", 9, 2, "loopback", "leave"),
     ("golden", 6, 4, "loopback", "all"),
-    ("golden", 6, 2, "tcp", "none"),
-    ("golden", 9, 1, "ipc", "kill"),
+    ("golden", 3, 2, "tcp", "none"),
+    ("golden", 4, 1, "ipc", "kill"),
     ("pond", 2, 1, "tcp", "all"),
 ]
 EVERYTHING = list(itertools.product(("golden", "pond"), NODES, EXCHANGES, NETWORKS, FAILURES))

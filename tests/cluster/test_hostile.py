@@ -264,6 +264,7 @@ def test_a_world_runs_on_under_a_flood_of_false_messages_at_every_address(bind, 
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow
 def test_real_messages_repeated_or_damaged_by_strangers_change_nothing(seed):
     chance = Random(seed)
     world = golden_world(48, 64, seed=seed)

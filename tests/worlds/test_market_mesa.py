@@ -63,6 +63,7 @@ def apart(first, second, windows):
     return np.abs(one.mean(0) - other.mean(0)) / spread
 
 
+@pytest.mark.slow
 def test_prices_and_numbers_of_traders_agree_with_mesas_model_in_the_book_form(ours):
     mesa = mesas_runs("book")
     assert mesa.shape == ours.shape == (SEEDS, TICKS // WINDOW_TICKS, len(COMPARED))

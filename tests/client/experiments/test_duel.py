@@ -52,6 +52,7 @@ def births(first: list[bytes], second: list[bytes], seed: int) -> tuple[int, int
     return summarize_side(rows, "first")["births"], summarize_side(rows, "second")["births"]
 
 
+@pytest.mark.slow
 def test_a_duel_of_founders_with_founders_has_no_significant_winner():
     found = np.array([births(GRAZER, GRAZER, seed) for seed in SEEDS])
     first, second = (int(total) for total in found.sum(axis=0))

@@ -48,6 +48,7 @@ def left(rows: list[dict], species: str, seed: int, side: str) -> list[tuple]:
     return [(row["tick"], row["living"], row["births"], row["generation"]) for row in chosen]
 
 
+@pytest.mark.slow
 def test_each_monster_species_duels_its_founders_and_results_are_printed_and_written(kept, tmp_path, capsys):
     ticks = ("--ticks", "120", "--seeds", "2")
     out, err = umwelt(capsys, str(kept), *ticks, "--to", str(tmp_path / "out"), "--json")

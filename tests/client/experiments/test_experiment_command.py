@@ -222,6 +222,7 @@ def test_mistakes_are_one_line(tmp_path, capsys, arguments, line):
     assert line in told and told.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_finished_runs_and_the_same_command_continues(tmp_path, capsys):
     path, folder = made(tmp_path, TEXT.replace("ticks = 20", "ticks = 300")), tmp_path / "found"
     line = [
