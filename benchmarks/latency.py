@@ -90,7 +90,7 @@ def measure_for(run: NetworkRun, network: VirtualNetwork, seconds: float) -> Mea
     seen = [(time.monotonic(), run.tick)]
     shares = []
     while seen[-1][0] - seen[0][0] < seconds:
-        run.turn()
+        run.poll()
         if run.tick != seen[-1][1]:
             seen.append((time.monotonic(), run.tick))
             shares.append(max(node["waiting_share"] for node in run.status["nodes"]))

@@ -239,7 +239,7 @@ def measure_traffic(seconds: float) -> None:
             counts: list[tuple[float, int, int]] = []
             end_s = time.monotonic() + 3 + seconds
             while (now_s := time.monotonic()) < end_s:
-                session.turn(1 / 60)
+                session.update(1 / 60)
                 engine.poll(0.01)
                 if now_s > end_s - seconds:
                     counts.append((now_s, world.core.received_bytes, session.tick))

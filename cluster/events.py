@@ -49,8 +49,9 @@ class MessageReceived:
 class WorldPrepared:
     """Answer to `PrepareWorld`: the world is read and its laws are compiled.
 
-    `seals` are the hashes that the node sends when it joins (`fingerprint.seals_of`). `shares_folder` says whether the
-    node can read and write the run's folder.
+    `seals` are the hashes of the node's laws, species, tables and libraries, by these four names; the coordinator
+    refuses the node if they differ from its own (see `fingerprint.seals_of`). `shares_folder` says whether the node can
+    read and write the run's folder.
     """
 
     seals: dict[str, str]

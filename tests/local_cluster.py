@@ -210,7 +210,7 @@ class LocalCluster:
         try:
             while not self._ending:
                 self._resumed.wait()
-                self.turn()
+                self.poll()
                 while self._jobs:
                     job, result, done = self._jobs.pop(0)
                     try:
@@ -221,28 +221,28 @@ class LocalCluster:
         except BaseException as error:
             self.failed = error
 
-    def turn(self) -> None:
+    def poll(self) -> None:
         """Give the coordinator, each node with its publisher and query server, and the gateway one turn."""
-        self.coordinator.turn(0.0)
+        self.coordinator.poll(0.0)
         now_s = time.monotonic()
         for node in list(self.nodes):
             before = node.shard.tick if node.shard is not None else -1
             if not self.tick_s or now_s - self._ticked_s >= self.tick_s:
-                node.turn()
+                node.poll()
             else:
                 node.listen(0.0)
             if node.shard is not None and node.shard.tick != before:
                 self._stepped = True
             held = node.machine.assigned
             if node.shard is not None and held is not None and held.loaded:
-                self.publishers[id(node)].turn(node.shard)
-                self.query_servers[id(node)].turn(node.shard, held.assignment.epoch)
+                self.publishers[id(node)].poll(node.shard)
+                self.query_servers[id(node)].poll(node.shard, held.assignment.epoch)
             if node.ended is not None:
                 self.nodes.remove(node)
         if self.tick_s and now_s - self._ticked_s >= self.tick_s:
             self._ticked_s = now_s
         if self.gateway is not None:
-            self.gateway.turn(TURN_S if self.tick_s else 0.001)
+            self.gateway.poll(TURN_S if self.tick_s else 0.001)
 
     def do(self, job: Callable[[], Any]) -> Any:
         """Run a function in the cluster's thread, between two turns; returns its result or raises its error."""

@@ -124,7 +124,7 @@ class MemoryStorage:
     def read_chunk(self, request: Any) -> None:
         return None
 
-    def turn(self, now_s: float) -> None:
+    def poll(self, now_s: float) -> None:
         pass
 
 
@@ -309,12 +309,12 @@ class Simulation:
             elif address in self.nodes:
                 self.nodes[address].take(incoming)
         if self.coordinator is not None:
-            self.coordinator.turn(0.0)
+            self.coordinator.poll(0.0)
         for address, node in list(self.nodes.items()):
             if address in self.frozen or self.free_at_s[address] > self.network.now:
                 continue
             before = node.shard.tick if node.shard is not None else -1
-            node.turn()
+            node.poll()
             if node.shard is not None and node.shard.tick != before:
                 self.free_at_s[address] = self.network.now + self.compute_s
             if node.ended is not None:

@@ -14,9 +14,9 @@ def bundled_programs() -> dict[str, Path]:
     return _bundled("programs")
 
 
-def bundled_minds() -> dict[str, Path]:
+def bundled_behaviours() -> dict[str, Path]:
     """Returns the paths of the bundled programs that are behaviours of species, by name."""
-    return _bundled("minds")
+    return _bundled("behaviours")
 
 
 def _bundled(folder: str) -> dict[str, Path]:

@@ -64,7 +64,9 @@ class BeingSet(AgentSet):
         `what` says in the message what was to be done, as in "changed in place".
         """
         if self._selection.is_whole:
-            raise TypeError(f"this set holds all the beings there are and cannot be {what}: use what select() returns")
+            raise TypeError(
+                f"this set contains all beings of its kinds and cannot be {what}: use what select() returns"
+            )
 
     # --- a set and a sequence
 

@@ -20,7 +20,7 @@ HANDLE_CLASSES: dict[str, type[Being]] = {"plants": Plant, "monsters": Monster}
 
 
 class Kind(NamedTuple):
-    """The beings that one Python class represents: all rows of a table, or those of some species.
+    """Beings of one table that a Python class represents: all its rows, or those of some species.
 
     `code` is the position of the table among the region's tables; `species` has the indices of the species, None for
     all.

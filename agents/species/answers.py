@@ -77,4 +77,4 @@ def response_error(species: str, error: BaseException) -> SpeciesError:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent != own_folder]
     respond_frames = [frame for frame in frames if frame.name in ("respond", "respond_all")]
     where = f" at {respond_frames[-1].filename}:{respond_frames[-1].lineno}" if respond_frames else ""
-    return SpeciesError(one_line(f"species {species}: its answer failed{where}: {type(error).__name__}: {error}"))
+    return SpeciesError(one_line(f"species {species}: respond failed{where}: {type(error).__name__}: {error}"))

@@ -90,9 +90,9 @@ class CheckedBehaviour:
 
     def _variants(self, rows: np.ndarray, shuffled: np.ndarray) -> Iterator[tuple[list[np.ndarray], str]]:
         """Yields pairs: the batches of rows for one repetition, and the error text if its results differ."""
-        yield [rows], "differ when asked again: keep state in columns, and take random numbers from dice alone"
-        yield [shuffled], "differ in another order of beings: let an answer depend on its own being alone"
-        advice = "differ {}: let an answer depend on its own being, not on the others of its batch"
+        yield [rows], "differ when computed again: keep state in columns, and take random numbers from dice alone"
+        yield [shuffled], "differ in another order of beings: let the drives of a being depend on that being alone"
+        advice = "differ {}: let the drives of a being depend on that being, not on the others of its batch"
         if self.is_vectorised:
             # every being twice: detects a dependence on the batch even if there is only one being
             yield [np.concatenate([rows, rows])], advice.format("in a batch twice as large")

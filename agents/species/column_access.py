@@ -67,11 +67,14 @@ def scalar_place(schema: Schema, name: str) -> tuple[str, int | None] | None:
 
 
 class RowAccess:
-    """Base class of the argument `self` of `respond`; its attributes are the columns of one row of the monsters table.
+    """Base class of the object that a species' `respond` receives as `self`.
+
+    Its attributes are the columns of one row of the monsters table.
 
     `bind_class` combines this class with the class of the species, so that the methods and constants of the species are
     available. `PlainBehaviour.respond` creates one instance with `begin` and sets its `_row` before it calls `respond`
-    for each being. The instance refers to a row, not to an id, because a window may hold several images of one being.
+    for each being. The instance refers to a row, not to an id, because a being can have several rows: a region whose
+    halo wraps around the torus contains copies of the same being.
     """
 
     _species_name: ClassVar[str]
@@ -143,7 +146,7 @@ class RowAccess:
         Outside of ticks, the attribute `model` of a `Monster` is the `World` in which it lives.
         """
         raise SpeciesError(
-            f"species {self._species_name}: self.model is out of reach within a tick: "
+            f"species {self._species_name}: self.model is not available within a tick: "
             "an answer depends on stimuli, own columns and self.dice alone"
         )
 

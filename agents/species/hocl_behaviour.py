@@ -22,7 +22,7 @@ from umwelt.agents.body.genome import FIRST_ADDED, FIRST_WEIGHT
 from umwelt.agents.body.interface import DRIVES, STIMULI
 from umwelt.agents.hocl.machine import Dice, Limits, Machine
 from umwelt.agents.hocl.parser import Program
-from umwelt.agents.hocl.programs import bundled_minds, read_program
+from umwelt.agents.hocl.programs import bundled_behaviours, read_program
 from umwelt.agents.hocl.syntax import Literal, Part
 from umwelt.agents.hocl.terms import Atom
 from umwelt.sandbox.errors import ProgramError, WorldFileError
@@ -53,7 +53,7 @@ def read_hocl_behaviour(reference: str, place: str) -> Program:
     Raises WorldFileError, whose message begins with `place`, if the program cannot be read, or if the integers in its
     rules exceed `MAX_GENES` in number or do not fit a gene.
     """
-    bundled = bundled_minds().get(Path(reference).stem)
+    bundled = bundled_behaviours().get(Path(reference).stem)
     try:
         program = read_program(str(bundled) if bundled and not Path(reference).exists() else reference)
         _ = program.start  # evaluates the initial solution, which may fail too

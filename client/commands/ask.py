@@ -83,7 +83,7 @@ def read_arguments(given: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
             named[match[1]] = _read_value(match[2])
         elif named:
             fix = "put it before the first NAME=VALUE, or name it too"
-            raise RunError(one_line(f"ask: {text[:MAX_CHARACTERS_SHOWN]}: stands behind a NAME=VALUE: {fix}"))
+            raise RunError(one_line(f"ask: {text[:MAX_CHARACTERS_SHOWN]}: comes after a NAME=VALUE: {fix}"))
         else:
             values.append(_read_value(text))
     return values, named

@@ -34,7 +34,7 @@ def audit_run(run: Path, ticks: int | None, as_json: bool) -> int:
     store = open_store(run)
     world = read_run_world(store)
     if world.chemistry is None:
-        line = f"the laws of {world.laws.name} know no substances: there is no matter to audit"
+        line = f"the laws of {world.laws.name} have no substances: there is no matter to audit"
         print(json.dumps({"run": str(run), "matter": False, "line": line}) if as_json else f"{run}: {line}")
         return 0
     with show_spinner(f"counting {run}"):
@@ -105,10 +105,10 @@ def _days(ticks: float | None, cycles: CycleResult) -> float | None:
 
 
 def _print_result(run: Path, closure: ClosureResult, cycles: CycleResult) -> None:
-    counted = f"{closure.snapshots:,} snapshots and {closure.moments:,} journalled moments"
+    counted = f"{closure.snapshots:,} snapshots and {closure.moments:,} journalled ticks"
     span = f"from tick {closure.first_tick:,} to {closure.last_tick:,}"
     if closure.closed:
-        print(f"{run}: closed: every atom is there {span}: {counted} counted")
+        print(f"{run}: closed: no atom was gained or lost {span}: {counted} counted")
     else:
         print(f"{run}: {counted} hold the same atoms {span}")
     print("atoms: " + ", ".join(f"{name} {count:,}" for name, count in closure.atoms.items() if name != CHARGE))

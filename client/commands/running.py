@@ -234,7 +234,7 @@ def _poll_until_finished(
         if stop_request.requested:
             engine.stop()
         if window is not None:
-            window.turn()
+            window.poll()
         if watcher is not None:
             note = SAVING if stop_request.requested else ""
             watcher.show(engine.coordinator.status, engine.messages, note)

@@ -30,7 +30,7 @@ class WindowProcess:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
         self.line = ""
 
-    def turn(self) -> None:
+    def poll(self) -> None:
         """Starts the process once the gateway is announced, and sets `line` if it ended with an error.
 
         The owner calls this regularly.

@@ -133,7 +133,7 @@ class RunningWorld(Place):
     @property
     def coordinator_address(self) -> str:
         """The coordinator's address, to which nodes connect; empty for spectators."""
-        return self.link.known.directory
+        return self.link.known.coordinator
 
     @property
     def name(self) -> str:

@@ -286,8 +286,8 @@ class GatewayLink:
             self._greet(transport, now_s)
         self._run_jobs()
         if self._is_welcome:
-            self._requests.turn(now_s)
-            if self._tiles.turn(now_s):
+            self._requests.poll(now_s)
+            if self._tiles.poll(now_s):
                 self._alive_s = now_s
             if now_s - self._alive_s >= ALIVE_EVERY_S:
                 self._alive_s = now_s

@@ -81,7 +81,7 @@ class PendingRequests:
         future: "Future[Reply]",
         once: bool = False,
     ) -> None:
-        """Adds a request, which the next call of `turn` sends; its answer completes `future`.
+        """Adds a request, which the next call of `poll` sends; its answer completes `future`.
 
         A request with `once` fails, instead of being resent, if its gateway is lost.
         """
@@ -125,7 +125,7 @@ class PendingRequests:
             _fail(pending, error)
         self._pending.clear()
 
-    def turn(self, now_s: float) -> None:
+    def poll(self, now_s: float) -> None:
         """Sends the requests that are due, tasks in bundles, and removes cancelled requests."""
         if now_s < self._due_s:
             return

@@ -135,7 +135,7 @@ class Subscriptions:
             if shown is not None:
                 self._unsent[shown] = None
 
-    def turn(self, now_s: float) -> bool:
+    def poll(self, now_s: float) -> bool:
         """Sends changed subscriptions and more credit; returns whether a credit message was sent.
 
         The caller uses the result to omit a keep-alive message.

@@ -26,8 +26,8 @@ POLL_S = 0.05
 class Captures:
     """The screenshots and recordings of one window. `pixels` returns its framebuffer, `uint8[height, width, 3]`.
 
-    The window calls `add_frame` when it has drawn the world and nothing over it, `turn` once a frame, and `finish` when
-    it closes.
+    The window calls `add_frame` when it has drawn the world and nothing over it, `update` once a frame, and `finish`
+    when it closes.
     """
 
     def __init__(self, session: Session, pixels: Callable[[], np.ndarray]):
@@ -80,7 +80,7 @@ class Captures:
             self.recorder = None
             self.session.say(str(error), bad=True)
 
-    def turn(self) -> None:
+    def update(self) -> None:
         """Reports recordings whose files were completed since the previous frame."""
         for recorder in [recorder for recorder in self.writing if recorder.done]:
             self.writing.remove(recorder)

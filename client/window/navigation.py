@@ -40,7 +40,7 @@ class Navigation:
         """Stops panning and zooming."""
         self._held.clear()
 
-    def turn(self, seconds: float) -> None:
+    def update(self, seconds: float) -> None:
         """Pans and zooms by the keys that are down; called once a frame, with the seconds since the last frame."""
         right = sum(PANS[name][0] for name in self._held if name in PANS)
         down = sum(PANS[name][1] for name in self._held if name in PANS)

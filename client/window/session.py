@@ -1,7 +1,7 @@
 """The window's state without drawing: the connection, the displayed tick, the selected being, and notices.
 
 Panels and tools use only a `Session`. No method blocks: commands and queries return promises, whose answers are
-delivered in `turn`, in the window's thread.
+delivered in `update`, in the window's thread.
 """
 
 import time
@@ -187,7 +187,7 @@ class Session:
 
     # --- once a frame
 
-    def turn(self, seconds: float) -> None:
+    def update(self, seconds: float) -> None:
         """Advances by one frame of `seconds`.
 
         Delivers answers, refreshes the selected being, moves the camera, and updates the feed.
@@ -199,11 +199,11 @@ class Session:
             self.selection.refresh(self.looking, self.ask, self.tick, now_s)
         if self.following and (place := self.selected_place()) is not None:
             self.camera.look(place[0], place[1])
-        self.camera.turn(seconds)
+        self.camera.update(seconds)
         bytes_per_s = FAR_BYTES_PER_S if list(self.camera.levels()) == ["densities"] else NEAR_BYTES_PER_S
         if self.world.bytes_per_s != bytes_per_s:
             self.world.bytes_per_s = bytes_per_s
-        self.feed.turn(self.camera, self.looks, now_s)
+        self.feed.update(self.camera, self.looks, now_s)
 
     def _read_status(self) -> None:
         """Takes over the newest status, and detects whether the connection is lost."""

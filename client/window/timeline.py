@@ -33,7 +33,7 @@ class Mark(NamedTuple):
 
 
 class Timeline:
-    """The timeline of one session. `turn` is called once a frame.
+    """The timeline of one session. `update` is called once a frame.
 
     `held` is the tick under the mouse while the strip is dragged, else None; `playing` is whether the replay of a past
     tick is being continued ("played").
@@ -185,7 +185,7 @@ class Timeline:
 
     # --- once a frame
 
-    def turn(self, now_s: float) -> None:
+    def update(self, now_s: float) -> None:
         """Fetches the list of snapshots periodically, and requests the displayed tick again after a reconnection."""
         session = self.session
         if session.shown != self._shown:

@@ -73,13 +73,13 @@ class Window(arcade.Window):
     def on_update(self, delta_time: float) -> None:
         """Advances the session, the camera, the tools and the captures by one frame of `delta_time` seconds."""
         seconds = min(MAX_FRAME_S, delta_time)
-        self.navigation.turn(seconds)
-        self.session.turn(seconds)
+        self.navigation.update(seconds)
+        self.session.update(seconds)
         now_s = self.session.clock()
-        self.toolbox.turn(now_s)
-        self.inhabiting.turn(now_s)
-        self.timeline.turn(now_s)
-        self.captures.turn()
+        self.toolbox.update(now_s)
+        self.inhabiting.update(now_s)
+        self.timeline.update(now_s)
+        self.captures.update()
         if self.session.quitting:
             self.close()
 

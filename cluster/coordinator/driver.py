@@ -50,7 +50,7 @@ from umwelt.cluster.wire.transport import Incoming, Transport
 from umwelt.sandbox.errors import CommandError, UmweltError
 
 MAX_MESSAGES_A_TURN, MAX_TURN_S = 1024, 0.05
-"""Limits of the messages that one call of `turn` handles: their number, and the time in seconds."""
+"""Limits of the messages that one call of `poll` handles: their number, and the time in seconds."""
 MAX_COMMANDS, MAX_COMMAND_BYTES = 1000, 1 << 20
 """Maximum number and total size of the commands of one ticket."""
 NODE_ROLES, KEEPER_ROLES = frozenset({"node", "world", "keeper"}), frozenset({"world", "keeper"})
@@ -109,12 +109,12 @@ class CoordinatorStorage(Protocol):
         Returns None if there is no such snapshot or file.
         """
 
-    def turn(self, now_s: float) -> None:
+    def poll(self, now_s: float) -> None:
         """Does periodic work: commits the journal, requests missing chunks again."""
 
 
 class CoordinatorDriver:
-    """Carries out the instructions of a `CoordinatorMachine`. One thread owns the driver and calls `turn` in a loop.
+    """Carries out the instructions of a `CoordinatorMachine`. One thread owns the driver and calls `poll` in a loop.
 
     `announce` prints a line for the user. `ended` is None until the run has ended; then it is an empty string, or the
     error that ended the run.
@@ -140,7 +140,7 @@ class CoordinatorDriver:
 
     # --- messages
 
-    def turn(self, wait_s: float) -> None:
+    def poll(self, wait_s: float) -> None:
         """Handles received messages and makes their commands durable in one commit.
 
         Then passes the present time to the state machine, and lets the storage do its periodic work. Waits up to
@@ -160,7 +160,7 @@ class CoordinatorDriver:
         self._commit()
         now_s = self.clock()
         self._handle(Timer(now_s))
-        self.storage.turn(now_s)
+        self.storage.poll(now_s)
 
     def take(self, incoming: Incoming) -> None:
         """Decodes and handles one message.

@@ -153,7 +153,7 @@ class CoordinatorMachine:
         if self.phase == Phase.ASSIGNING:
             instructions += self._assign_again()
         if self.phase == Phase.RUNNING:
-            instructions += self._include_nodes("others came or went")
+            instructions += self._include_nodes("nodes joined or left")
             if self.grants.caught_up:  # first catch up, then improve
                 instructions += self._improve_map()
                 if self.stopping:
@@ -550,7 +550,7 @@ class CoordinatorMachine:
             return [SendMessage(sender, result)]
         try:
             if self.phase == Phase.RESTING:
-                raise RunError("the world rests: umwelt resume wakes it")
+                raise RunError("the world has stopped: start it again with umwelt resume")
             commands = self.commands.add(submit, self.grants.first_free_tick)
         except UmweltError as error:
             return [SendMessage(sender, TicketResult(submit.ticket, -1, 0, str(error), error.code))]

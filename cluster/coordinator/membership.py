@@ -113,7 +113,7 @@ class Membership:
         return next(index for index, member in enumerate(self.map) if member.key == node.key)
 
     def threads(self, node: NodeRecord) -> int:
-        """Returns the number of threads for the node: its equal share of the cores of its host."""
+        """Returns the number of threads for the node: the cores of its host divided by the number of its nodes."""
         return threads_per_node(node.join.host, node.join.cores, [member.join.host for member in self.members])
 
     def dead(self, now_s: float) -> list[NodeRecord]:

@@ -71,11 +71,11 @@ class CoordinatorProcess:
         announce(store.folder / COORDINATOR_FILE, {"address": self._transport.address, "pid": os.getpid()})
 
     def run(self) -> int:
-        """Runs until the run has ended; returns the exit status."""
+        """Operates the coordinator until the run has ended or a signal stops it; returns the exit status."""
         signal = StopSignal()
         stopping_s: float | None = None
         while self.driver.ended is None:
-            self.driver.turn(IDLE_S)
+            self.driver.poll(IDLE_S)
             now_s = time.monotonic()
             if (signal.asked or signal.orphaned) and stopping_s is None:
                 stopping_s = now_s
@@ -85,7 +85,7 @@ class CoordinatorProcess:
                 break
         end_s = time.monotonic() + LINGER_S
         while time.monotonic() < end_s:
-            self.driver.turn(IDLE_S)
+            self.driver.poll(IDLE_S)
         self.close()
         if self.driver.ended:
             self._print(self.driver.ended)

@@ -201,7 +201,7 @@ class RunStorage:
     def fetch_part(self, fetch: FetchPart, request: Callable[[FileRequest], None], done: Callable[[], None]) -> None:
         """Starts to fetch the files of a part into the snapshot that is being written.
 
-        Requests are sent by `turn` and `take_chunk`.
+        Requests are sent by `poll` and `take_chunk`.
         """
         if self._folder is None:
             return
@@ -248,7 +248,7 @@ class RunStorage:
         except (ValueError, OSError):
             return None
 
-    def turn(self, now_s: float) -> None:
+    def poll(self, now_s: float) -> None:
         """Commits the journal every second, adds complete snapshots to the hash chain, and requests missing chunks."""
         self._enter_snapshots()
         if now_s - self._committed_s > COMMIT_INTERVAL_S:

@@ -40,7 +40,7 @@ class CommandSubmitter:
         self._delayed: list[tuple[float, Callable[[], None]]] = []
         """Orders that found the coordinator busy, as (time of the next attempt, function that sends the order)."""
 
-    def turn(self, now_s: float) -> None:
+    def poll(self, now_s: float) -> None:
         """Resends orders that found the coordinator busy."""
         due = [send for due_s, send in self._delayed if due_s <= now_s]
         self._delayed = [(due_s, send) for due_s, send in self._delayed if due_s > now_s]

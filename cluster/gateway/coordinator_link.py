@@ -43,7 +43,7 @@ class CoordinatorLink:
         """The tick that the run has reached, by the last report."""
         return int(self.status.get("tick", 0))
 
-    def turn(self, now_s: float) -> None:
+    def poll(self, now_s: float) -> None:
         """Renews the subscription to reports when this is due, and reconnects if reports have stopped."""
         if now_s - self._attended_s < (STATUS_SUBSCRIPTION_S if self.reported_s > 0 else ATTEND_FIRST_EVERY_S):
             return

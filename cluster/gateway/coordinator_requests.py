@@ -83,11 +83,11 @@ class CoordinatorRequests:
         line = "the coordinator does not answer: see whether the world still runs: umwelt status"
         request.on_settled(RunError(line))
 
-    def turn(self, now_s: float) -> None:
+    def poll(self, now_s: float) -> None:
         """Sends unanswered messages again, and the next batch of waiting commands."""
         for ticket in [ticket for ticket, request in self._queued.items() if now_s > request.end_s]:
             self._time_out(self._queued.pop(ticket))
-        self._resender.turn(now_s)
+        self._resender.poll(now_s)
         self._send_batch(now_s)
 
     def _send_batch(self, now_s: float) -> None:

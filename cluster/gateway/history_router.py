@@ -94,12 +94,12 @@ class HistoryRouter:
         self._journal.begin(message, on_answer)
         session.open_queries += 1
 
-    def turn(self, shown: set[int], now_s: float) -> None:
+    def poll(self, shown: set[int], now_s: float) -> None:
         """Advances open replays and journal queries. `shown` are the ticks that viewers watch or query at present."""
         for tick in shown:
             self._replays.use(tick, now_s)
-        self._replays.turn(now_s)
-        self._journal.turn()
+        self._replays.poll(now_s)
+        self._journal.poll()
 
     def close(self) -> None:
         """Ends the replay processes and the thread that reads the journal."""

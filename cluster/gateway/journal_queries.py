@@ -65,7 +65,7 @@ class JournalQueries:
         return len(self._pending)
 
     def begin(self, message: History, on_answer: OnAnswer) -> None:
-        """Starts a query; a later call of `turn` calls `on_answer` with the answer or an error.
+        """Starts a query; a later call of `poll` calls `on_answer` with the answer or an error.
 
         Raises UmweltError if the query is not valid, and BusyError if too many are open.
         """
@@ -93,7 +93,7 @@ class JournalQueries:
         finally:
             journal.close()
 
-    def turn(self) -> None:
+    def poll(self) -> None:
         """Calls the callbacks of the queries that are complete."""
         while self._pending and self._pending[0][0].done():
             future, on_answer = self._pending.pop(0)
@@ -103,7 +103,7 @@ class JournalQueries:
             except UmweltError as error:
                 outcome = error
             except (LookupError, ValueError, TypeError, OverflowError) as error:  # the journal holds invalid values
-                outcome = RunError(f"{self.path}: damaged: {one_line(error)}: the snapshots are whole")
+                outcome = RunError(f"{self.path}: damaged: {one_line(error)}: the snapshots are intact")
             on_answer(outcome)
 
     def _kinds_of(self, table: str) -> set[int] | None:
@@ -121,7 +121,10 @@ class JournalQueries:
         if len(self._kinds) == 1:
             return None
         if not self.world.laws.ids_name_tables:
-            raise RunError(f"births: table {table}: in this world births do not tell their tables: ask for all of them")
+            raise RunError(
+                f"births: table {table}: births of this world do not name their tables: "
+                "request the births of all tables"
+            )
         return {self._kinds[table]}
 
     def _read_births(self, journal: Journal, message: History, limit: int, kinds: set[int] | None) -> JournalAnswer:

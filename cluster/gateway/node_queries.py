@@ -236,9 +236,9 @@ class NodeQueries:
         del self._open[query.ticket]
         self._resender.end(query.ticket)
 
-    def turn(self, now_s: float, resting: bool) -> None:
+    def poll(self, now_s: float, resting: bool) -> None:
         """Resends queries that are unanswered, late, or sent to an outdated map; ends those that have timed out."""
-        self._resender.turn(now_s)
+        self._resender.poll(now_s)
         late_s = TICK_WITHIN_RESTING_S if resting else TICK_WITHIN_S
         for query in list(self._open.values()):
             is_late = query.is_waiting and now_s - query.begun_s > late_s

@@ -59,7 +59,7 @@ def serve(settings: GatewaySettings) -> None:
         )
         try:
             while not stop_signal.asked and not stop_signal.orphaned:
-                gateway.turn(TURN_S)
+                gateway.poll(TURN_S)
         finally:
             with suppress(OSError):
                 (run / GATEWAY_FILE).unlink()

@@ -188,12 +188,12 @@ class ReplayProcesses:
         if process is not None:
             process.used_s = now_s
 
-    def turn(self, now_s: float) -> None:
+    def poll(self, now_s: float) -> None:
         """Polls the processes, sends orders, and ends processes that are unused or have failed."""
         if now_s - self._polled_s < POLL_EVERY_S:
             return
         self._polled_s = now_s
-        self._resender.turn(now_s)
+        self._resender.poll(now_s)
         for process in list(self.processes):
             self._send_order(process, now_s)
             if process.announcement is None:

@@ -96,7 +96,7 @@ class ReplayPlayer:
         """Plays from the present tick at `ticks_per_s`; 0 stops."""
         self.ticks_per_s, self._due_s = ticks_per_s, now_s
 
-    def turn(self, clock: Callable[[], float]) -> float:
+    def poll(self, clock: Callable[[], float]) -> float:
         """Computes the ticks that are due. Returns the time in seconds until the next call is needed."""
         end_s = clock() + PLAY_TURN_S
         while self.ticks_per_s > 0 and self._has_next_tick(clock()):
@@ -151,9 +151,9 @@ def show(settings: ReplaySettings) -> None:
         )
         result: TicketResult | None = None
         while not stop_signal.asked and not stop_signal.orphaned:
-            incoming = transport.receive(min(TURN_S, player.turn(time.monotonic)))
-            publisher.turn(cast(Any, player.shard))
-            query_server.turn(player.shard, 0)
+            incoming = transport.receive(min(TURN_S, player.poll(time.monotonic)))
+            publisher.poll(cast(Any, player.shard))
+            query_server.poll(player.shard, 0)
             if incoming is None:
                 continue
             try:

@@ -40,7 +40,7 @@ _Request: TypeAlias = (
 
 
 class Gateway:
-    """Creates the components of a gateway and dispatches messages to them. Used by one thread, which calls `turn`.
+    """Creates the components of a gateway and dispatches messages to them. Used by one thread, which calls `poll`.
 
     `door` is the transport to which viewers connect; `lines` is the transport that connects to the coordinator and the
     nodes. Both are closed by the caller. `run` is the run's folder; without it, the gateway cannot serve requests about
@@ -87,7 +87,7 @@ class Gateway:
         """Subscribes to the tiles of the nodes in a new map."""
         self.relay.connect_to(LIVE, node_map)
 
-    def turn(self, wait_s: float) -> None:
+    def poll(self, wait_s: float) -> None:
         """Waits up to `wait_s` seconds for a message of a viewer, handles all messages, and sends what is due."""
         incoming = self._door.receive(wait_s)
         for _ in range(MESSAGES_A_TURN):
@@ -103,18 +103,18 @@ class Gateway:
                 break
             self._take_from_cluster(incoming)
         now_s = self._clock()
-        self.coordinator.turn(now_s)
-        self.commands.turn(now_s)
-        self.node_queries.turn(now_s, self.coordinator.is_resting)
-        self.tasks.turn(now_s, self.coordinator.is_resting)
-        self.coordinator_requests.turn(now_s)
+        self.coordinator.poll(now_s)
+        self.commands.poll(now_s)
+        self.node_queries.poll(now_s, self.coordinator.is_resting)
+        self.tasks.poll(now_s, self.coordinator.is_resting)
+        self.coordinator_requests.poll(now_s)
         if self.history is not None:
             watched = {shown for shown, source in self.relay.sources.items() if source.tiles}
-            self.history.turn(self.node_queries.shown() | watched, now_s)
+            self.history.poll(self.node_queries.shown() | watched, now_s)
         for session in self.sessions.idle(now_s):
             self._remove(session)
-        self.status_broadcaster.turn(now_s)
-        self.relay.turn()
+        self.status_broadcaster.poll(now_s)
+        self.relay.poll()
 
     def _take_from_cluster(self, incoming: Incoming) -> None:
         """Handles a message of the coordinator, a node or a replay process."""

@@ -19,7 +19,7 @@ class StatusBroadcaster:
         self._sessions, self._coordinator = sessions, coordinator
         self._checked_s = 0.0
 
-    def turn(self, now_s: float) -> None:
+    def poll(self, now_s: float) -> None:
         """Sends the status to the viewers that are due."""
         interval_s = max(INTERVAL_S, INTERVAL_S_A_VIEWER * len(self._sessions))
         if now_s - self._checked_s < interval_s / CHECKS_AN_INTERVAL:

@@ -53,10 +53,10 @@ class TaskRequests:
         self.scheduler = TaskScheduler(torus_of(world), send, lambda: map_of(LIVE))
         self._is_resting = True
 
-    def turn(self, now_s: float, resting: bool) -> None:
+    def poll(self, now_s: float, resting: bool) -> None:
         """Sends waiting tasks to nodes. `resting` is true if the world is not advancing at present."""
         self._is_resting = resting
-        self.scheduler.turn(now_s)
+        self.scheduler.poll(now_s)
 
     def take(self, message: QueryAnswer, raw: list[bytes], sender: bytes) -> bool:
         """Handles an answer of a node. Returns whether it belongs to a task of the scheduler."""

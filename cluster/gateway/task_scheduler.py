@@ -157,14 +157,14 @@ class TaskScheduler:
             self._queues.setdefault(scheduled.owner, deque()).appendleft(scheduled)
             self._queues.move_to_end(scheduled.owner, last=False)
 
-    def turn(self, now_s: float) -> None:
+    def poll(self, now_s: float) -> None:
         """Sends waiting tasks to nodes that have room, and resends unanswered ones."""
         node_map = self._map_of()
         if node_map != self._map:
             self._take_map(node_map)
         if self._map is not None:
             self._place(self._map, now_s)
-            self._resender.turn(now_s)
+            self._resender.poll(now_s)
 
     def _take_map(self, node_map: NodeMap | None) -> None:
         """Sets the present node map; queues the tasks of nodes that are no longer in it again."""

@@ -125,7 +125,7 @@ class TileRelay:
         if subscriber.waiting and subscriber.credit > 0:
             self._ready.setdefault(subscriber, None)
 
-    def turn(self) -> None:
+    def poll(self) -> None:
         """Receives tiles that have arrived, and sends as many as the budgets permit."""
         now_s = self._clock()
         self._charge_processor_time()

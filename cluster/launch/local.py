@@ -362,7 +362,7 @@ class Engine:
             self._restarts_s = [*recent_s, now_s]
         if len(self._restarts_s) > MAX_RESTARTS:
             raise RunError(f"the {child.name} dies again and again: see {child.log}")
-        self.messages.append(f"{child.name} died (process {child.process.pid}); another one takes its place")
+        self.messages.append(f"{child.name} died (process {child.process.pid}); a new one is started")
 
     def _start_again(self, child: ManagedProcess) -> None:
         """Starts a coordinator or gateway again, at the same address."""

@@ -111,7 +111,7 @@ class NodeStorage(Protocol):
 
 
 class NodeDriver:
-    """Carries out the instructions of a `NodeMachine`. One thread owns the driver and calls `turn` in a loop.
+    """Carries out the instructions of a `NodeMachine`. One thread owns the driver and calls `poll` in a loop.
 
     `prepare` reads the world and compiles its laws. Every message is first passed to `handle_other`, which returns
     whether it has handled the message (queries, file requests); the state machine gets all other messages. `world` and
@@ -144,12 +144,12 @@ class NodeDriver:
 
     @property
     def busy(self) -> bool:
-        """Whether actions are queued, so that the next `turn` should not wait for messages."""
+        """Whether actions are queued, so that the next `poll` should not wait for messages."""
         return bool(self._actions)
 
     # --- messages
 
-    def turn(self, wait_s: float = 0.0) -> None:
+    def poll(self, wait_s: float = 0.0) -> None:
         """Handles the received messages, then carries out queued actions until one tick is computed or none is left.
 
         If no actions are queued, waits up to `wait_s` seconds for a message.

@@ -80,7 +80,7 @@ class NodeProcess:
         leaving = False
         orphaned_s: float | None = None
         while self.driver.ended is None:
-            self.driver.turn(IDLE_S)
+            self.driver.poll(IDLE_S)
             self._report_changes()
             self._serve()
             if signal.orphaned:  # the coordinator's launcher has ended too: it saves the world, then sends `Stop`
@@ -132,10 +132,10 @@ class NodeProcess:
         if assigned is not None and assigned.assignment.threads != crew.count:
             crew.resize(assigned.assignment.threads)
         if self.driver.shard is not None and assigned is not None and assigned.loaded:
-            self.publisher.turn(self.driver.shard, assigned.assignment.epoch)
-            self.queries.turn(self.driver.shard, assigned.assignment.epoch)
+            self.publisher.poll(self.driver.shard, assigned.assignment.epoch)
+            self.queries.poll(self.driver.shard, assigned.assignment.epoch)
         else:
-            self.queries.turn(None, -1)
+            self.queries.poll(None, -1)
 
     def _torus_and_reach(self) -> tuple[Torus, int]:
         """Returns the size of the prepared world and the light speed of its laws in cells per tick."""

@@ -58,7 +58,7 @@ class _Task:
 
 
 class QueryServer:
-    """Answers queries about a shard and runs tasks. Owned by the thread that steps the shard, which calls `turn`.
+    """Answers queries about a shard and runs tasks. Owned by the thread that steps the shard, which calls `poll`.
 
     `publisher` provides the encoder that answers queries, `send(to, frames)` sends an answer, and `worker` runs the
     tasks.
@@ -109,7 +109,7 @@ class QueryServer:
         elif shard is not None:
             self._answer(sender, message, shard)
 
-    def turn(self, shard: ShardView | None, epoch: int) -> None:
+    def poll(self, shard: ShardView | None, epoch: int) -> None:
         """Answers waiting queries whose tick is reached, and sends the results of finished tasks.
 
         Drops waiting queries of other epochs than `epoch`.
@@ -121,7 +121,7 @@ class QueryServer:
                     self._answer(item.sender, item.query, shard)
                 elif item.query.epoch == epoch and now_s < item.until_s:
                     self._waiting.append(item)
-        for done in self.worker.turn():
+        for done in self.worker.poll():
             key: TaskKey = done.ticket  # type: ignore[assignment]
             task = self._tasks.get(key)
             if task is not None:

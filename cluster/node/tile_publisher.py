@@ -32,7 +32,7 @@ TILE_INTERVAL_S = 0.05
 TIME_SHARE = 0.05
 """Maximum share of the time that publishing takes."""
 MAX_TURN_S = 0.01
-"""Maximum processor time in seconds that can be saved up; about the longest duration of one call of `turn`."""
+"""Maximum processor time in seconds that can be saved up; about the longest duration of one call of `poll`."""
 MAX_TOPICS = 20_000
 MAX_TILES_AT_ONCE = 32
 MAX_EMPTY_AT_ONCE = 1000
@@ -49,7 +49,7 @@ SUBSCRIBE = b"\1"
 
 
 class TilePublisher:
-    """Publishes tiles at `address`. Owned by the thread that steps the shard, which calls `turn` between ticks.
+    """Publishes tiles at `address`. Owned by the thread that steps the shard, which calls `poll` between ticks.
 
     The constructor raises RunError if it cannot listen at `bind`.
     """
@@ -98,7 +98,7 @@ class TilePublisher:
         """The subscribed tiles, least recently sent first."""
         return list(self._subscribed)
 
-    def turn(self, shard: ShardView | None, epoch: int = 0) -> int:
+    def poll(self, shard: ShardView | None, epoch: int = 0) -> int:
         """Sends subscribed tiles that are due, within the time budget; returns the number of tile frames sent.
 
         `epoch` is the epoch of `shard`, which the tiles contain. Call this method between two ticks, and every 50 ms

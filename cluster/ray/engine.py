@@ -306,7 +306,7 @@ class RayEngine(Engine):
             raise RunError(f"the {child.name} dies again and again: {child.last_line()}: see {child.log}")
         process = cast(RayManagedProcess, child).in_actor
         place = f" (process {process.pid} on {process.host})" if process.pid else ""
-        self.messages.append(f"{child.name} died{place}; Ray brings it back")
+        self.messages.append(f"{child.name} died{place}; Ray restarts it")
 
     # --- stopping
 

@@ -72,7 +72,7 @@ class Journal:
         journalled = self.database.value("SELECT digest FROM digests WHERE tick = ?", (metrics.tick,))
         if journalled is not None and journalled != digest_text:
             raise RunError(
-                f"{self.path}: tick {metrics.tick} came out as {digest_text}, but was {journalled} when it first ran: "
+                f"{self.path}: tick {metrics.tick} has digest {digest_text}, but had {journalled} when it first ran: "
                 "continue with the Umwelt that started the run, or start a new run"
             )
         if journalled is None:

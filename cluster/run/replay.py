@@ -254,7 +254,7 @@ def verify(
             if expected != {digest}:
                 result.first_difference = tick
                 recorded = ", ".join(f"{value:016x}" for value in sorted(expected))
-                result.line = f"tick {tick} came out as {digest:016x}; the run says {recorded}"
+                result.line = f"tick {tick} has digest {digest:016x}; the run recorded {recorded}"
                 return result
             result.compared += tick in digests
             result.snapshots += tick in saved

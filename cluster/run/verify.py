@@ -222,9 +222,9 @@ def _comparison_line(comparison: Comparison, folder: Path, other: Path, both_row
         else f"and have parted by tick {parted}: the same commands gave different results: run umwelt verify on both"
     )
     return {
-        "same": f"{both} have one history, up to tick {shared}",
+        "same": f"{both} have the same history up to tick {shared}",
         "past": f"{folder} is the past of {other}: all of its {shared} ticks are shared",
         "future": f"{other} is the past of {folder}: all of its {shared} ticks are shared",
         "parted": f"{both} share their past up to tick {shared}, {parting}",
-        "nothing": f"{both} share nothing: {reason}",
+        "nothing": f"{both} have no common history: {reason}",
     }[comparison.relation]

@@ -65,7 +65,7 @@ class _Process:
 
 
 class NodeWorker:
-    """The open tasks of a node. Used by the node's thread: `turn` returns outcomes, `close` ends the process.
+    """The open tasks of a node. Used by the node's thread: `poll` returns outcomes, `close` ends the process.
 
     `wake` is called from another thread when no waiting task remains or the process has ended; other outcomes are
     collected at the node's next turn. `where` is the node's name in error messages.
@@ -100,7 +100,7 @@ class NodeWorker:
         else:
             self._open.pop(ticket, None)
 
-    def turn(self) -> list[TaskOutcome]:
+    def poll(self) -> list[TaskOutcome]:
         """Returns the outcomes since the last call, and ends a task that exceeds its time limit."""
         outcomes: list[TaskOutcome] = []
         process = self._process

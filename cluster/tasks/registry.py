@@ -123,7 +123,7 @@ class Task:
         """
         given, named = _unpack_arguments(arguments)
         if self.is_over_data and parts is None:
-            raise RunError(f'task "{self.name}": works on data: say which, with a question')
+            raise RunError(f'task "{self.name}": needs data: give a question that selects it')
         bound, first = self.bind(given, named), [parts] if self.is_over_data else []
         extra = {"say": say} if "say" in self._parameters else {}
         try:

@@ -290,7 +290,11 @@ def _species_name(names: Sequence[str], index: int) -> str:
 
 
 def _patch(encoder: TileEncoder, question: Patch) -> tuple[dict[str, Any], bytes]:
-    """Returns the owned rectangles within a patch (world coordinates), and their values as the raw frame (int32)."""
+    """Returns the content and the raw frame of the answer to a `Patch`.
+
+    The content lists, as `parts`, the rectangles of the patch that the region owns, in world coordinates. The raw frame
+    contains the values of the queried layer in these rectangles, one rectangle after the other, as int32.
+    """
     region = encoder.region
     owned = dict.fromkeys(part for part, _, _ in images(region.owned, Rectangle(*question.rectangle), region.torus))
     parts, raw = [], []

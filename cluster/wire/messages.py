@@ -81,6 +81,6 @@ def checksum(header: Any, raw: Sequence[Any]) -> bytes:
 def version_mismatch(peer: str, peer_version: int, own: str, own_version: int) -> str:
     """Returns the error message for a peer of another protocol version, with both versions and the solution."""
     return (
-        f"{peer}: speaks version {peer_version} of the protocol, {own} version {own_version}: "
+        f"{peer}: uses version {peer_version} of the protocol, {own} version {own_version}: "
         "install the same version of Umwelt on both"
     )

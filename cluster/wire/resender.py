@@ -28,7 +28,7 @@ class Resender:
     """The unanswered requests of one process, identified by keys that the caller chooses. Not thread-safe.
 
     A request is a function `send` that transmits it and returns whether the transport accepted it. `begin` calls the
-    function for the first time, `turn` calls it again when the request is due, and `end` removes an answered request.
+    function for the first time, `poll` calls it again when the request is due, and `end` removes an answered request.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Resender:
         """Removes a request, because it was answered or is not needed; returns whether it was present."""
         return self._requests.pop(key, None) is not None
 
-    def turn(self, now_s: float) -> None:
+    def poll(self, now_s: float) -> None:
         """Repeats the requests that are due, and removes those whose `end_s` has passed."""
         for key, request in list(self._requests.items()):
             if self._requests.get(key) is not request:

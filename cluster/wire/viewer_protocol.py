@@ -147,7 +147,7 @@ class Welcome(Message, frozen=True):
     """Describes the world to a viewer.
 
     `columns` are the columns of each table, as queries name them; `looks` are the columns that tiles of bodies contain.
-    `max_tiles` is the maximum number of watched tiles. `directory` is the coordinator's address, where nodes join; it
+    `max_tiles` is the maximum number of watched tiles. `coordinator` is the coordinator's address, where nodes join; it
     is empty for viewers whose role may not add nodes. `climate` contains the fields of `weather.Climate` by name, and
     is empty in a world without weather. `substances` are the names of the substances. By species, `kinds` is the table
     of its beings if it is known, and `hues` the hue gene of its founders (-128 to 127).
@@ -165,7 +165,7 @@ class Welcome(Message, frozen=True):
     looks: dict[str, list[str]]
     drives: list[str]
     max_tiles: int
-    directory: str = ""
+    coordinator: str = ""
     climate: dict[str, int] = msgspec.field(default_factory=dict)
     substances: list[str] = msgspec.field(default_factory=list)
     kinds: dict[str, str] = msgspec.field(default_factory=dict)

@@ -51,7 +51,10 @@ def save(path: Path, region: Region, world_text: str, name: str = "") -> Manifes
 
 
 def _write(folder: Path, region: Region, world_text: str, name: str) -> Manifest:
-    """Writes a snapshot of one part, except its manifest, into the new folder `folder`. Returns the manifest."""
+    """Writes a snapshot whose only part is the whole region into the new folder `folder`.
+
+    Returns the manifest, which is not written yet (see `finish`).
+    """
     shutil.rmtree(folder, ignore_errors=True)  # a folder left by a process with the same id
     folder.mkdir(parents=True)
     constants = write_constants(folder, region.constants)

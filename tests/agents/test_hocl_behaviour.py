@@ -7,7 +7,7 @@ import pytest
 
 from umwelt.agents.body.genome import FIRST_WEIGHT
 from umwelt.agents.body.interface import DRIVES, STIMULI
-from umwelt.agents.hocl.programs import bundled_minds
+from umwelt.agents.hocl.programs import bundled_behaviours
 from umwelt.agents.open_world import begin
 from umwelt.agents.species.behaviour import set_checking
 from umwelt.agents.species.hocl_behaviour import HoclBehaviour, read_hocl_behaviour
@@ -154,6 +154,6 @@ def test_a_node_with_another_text_of_a_program_has_another_fingerprint(tmp_path,
 
 
 def test_every_bundled_behaviour_can_be_read():
-    assert "snail" in bundled_minds()
-    for name in bundled_minds():
+    assert "snail" in bundled_behaviours()
+    for name in bundled_behaviours():
         assert read_hocl_behaviour(f"{name}.hocl", "founders[0].behaviour").integers

@@ -215,7 +215,7 @@ def test_a_being_cannot_reach_the_world_within_a_tick():
     def respond(self, see):
         return Drives(turn=len(self.model.agents))
 
-    with pytest.raises(SpeciesError, match=r"species Wrong: self\.model is out of reach"):
+    with pytest.raises(SpeciesError, match=r"species Wrong: self\.model is not available"):
         run(small({"grazer": _species(respond)}), 1)
 
 
@@ -223,7 +223,7 @@ def test_an_error_in_a_species_names_the_species_and_the_line():
     def respond(self, see):
         return Drives(turn=1 // 0)
 
-    with pytest.raises(SpeciesError, match=r"species Wrong: its answer failed at .*test_species\.py:\d+: ZeroDivision"):
+    with pytest.raises(SpeciesError, match=r"species Wrong: respond failed at .*test_species\.py:\d+: ZeroDivision"):
         run(small({"grazer": _species(respond)}), 1)
 
 

@@ -27,7 +27,7 @@ class Gateway:
         self.coming: list[tuple[float, int]] = []
         self.came: list[tuple[float, int]] = []
 
-    def turn(self, limit: CreditLimit, now_s: float) -> None:
+    def poll(self, limit: CreditLimit, now_s: float) -> None:
         while self.credit > 0:
             self.credit -= 1
             self.coming.append((now_s + self.way_s, next(self.sizes)))
@@ -45,7 +45,7 @@ def run_for(limit: CreditLimit, gateway: Gateway, seconds: float, watch_every_s:
     now_s = watched_s = 0.0
     gateway.credit = limit.restart(now_s)
     while now_s < seconds:
-        gateway.turn(limit, now_s)
+        gateway.poll(limit, now_s)
         now_s += TURN_S
         gateway.credit += limit.grant(now_s)
         if now_s - watched_s > watch_every_s or limit.is_doubtful(now_s):
@@ -125,7 +125,7 @@ def test_a_bound_may_change_at_any_time():
     limit.set_limit(1e5, 5.0)
     gateway.credit, now_s = limit.restart(5.0), 5.0
     while now_s < 15.0:
-        gateway.turn(limit, now_s)
+        gateway.poll(limit, now_s)
         now_s += TURN_S
         gateway.credit += limit.grant(now_s)
     assert 0.9 < gateway.bytes(6.0, 15.0) / (9.0 * 1e5) < 1.06

@@ -34,7 +34,9 @@ def umwelt(capsys, *arguments: str, code: int = 0) -> tuple[str, str]:
 
 def test_the_audit_of_a_closed_run_prints_a_table_of_its_pools(run, capsys):
     out, err = umwelt(capsys, "audit", str(run))
-    assert err == "" and "closed: every atom is there from tick 0 to 16: 2 snapshots and 3 journalled moments" in out
+    assert (
+        err == "" and "closed: no atom was gained or lost from tick 0 to 16: 2 snapshots and 3 journalled ticks" in out
+    )
     assert "cycles, measured from tick 16 to 76" in out
     rows = [line.split() for line in out.splitlines()]
     assert ["water,", "molecules"] in rows and ["carbon,", "atoms"] in rows and ["hydrogen,", "atoms"] not in rows
@@ -71,7 +73,7 @@ def test_a_molecule_too_many_is_one_line_and_exit_code_1(run, capsys, tmp_path):
 def test_a_world_without_matter_says_so(capsys, tmp_path):
     folder = begin_run(read_world("wolf_sheep", {"width": 64, "height": 64}), tmp_path / "ws").folder
     out, _ = umwelt(capsys, "audit", str(folder))
-    assert out == f"{folder}: the laws of wolf_sheep know no substances: there is no matter to audit\n"
+    assert out == f"{folder}: the laws of wolf_sheep have no substances: there is no matter to audit\n"
     assert not json.loads(umwelt(capsys, "audit", str(folder), "--json")[0])["matter"]
 
 

@@ -412,12 +412,12 @@ def test_without_a_terminal_lines_are_printed_and_each_event_once():
     first, second = ({"tick": tick, "line": f"event {tick}"} for tick in (3, 5))
     with dashboard.StatusLines(find_newest(small_run(Path("begun")))[0], Console(file=out, width=200)) as lines:
         lines.show(report(4, events=[first]))
-        lines.show(report(6, events=[first, second]), ["node-1 died (process 7); another one takes its place"])
+        lines.show(report(6, events=[first, second]), ["node-1 died (process 7); a new one is started"])
         lines.show(report(8, events=[second]))
         lines._printed_s = -1e9
         lines.show(report(9, events=[second]))
     said = out.getvalue().splitlines()
-    assert said[:3] == ["event 3", "event 5", "node-1 died (process 7); another one takes its place"]
+    assert said[:3] == ["event 3", "event 5", "node-1 died (process 7); a new one is started"]
     assert len(said) == 4 and said[3].startswith("tick 9  ") and said[3].endswith("nodes 2")
 
 

@@ -350,8 +350,8 @@ def test_a_launch_reports_why_its_window_did_not_open():
     (folder / "gateway.json").write_text(json.dumps({"address": "tcp://127.0.0.1:1", "pid": 0}))
     window = WindowProcess(folder, "")
     try:
-        waited(lambda: window.turn() or window.line)  # type: ignore[func-returns-value]
+        waited(lambda: window.poll() or window.line)  # type: ignore[func-returns-value]
         assert window.line.startswith("umwelt: view: there is no display")
-        window.turn()
+        window.poll()
     finally:
         window.close()

@@ -46,7 +46,7 @@ def test_the_place_under_the_mouse_stays_fixed_while_zooming(camera, right, down
     y, x = camera.cell(*at)
     camera.zoom(factor, at)
     for _ in range(400):
-        camera.turn(1 / 60)
+        camera.update(1 / 60)
         now_y, now_x = camera.cell(*at)
         tolerance = 1.5 / camera.scale + 1e-6 * max(camera.height, camera.width)
         assert apart(y, now_y, camera.height) < tolerance and apart(x, now_x, camera.width) < tolerance
@@ -106,5 +106,5 @@ def test_the_camera_goes_the_short_way_over_the_seam():
     camera.look(50, 98, 8, at_once=True)
     camera.look(50, 3)
     for _ in range(6):
-        camera.turn(1 / 60)
+        camera.update(1 / 60)
     assert camera.x > 98 or camera.x < 3

@@ -29,15 +29,15 @@ def session(cluster):
 
 
 def turned(session: Session, until) -> None:
-    """Call the session's `turn` until a condition holds."""
-    wait_until(lambda: until() or session.turn(1 / 60), poll_s=0.004)
+    """Call the session's `update` until a condition holds."""
+    wait_until(lambda: until() or session.update(1 / 60), poll_s=0.004)
 
 
 def test_every_level_of_detail_arrives(session):
     camera, feed = session.camera, session.feed
     for scale, has in ((40.0, "swarms"), (4.0, "dots")):
         camera.look(10, 70, scale, at_once=True)
-        session.turn(1 / 60)
+        session.update(1 / 60)
         turned(session, lambda has=has: feed.complete and bool(getattr(feed.frame, has)))
     camera.scale = 0.5
     camera.target = (camera.y, camera.x, 0.5)
@@ -84,7 +84,7 @@ def test_no_being_jumps_between_two_frames(session):
     torus, before, furthest, moved = Torus(HEIGHT, WIDTH), {}, 0.0, 0.0
     recent = deque([session.tick], maxlen=5)
     for _ in range(240):
-        session.turn(1 / 60)
+        session.update(1 / 60)
         recent.append(session.tick)
         tick_count = max(1, recent[-1] - recent[0])  # more than one if the machine was busy
         frame = session.feed.frame
@@ -189,7 +189,7 @@ def test_fields_are_complete_whichever_node_sends_last(session):
     feed.source, feed._kept = OneByOne(feed.source), {}
     turned(session, lambda: feed.complete)
     for _ in range(100):
-        session.turn(1 / 60)
+        session.update(1 / 60)
         assert (feed.frame.planes["elevation"].values == high).all()
         light = feed.frame.planes["light"].values
         assert light.any(axis=1).all() or not light.any()

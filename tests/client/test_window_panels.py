@@ -256,7 +256,7 @@ gui, dock = Gui(window), Dock()
 
 def frame(shown=True):
     now[0] += 1 / 30
-    session.turn(1 / 30)
+    session.update(1 / 30)
     window.switch_to()
     window.clear(color=(20, 20, 20, 255))
     gui.begin(1 / 30)

@@ -63,7 +63,7 @@ def turned(session, clock, seconds, frame_s=1 / 20):
     """Advances the clock and the session, frame by frame."""
     for _ in range(round(seconds / frame_s)):
         clock.now_s += frame_s
-        session.turn(frame_s)
+        session.update(frame_s)
 
 
 # --- recordings

@@ -73,13 +73,13 @@ def toolbox(session):
 
 
 def turned(session: Session, until, *more, within_s: float = WITHIN_S) -> None:
-    """Call `turn` of the session, and of the objects `more`, until a condition holds."""
+    """Call `update` of the session, and of the objects `more`, until a condition holds."""
     end_s = time.monotonic() + within_s
     while not until():
         assert time.monotonic() < end_s, [notice.line for notice in session.notices]
-        session.turn(1 / 60)
+        session.update(1 / 60)
         for one in more:
-            one.turn(session.clock())
+            one.update(session.clock())
         time.sleep(0.004)
 
 
@@ -162,8 +162,8 @@ def test_a_stroke_drops_along_its_path_at_most_ten_times_a_second(toolbox, clust
     toolbox.press(5.5, 78.5, 0, "", 0)
     for step in range(60):
         toolbox.drag(5.5 + step / 10, (78.5 + step / 5) % WIDTH)
-        toolbox.turn(session.clock())
-        session.turn(1 / 60)
+        toolbox.update(session.clock())
+        session.update(1 / 60)
         time.sleep(0.006)
     asked = len({command.tick for _, command in cluster.disk.commands[before:]})
     took_s = time.monotonic() - began_s

@@ -50,7 +50,7 @@ class CommandSender:
         self._unanswered[ticket] = SubmitCommands(ticket, [commands.encode(content) for content in contents], tick)
         self._sent_s = 0.0
 
-    def turn(self) -> None:
+    def poll(self) -> None:
         """Receive answers, and repeat unanswered commands every `REPEAT_AFTER_S`."""
         if self._unanswered and time.monotonic() - self._sent_s > REPEAT_AFTER_S:
             self._sent_s = time.monotonic()
@@ -136,18 +136,18 @@ class ProcessCluster:
 
     # --- time
 
-    def turn(self) -> None:
+    def poll(self) -> None:
         """Poll the engine once, for up to 10 ms, and receive answers to commands."""
         if self.engine.poll(0.01):
             self.seen.append((time.monotonic(), self.tick))
         assert self.sender is not None
-        self.sender.turn()
+        self.sender.poll()
 
     def until(self, condition: Callable[[], bool], not_beyond: int | None = None, within_s: float = WITHIN_S) -> None:
         """Poll until a condition holds; if the world reaches the tick `not_beyond` before, it is paused until then."""
         end_s, held = time.monotonic() + within_s, False
         while not condition():
-            self.turn()
+            self.poll()
             if not_beyond is not None and self.tick >= not_beyond and not held:
                 held = True
                 self.line.order("pause")
@@ -164,7 +164,7 @@ class ProcessCluster:
         """Wait until the run has ended: its last tick is saved, and all processes are gone."""
         end_s = time.monotonic() + within_s
         while not self.engine.finished:
-            self.turn()
+            self.poll()
             assert time.monotonic() < end_s, f"the run does not end\n{self.logs}"
 
     def stop(self) -> None:

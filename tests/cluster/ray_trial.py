@@ -91,9 +91,7 @@ class Trial:
             self.engine.poll(0.02)
             if self.engine.finished or time.monotonic() - began_s > PATIENCE_S:
                 assert self.engine.coordinator is not None
-                raise SystemExit(
-                    f"waited in vain until {what}: {self.engine.messages} {self.engine.coordinator.status}"
-                )
+                raise SystemExit(f"did not happen: {what}: {self.engine.messages} {self.engine.coordinator.status}")
         return time.monotonic() - began_s
 
     def whole(self, without: int = 0) -> bool:

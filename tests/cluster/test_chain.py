@@ -213,7 +213,7 @@ def test_a_fork_shares_its_past_up_to_the_first_command_that_differs(store, tmp_
 def test_different_worlds_and_different_outcomes_are_distinguished(store, tmp_path):
     other = small_run(tmp_path / "other", seed=6)
     how, line = compare(store.folder, other.folder)
-    assert how.relation == "nothing" and line.endswith("share nothing: they are of different worlds")
+    assert how.relation == "nothing" and line.endswith("have no common history: they are of different worlds")
     forged = Store(Path(shutil.copytree(store.folder, tmp_path / "forged")))
     execute(forged, "UPDATE digests SET digest = '0123456789abcdef' WHERE tick = 16")
     assert compare(store.folder, forged.folder)[0].relation == "forged"
@@ -352,7 +352,7 @@ def test_a_forgery_that_fits_its_chain_is_found_by_the_replay(store, kept, state
     rebuild_chain(store)
     assert check_chain(store).fault is None
     verdict = verify(store.folder)
-    assert verdict.replayed and verdict.first_difference in (8, 16) and "came out as" in verdict.line
+    assert verdict.replayed and verdict.first_difference in (8, 16) and "has digest" in verdict.line
     assert (
         verify(store.folder, public=load_chain_public(kept / "keys")).replayed is False
     )  # the forger has no key to sign it
@@ -505,7 +505,7 @@ def test_verify_reports_what_is_proven_and_what_was_forged(store, kept, tmp_path
     assert told.code == 0 and "up to tick 16: 4 digests and 3 snapshots compared" in told.out
     assert f"{run}: its hash chain is intact: 3 links, up to tick 16; 3 snapshots are as they were saved\n" in told.out
     against = ended(capsys, "verify", run, "--against", str(kept / "run"))
-    assert against.code == 0 and against.out.endswith("have one history, up to tick 16\n")
+    assert against.code == 0 and against.out.endswith("have the same history up to tick 16\n")
     as_json = ended(capsys, "verify", run, "--against", str(kept / "run"), "--json")
     assert as_json.code == 0 and '"relation": "same"' in as_json.out
     execute(store, "UPDATE commands SET ticket = 'mine' WHERE number = 2")

@@ -189,7 +189,7 @@ def flood(run: ProcessCluster, doors: list[str], frames: list[list[bytes]], mess
                     left[door] -= 1
             while stranger.receive(0.0) is not None:
                 pass
-            run.turn()
+            run.poll()
             assert not run.engine.finished and time.monotonic() < end_s, f"{left}\n{run.logs}"
 
 
@@ -227,7 +227,7 @@ def subscribed(run: ProcessCluster, doors: list[str], messages: int, chance: Ran
                 socket.connect(doors[0])
                 socket.send(b"\1" + b"x" * 100_000)
                 socket.close(linger=100)
-            run.turn()
+            run.poll()
             assert not run.engine.finished and time.monotonic() < end_s, f"{left}\n{run.logs}"
     finally:
         context.destroy(linger=0)

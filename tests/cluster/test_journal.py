@@ -75,7 +75,7 @@ def test_replaying_twice_changes_nothing(journal):
 
 def test_a_replay_with_another_digest_is_refused_with_its_tick(journal):
     journal.enter(moment(8), 77)
-    with pytest.raises(RunError, match="tick 8 came out as 000000000000004e"):
+    with pytest.raises(RunError, match="tick 8 has digest 000000000000004e"):
         journal.enter(moment(8), 78)
 
 

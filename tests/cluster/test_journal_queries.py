@@ -54,7 +54,7 @@ def asked(world, path, *arguments, **more) -> tuple[dict, bytes]:
     queries, outcomes = JournalQueries(world, path), []
     queries.begin(History("ticket", *arguments, **more), outcomes.append)
     while not outcomes:
-        queries.turn()
+        queries.poll()
         time.sleep(0.001)
     queries.close()
     if isinstance(outcomes[0], UmweltError):
@@ -234,7 +234,7 @@ def test_worlds_whose_ids_do_not_name_tables_answer_for_all_or_for_their_only_ta
     entered(journal, 3, [60, 75], 3)
     journal.enter(moment(9), 1)
     journal.commit()
-    with pytest.raises(RunError, match="ask for all of them"):
+    with pytest.raises(RunError, match="request the births of all tables"):
         asked(wolves, journal.path, "births", 0, table="sheep")
     assert asked(wolves, journal.path, "births", 0)[0]["count"] == 2
     assert read_columns(*asked(wolves, journal.path, "births", 0))["marker_a"].tolist() == [0, 0]
@@ -267,7 +267,7 @@ def test_open_queries_are_bounded(journal, monkeypatch):
     with pytest.raises(BusyError, match="too many questions"):
         queries.begin(History("a", "metrics"), outcomes.append)
     while len(outcomes) < 2:
-        queries.turn()
+        queries.poll()
     queries.begin(History("a", "metrics"), outcomes.append)
     queries.close()
     assert len(outcomes) == 2 and not any(isinstance(one, UmweltError) for one in outcomes)

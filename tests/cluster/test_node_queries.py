@@ -42,9 +42,9 @@ class Asked:
     def answer(self, source: int, tick: int, answer: bytes = ONE, raw: bytes = b"") -> None:
         self.queries.take(QueryAnswer(self.look.ticket, self.map.epoch, source, tick, answer), [raw], self.now_s)
 
-    def turn(self, seconds: float, resting: bool = False) -> None:
+    def poll(self, seconds: float, resting: bool = False) -> None:
         self.now_s += seconds
-        self.queries.turn(self.now_s, resting)
+        self.queries.poll(self.now_s, resting)
 
 
 def test_nodes_at_one_tick_answer_at_once():
@@ -90,11 +90,11 @@ def test_a_tick_that_does_not_come_is_given_up_sooner_where_the_world_rests(rest
     asked = Asked(Count())
     asked.answer(0, 7)
     asked.answer(1, 9)
-    asked.turn(late_s - 0.1, resting)
+    asked.poll(late_s - 0.1, resting)
     asked.answer(0, 9, b'{"waits":true}')
-    asked.turn(0.05, resting)
+    asked.poll(0.05, resting)
     assert asked.look.tick == 10
-    asked.turn(0.1, resting)
+    asked.poll(0.1, resting)
     assert asked.look.tick == -1
     for source in (0, 1):
         asked.answer(source, 9)
@@ -106,7 +106,7 @@ def test_a_long_task_does_not_count_as_a_tick_that_does_not_come():
     asked.answer(0, 3, b'{"passed":true}')
     look = asked.look
     for _ in range(20):
-        asked.turn(1.0)
+        asked.poll(1.0)
     assert asked.look.ticket == look.ticket and asked.look.tick == 4
 
 
@@ -163,6 +163,6 @@ def test_a_task_under_an_old_map_is_cancelled():
     asked = Asked(Count(), NodeTask("census", b"", 5.0))
     ticket = asked.look.ticket
     asked.map = MAP._replace(epoch=2)
-    asked.turn(0.1)
+    asked.poll(0.1)
     assert ("west", CancelTasks(1, b"pass", [ticket])) in asked.said and asked.look.epoch == 2
     assert msgspec.json.decode(asked.look.question) == [{"ask": "count", "rectangle": None}]

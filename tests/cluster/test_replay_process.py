@@ -64,7 +64,7 @@ def played(player: ReplayPlayer, clock: Clock, seconds: float) -> None:
     """Runs a replay for a number of seconds of the clock."""
     end_s = clock.now_s + seconds
     while clock.now_s < end_s:
-        idle_s = player.turn(clock)
+        idle_s = player.poll(clock)
         clock.now_s += max(1e-4, min(idle_s, end_s - clock.now_s))
 
 
@@ -124,7 +124,7 @@ def test_a_late_replay_does_not_catch_up_and_still_serves_requests(run):
     player.play(1000, clock())
     clock.slowed(player)
     began_s = clock.now_s
-    player.turn(clock)
+    player.poll(clock)
     assert clock.now_s - began_s <= PLAY_TURN_S + 0.1
     played(player, clock, 1.0)
     assert 8 + 9 <= player.shard.tick <= 8 + 13  # at its maximal speed
@@ -184,7 +184,7 @@ def past(tmp_path, monkeypatch):
     made = ReplayProcesses(tmp_path, "", lambda tick, found: None, lambda tick: None, line)
     done: list = []
     made.begin("show", 5, 0.0, done.append)
-    made.turn(0.1)
+    made.poll(0.1)
     assert [one["tick"] for one in done] == [5] and made.shown() == [5]
     yield made, line
     made.close()
@@ -196,14 +196,14 @@ def test_orders_are_sent_one_after_another_until_they_are_answered(past):
     for speed in (5.0, 0.0):
         made.play(5, speed, 0.1, told.append)
     for at in (0.2, 0.3, 0.9):
-        made.turn(at)
+        made.poll(at)
     assert [order.value for order in line.said] == [5.0, 5.0]  # repeated, while the next order waits
     made.take(TicketResult("another", 9, 0))
     assert told == []
     made.take(TicketResult(line.said[0].ticket, 9, 0))
     made.take(TicketResult(line.said[0].ticket, 9, 0))
     assert told == [9]
-    made.turn(1.0)
+    made.poll(1.0)
     assert line.said[-1].value == 0.0 and len(line.said) == 3
 
 
@@ -214,9 +214,9 @@ def test_a_played_replay_is_taken_back_to_its_tick_when_it_is_shown_again(past):
     assert len(shown) == 1 and line.said == []
     made.play(5, 3.0, 0.3, lambda outcome: None)
     made.begin("show", 5, 0.4, shown.append)
-    made.turn(0.5)
+    made.poll(0.5)
     made.take(TicketResult(line.said[-1].ticket, 8, 0))
-    made.turn(0.6)
+    made.poll(0.6)
     assert [order.what for order in line.said] == ["play", "show"] and len(shown) == 1
     made.take(TicketResult(line.said[-1].ticket, 5, 0))
     assert [one["tick"] for one in shown] == [5, 5]
@@ -240,7 +240,7 @@ def test_the_process_obeys_orders_with_its_pass_key_only(run, tmp_path):
     past = ReplayProcesses(run.folder, "", lambda tick, found: None, lambda tick: None, lambda address, frames: True)
     done: list = []
     past.begin("show", 16, 0.0, done.append)
-    wait_until(lambda: past.turn(time.monotonic()) or done, 2 * WITHIN_S)
+    wait_until(lambda: past.poll(time.monotonic()) or done, 2 * WITHIN_S)
     assert done[0]["tick"] == 16
     (process,) = past.processes
     niceness = os.getpriority(os.PRIO_PROCESS, process.process.pid)

@@ -20,7 +20,7 @@ def times_sent(resender: Resender, line: Line, until_s: float, step_s: float = 0
     while now_s < until_s:
         now_s += step_s
         before = line.sent
-        resender.turn(now_s)
+        resender.poll(now_s)
         if line.sent > before:
             times.append(now_s)
     return times
@@ -32,7 +32,7 @@ def test_a_request_is_repeated_until_it_is_answered():
     assert line.sent == 1 and "a" in resender
     assert times_sent(resender, line, 2.0) == [0.5, 1.0, 1.5, 2.0]
     assert resender.end("a") and not resender.end("a") and len(resender) == 0
-    resender.turn(99.0)
+    resender.poll(99.0)
     assert line.sent == 5
 
 
@@ -55,10 +55,10 @@ def test_a_request_that_may_be_sent_only_once_is_repeated_until_it_is_sent():
     resender, line = Resender(), Line()
     line.is_open = False
     resender.begin("a", line, 0.0, interval_s=0.5, once=True)
-    resender.turn(0.1)
+    resender.poll(0.1)
     line.is_open = True
-    resender.turn(0.2)
-    resender.turn(99.0)
+    resender.poll(0.2)
+    resender.poll(99.0)
     assert line.sent == 3 and "a" in resender
 
 
@@ -74,5 +74,5 @@ def test_a_callback_may_end_and_begin_requests():
     resender.begin("a", line, 0.0, 1.0, end_s=1.0, on_timeout=lambda: resender.end("b"))
     resender.begin("b", line, 0.0, 1.0)
     resender.begin("c", line, 0.0, 1.0, end_s=1.0, on_timeout=lambda: resender.begin("d", line, 9.0, 1.0))
-    resender.turn(9.0)
+    resender.poll(9.0)
     assert "b" not in resender and "d" in resender and len(resender) == 1 and line.sent == 4

@@ -46,11 +46,11 @@ class Nodes:
     def _take(self, name: str, outcome: bytes | UmweltError) -> None:
         self.done[name] = str(outcome) if isinstance(outcome, UmweltError) else outcome
 
-    def turn(self, seconds: float = 0.01) -> list[tuple[str, QueryRequest]]:
+    def poll(self, seconds: float = 0.01) -> list[tuple[str, QueryRequest]]:
         """Advances the clock; returns the queries that were sent meanwhile, with their receivers."""
         before = len(self.sent)
         self.now_s += seconds
-        self.scheduler.turn(self.now_s)
+        self.scheduler.poll(self.now_s)
         return [(door, said) for door, said in self.sent[before:] if isinstance(said, QueryRequest)]
 
     def answer(self, door: str, look: QueryRequest, found: bytes = b"1", answer: bytes = b'{"spent_s":0.005}') -> bool:
@@ -60,24 +60,24 @@ class Nodes:
 def test_the_first_tasks_go_to_nodes_that_have_none():
     nodes = Nodes()
     nodes.begin("a", "b", "c", "d")
-    assert sorted(door for door, _ in nodes.turn()) == ["door-0", "door-1", "door-2"]
-    assert nodes.turn() == []
+    assert sorted(door for door, _ in nodes.poll()) == ["door-0", "door-1", "door-2"]
+    assert nodes.poll() == []
 
 
 def test_a_fast_node_gets_more_tasks_and_none_is_queued_behind_a_long_one():
     nodes = Nodes(2)
     nodes.begin(*(f"t{n}" for n in range(60)))
-    for door, look in nodes.turn():
+    for door, look in nodes.poll():
         spent_s = b'{"spent_s":0.001}' if door == "door-0" else b'{"spent_s":2.5}'
         nodes.answer(door, look, answer=spent_s)
-    doors = [door for door, _ in nodes.turn()]
+    doors = [door for door, _ in nodes.poll()]
     assert doors.count("door-0") == MAX_AHEAD and doors.count("door-1") == 1
 
 
 def test_a_result_is_delivered_once():
     nodes = Nodes()
     nodes.begin("a")
-    ((door, look),) = nodes.turn()
+    ((door, look),) = nodes.poll()
     assert not nodes.answer("door-9", look) or nodes.done == {}  # ignored: not the address that was asked
     nodes.answer(door, look, b"7")
     nodes.answer(door, look, b"8")
@@ -88,14 +88,14 @@ def test_a_task_near_a_place_goes_to_the_node_that_owns_it():
     nodes = Nodes(4)
     nodes.begin("a", near=(3, 20))
     nodes.begin("b", near=(3, 63 + 64))
-    assert {look.ticket: door for door, look in nodes.turn()} == {"task-0": "door-1", "task-1": "door-3"}
+    assert {look.ticket: door for door, look in nodes.poll()} == {"task-0": "door-1", "task-1": "door-3"}
 
 
 def test_a_task_is_sent_again_at_growing_intervals_until_it_is_answered():
     nodes = Nodes(1)
     nodes.begin("a")
-    nodes.turn()
-    said = [n for n in range(40) if nodes.turn(0.25)]
+    nodes.poll()
+    said = [n for n in range(40) if nodes.poll(0.25)]
     assert 3 <= len(said) <= 6 and said[0] >= 3 and said[-1] - said[-2] > said[1] - said[0]
 
 
@@ -103,21 +103,21 @@ def test_a_failed_send_is_repeated_soon():
     nodes = Nodes(1)
     nodes.deaf = {"door-0"}
     nodes.begin("a")
-    assert nodes.turn() == []
+    assert nodes.poll() == []
     nodes.deaf = set()
-    assert len(nodes.turn(0.1)) == 1
+    assert len(nodes.poll(0.1)) == 1
 
 
 def test_the_tasks_of_a_lost_node_go_to_others_ahead_of_waiting_ones():
     nodes = Nodes(2)
     nodes.begin("a", "b", "c")
-    at = {door: look for door, look in nodes.turn()}
+    at = {door: look for door, look in nodes.poll()}
     nodes.map = None  # no map while the torus is divided again
-    assert nodes.turn() == []
+    assert nodes.poll() == []
     nodes.map = Nodes.of(2, epoch=2, without=("door-1",))
-    assert nodes.turn() == []  # the other node is busy
+    assert nodes.poll() == []  # the other node is busy
     nodes.answer("door-0", at["door-0"])
-    again = nodes.turn()
+    again = nodes.poll()
     assert again[0] == ("door-0", again[0][1]) and again[0][1].ticket == at["door-1"].ticket
     assert again[0][1].epoch == 2
 
@@ -127,10 +127,10 @@ def test_a_task_that_kills_every_node_is_given_up_with_one_line():
     nodes.begin("a")
     lost: tuple[str, ...] = ()
     for life in range(MAX_DEATHS):
-        ((door, _),) = nodes.turn()
+        ((door, _),) = nodes.poll()
         lost = (*lost, door)
         nodes.map = Nodes.of(MAX_DEATHS + 1, epoch=2 + life, without=lost)
-    nodes.turn()
+    nodes.poll()
     assert "its node was lost" in nodes.done["a"] and "\n" not in nodes.done["a"]
     assert len(nodes.scheduler) == 0
 
@@ -138,9 +138,9 @@ def test_a_task_that_kills_every_node_is_given_up_with_one_line():
 def test_a_task_is_repeated_after_the_death_of_its_process_but_not_after_an_error():
     nodes = Nodes(1)
     nodes.begin("a", "b")
-    ((door, look),) = nodes.turn()
+    ((door, look),) = nodes.poll()
     nodes.answer(door, look, answer=b'{"line":"ended","again":true}')
-    ((door, look),) = nodes.turn()
+    ((door, look),) = nodes.poll()
     nodes.answer(door, look, answer=b'{"line":"cannot be"}')
     assert nodes.done == {"a": "cannot be"}
 
@@ -150,9 +150,9 @@ def test_a_viewer_with_many_tasks_does_not_delay_another():
     nodes.begin(*(f"many{n}" for n in range(50)))
     nodes.begin("one", owner="other")
     for _ in range(2):
-        for door, look in nodes.turn():
+        for door, look in nodes.poll():
             nodes.answer(door, look)
-    nodes.turn()
+    nodes.poll()
     for door, look in list(nodes.sent[-12:]):
         nodes.answer(door, look)
     assert "one" in nodes.done
@@ -162,10 +162,10 @@ def test_cancelled_tasks_are_dropped_from_queues_and_nodes():
     nodes = Nodes(1)
     nodes.begin("a", "b", "c")
     nodes.begin("d", owner="other")
-    ((_, look),) = nodes.turn()
+    ((_, look),) = nodes.poll()
     nodes.scheduler.cancel("me", {"a", "b", "c"})
     assert nodes.sent[-1] == ("door-0", CancelTasks(1, b"pass", [look.ticket]))
-    ((_, following),) = nodes.turn()
+    ((_, following),) = nodes.poll()
     nodes.answer("door-0", look)
     nodes.answer("door-0", following)
     assert list(nodes.done) == ["d"]
@@ -175,5 +175,5 @@ def test_cancelled_tasks_are_dropped_from_queues_and_nodes():
 def test_a_malformed_answer_is_ignored(answer):
     nodes = Nodes(1)
     nodes.begin("a")
-    ((door, look),) = nodes.turn()
+    ((door, look),) = nodes.poll()
     assert nodes.answer(door, look, answer=answer) and nodes.done == {}

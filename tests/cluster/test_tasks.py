@@ -129,7 +129,7 @@ def test_a_node_worker_executes_tasks_in_order_and_ends_those_over_their_time_li
         worker.cancel("f")
         end_s = time.monotonic() + 60
         while worker.is_busy and time.monotonic() < end_s:
-            found += worker.turn()
+            found += worker.poll()
             time.sleep(0.005)
     finally:
         worker.close()

@@ -24,7 +24,8 @@ def test_the_welcome_of_earth_has_climate_substances_and_the_table_of_each_speci
     for name, table in said.kinds.items():
         assert said.species.index(name) in np.unique(region.tables[table]["species"])
     assert (
-        said.directory == "" and compose_welcome(world, "keeper", "tcp://directory:1").directory == "tcp://directory:1"
+        said.coordinator == ""
+        and compose_welcome(world, "keeper", "tcp://coordinator:1").coordinator == "tcp://coordinator:1"
     )
     assert viewer_protocol.decode(viewer_protocol.encode(said))[0] == said
 

@@ -353,7 +353,7 @@ class NetworkRun:
         """Whether the coordinator's process has ended."""
         return self.coordinator is None or self.coordinator.poll() is not None
 
-    def turn(self, wait_s: float = 0.05) -> None:
+    def poll(self, wait_s: float = 0.05) -> None:
         """Receive messages of the coordinator, for up to `wait_s`."""
         assert self.line is not None
         if not self.line.poll(wait_s):
@@ -365,13 +365,13 @@ class NetworkRun:
         while not done():
             assert self.network.failed is None, self.network.failed
             assert time.monotonic() < end_s, f"{what} not within {within_s} s: {self.status}\n{self.logs()}"
-            self.turn()
+            self.poll()
 
     def wait(self, seconds: float) -> None:
         """Receive messages for a number of seconds."""
         end_s = time.monotonic() + seconds
         while time.monotonic() < end_s:
-            self.turn()
+            self.poll()
 
     def logs(self) -> str:
         """Returns the last 1500 characters of each log."""

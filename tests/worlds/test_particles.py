@@ -144,7 +144,7 @@ def test_a_run_is_audited_and_its_spores_are_journalled_without_a_parent(tmp_pat
             main(command)
         assert not left.value.code
     told = capsys.readouterr().out
-    assert "closed: every atom is there from tick 0 to 40" in told and "\ncharge: 0\n" in told
+    assert "closed: no atom was gained or lost from tick 0 to 40" in told and "\ncharge: 0\n" in told
     found = next(json.loads(line) for line in told.splitlines() if line.startswith("{"))
     assert found["charge"] == 0 and set(found["elements"]) == {"U", "D", "E"}
     assert {flow["process"] for flow in found["cycles"]["U"]["flows"]} >= {"spore", "proton forms"}

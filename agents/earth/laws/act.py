@@ -152,10 +152,10 @@ def give(counts, row, substance, kept, cell_substance, y, x):
 
 @small
 def emit(place, identity, counts, row, scent, amount_256, cell_substance, y, x):
-    """Turns sugar of a being into the substance `scent`, which has the same formula, in its cell `y, x`.
+    """Turns sugar of a being into the substance `scent`, which has the same formula, and adds it to its cell `y, x`.
 
-    `amount_256` is the amount in 1/256 molecule, rounded randomly up or down so that its mean is exact. `identity`, the
-    being's id, keys the random number.
+    `amount_256` is the amount in 1/256 molecule, rounded randomly up or down so that its mean is exact; a being with
+    less sugar emits what it has. `identity`, the being's id, is part of the key of the random number.
     """
     chance = bits(draw(place.seed, place.tick, identity, SMELL, scent), parameters.SCENT_BITS)
     amount = (amount_256 + chance) >> parameters.SCENT_BITS

@@ -88,7 +88,7 @@ class Camera:
         right, down = self._from_middle(at)
         self.target = (y + down / scale - down / wanted, x + right / scale - right / wanted, wanted)
 
-    def turn(self, seconds: float) -> bool:
+    def update(self, seconds: float) -> bool:
         """Advances the motion by `seconds`; returns whether the camera moved."""
         y, x, scale = self.target
         share = 1 - math.exp(-EASE_PER_S * max(0.0, seconds))

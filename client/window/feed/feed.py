@@ -103,7 +103,7 @@ class _Kept:
 class Feed:
     """The subscriptions of one session, and the frame that is built from their tiles.
 
-    `shown` is `LIVE` for the running world, or a tick of its past. The owner calls `turn` once per drawn frame.
+    `shown` is `LIVE` for the running world, or a tick of its past. The owner calls `update` once per drawn frame.
     """
 
     def __init__(self, source: Source):
@@ -131,7 +131,7 @@ class Feed:
         self._turned_s = -1e9
         self.frame = Frame(self.frame.rectangle, tables=self.frame.tables)
 
-    def turn(self, camera: Camera, looks: Looks, now_s: float) -> Frame:
+    def update(self, camera: Camera, looks: Looks, now_s: float) -> Frame:
         """Advances by one frame: subscribes to tiles in view, decodes arrived tiles, and returns the updated frame."""
         frame = self.frame
         frame.now_s = now_s

@@ -91,7 +91,7 @@ class _Release:
 
 
 class Inhabiting:
-    """Steers at most one monster (the "body") by the keyboard; the window calls `turn` once per frame.
+    """Steers at most one monster (the "body") by the keyboard; the window calls `update` once per frame.
 
     `being` is the id of the body that is steered, 0 if none; `sent_drives` are the most recently sent drives; `body` is
     the most recently fetched state of the body; `ticks_per_s` is the measured speed of the world.
@@ -144,7 +144,7 @@ class Inhabiting:
         session.following = True
         known = session.selected.being if session.selected is not None else None
         if known is not None and known.get("held"):
-            session.say("another viewer held it: now you hold it")
+            session.say("another viewer controlled this being: now you do")
         place = session.selected_place()
         if place is not None:
             session.camera.look(place[0], place[1], max(session.camera.target[2], MIN_SCALE))
@@ -248,7 +248,7 @@ class Inhabiting:
 
     # --- time
 
-    def turn(self, now_s: float) -> None:
+    def update(self, now_s: float) -> None:
         """Processes answers, sends drives and fetches the body; the window calls this once per frame.
 
         Releases the body if it has died, the past is displayed, or the connection was lost.

@@ -215,7 +215,7 @@ class Toolbox:
         else:
             self.choose(LOOK.name)
 
-    def turn(self, now_s: float) -> None:
+    def update(self, now_s: float) -> None:
         """Sends the waiting cells of a stroke, and repeats its command while the mouse is held still.
 
         The window calls this once per frame.

@@ -118,10 +118,10 @@ class Dock:
 
     def draw(self, session: Any) -> None:
         """Draws the top bar and all open panels; call it between `Gui.begin` and `Gui.end`."""
-        self.rates.turn(session)
+        self.rates.update(session)
         clades = self.lineage.clades if len(self.lineage.clades) else None
         self.events.note(session, clades)
-        self.lineage.turn(session, self.open["Lineage"] or session.looks.lineages)
+        self.lineage.update(session, self.open["Lineage"] or session.looks.lineages)
         if not self.visible:
             return
         display = imgui.get_io().display_size

@@ -58,7 +58,7 @@ class Lineage:
 
     # --- loading
 
-    def turn(self, session: Any, wanted: bool) -> None:
+    def update(self, session: Any, wanted: bool) -> None:
         """Fetches more births if `wanted`, and updates highlights and hues in `session.looks`; called once a frame."""
         if self._pages:
             self._take(self._pages.pop(0))

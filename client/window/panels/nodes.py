@@ -36,8 +36,8 @@ class Nodes:
         if exchange:
             counts += f", {exchange} tick{'s' * (exchange != 1)} per exchange"
         dim(counts)
-        if session.known.directory and session.known.role == KEEPER:
-            dim(f"to add a node: umwelt join {session.known.directory}")
+        if session.known.coordinator and session.known.role == KEEPER:
+            dim(f"to add a node: umwelt join {session.known.coordinator}")
         if not nodes:
             dim("this world has no nodes")
             return

@@ -35,7 +35,7 @@ class Rates:
         """The frames per second, as text."""
         return f"{self.frames_per_s:.{int(self.frames_per_s < 5)}f} fps"
 
-    def turn(self, session: Any) -> None:
+    def update(self, session: Any) -> None:
         """Updates both rates; called once a frame."""
         now_s = session.clock()
         if self._frame_s and now_s > self._frame_s:

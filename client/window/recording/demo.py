@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from umwelt.agents.hocl.programs import bundled_minds
+from umwelt.agents.hocl.programs import bundled_behaviours
 from umwelt.agents.open_world import empty_region, torus_of
 from umwelt.agents.species.hocl_behaviour import SUFFIX
 from umwelt.agents.world_file import EARTH, WorldFile, parse_world
@@ -78,7 +78,7 @@ def recorded_world(recording: Recording) -> WorldFile:
     Raises ValueError if it refers to Python code or files that are not part of Umwelt: recordings are untrusted input.
     """
     content = tomllib.loads(recording.text)
-    allowed = {"net", *(f"{name}{SUFFIX}" for name in bundled_minds())}
+    allowed = {"net", *(f"{name}{SUFFIX}" for name in bundled_behaviours())}
     behaviours = {group.get("behaviour", "net") for group in content.get("founders", ())}
     if content.get("laws", EARTH) != EARTH or not behaviours <= allowed:
         raise ValueError("a world with laws or species of its own cannot be played")

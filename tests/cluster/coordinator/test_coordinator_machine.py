@@ -150,7 +150,7 @@ def test_other_seals_and_protocol_versions_are_refused():
     assert cluster.last(protocol.Refused, "y") is not None
     cluster.heard(protocol.Hello("z", protocol.PROTOCOL_VERSION + 1), "z")
     assert cluster.last(protocol.Refused, "z").line == (
-        "this node: speaks version 2 of the protocol, the coordinator version 1: "
+        "this node: uses version 2 of the protocol, the coordinator version 1: "
         "install the same version of Umwelt on both"
     )
     said = [one.line for one in cluster.done if isinstance(one, instructions.Announce) and "refused" in one.line]

@@ -50,7 +50,7 @@ class Node:
     def cancel(self, ticket: tuple) -> None:
         self.cancelled.append(ticket)
 
-    def turn(self) -> list[TaskOutcome]:
+    def poll(self) -> list[TaskOutcome]:
         done, self.done = self.done, []
         return done
 
@@ -63,7 +63,7 @@ class Node:
     def at(self, tick: int, epoch: int = 1) -> None:
         """Set the node's tick, and give the query server a turn."""
         self.portion.region.tick = tick
-        self.answers.turn(self.portion, epoch)
+        self.answers.poll(self.portion, epoch)
 
     @property
     def answer(self) -> dict:

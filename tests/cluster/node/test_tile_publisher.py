@@ -212,7 +212,7 @@ def test_hostile_tiles_are_value_errors_and_nothing_else(lived):
 
 
 class Subscriber:
-    """A socket that subscribes to a publisher as a gateway does; it also calls the publisher's `turn`."""
+    """A socket that subscribes to a publisher as a gateway does; it also calls the publisher's `poll`."""
 
     def __init__(self, publisher: TilePublisher, keys: Keys | None = None):
         self.context = zmq.Context()
@@ -229,7 +229,7 @@ class Subscriber:
             self.socket.subscribe(topic.packed())
 
     def _turn(self, moment) -> list[tuple[Topic, bytes]]:
-        self.publisher.turn(moment)
+        self.publisher.poll(moment)
         received = []
         while self.socket.poll(2):
             packed, frame = self.socket.recv_multipart()
@@ -280,7 +280,7 @@ def test_only_watched_tiles_are_computed(publisher, moment, monkeypatch):
         assert {topic for topic, _ in gateway.receive(moment, 3)} == wanted
     for topic in wanted:
         gateway.socket.unsubscribe(topic.packed())
-    wait_until(lambda: publisher.turn(moment) == 0 and len(publisher.subscribed) == 1)
+    wait_until(lambda: publisher.poll(moment) == 0 and len(publisher.subscribed) == 1)
     computed.clear()
     step_once(moment)
     assert gateway.receive(moment, 0) == [] and computed == []
@@ -322,7 +322,7 @@ def test_publishing_takes_a_share_of_the_time_and_every_tile_has_its_turn(tmp_pa
     gateway = Subscriber(publisher)
     wanted = [Topic(BODIES, layer, y, x) for layer in range(14) for y in range(2) for x in range(2)]
     gateway.subscribe(*wanted)
-    wait_until(lambda: publisher.turn(moment) == 0 and len(publisher.subscribed) == len(wanted))
+    wait_until(lambda: publisher.poll(moment) == 0 and len(publisher.subscribed) == len(wanted))
     gateway.receive(moment, 0)
     publisher.spent_s, began_s, counts = 0.0, clock.now_s, dict.fromkeys(wanted, 0)
     sent_before, received = publisher.counts["tiles"], []
@@ -352,7 +352,7 @@ def test_a_gateway_that_does_not_read_delays_nobody(publisher, moment):
     for _ in range(2000):  # a turn that waited for the subscriber would never end
         moment.region.tick += 1
         clock.now_s += 1.0  # so that the tile is due at every turn
-        publisher.turn(moment)
+        publisher.poll(moment)
     assert publisher.counts["tiles"] >= 2000
     gateway.close()
 

@@ -57,6 +57,6 @@ def test_raw_frames_pass_unchanged_and_a_change_of_any_is_found():
 def test_a_peer_of_another_version_is_refused_with_both_versions_and_the_fix():
     line = version_mismatch("this node", 3, "the coordinator", 2)
     assert line == (
-        "this node: speaks version 3 of the protocol, the coordinator version 2: "
+        "this node: uses version 3 of the protocol, the coordinator version 2: "
         "install the same version of Umwelt on both"
     )
