@@ -386,10 +386,10 @@ class UsesAnotherGenerator(Monster):
 @pytest.mark.parametrize(
     ("cls", "line"),
     [
-        (RemembersInClass, "asked again"),
-        (RemembersByBeing, "asked again"),
-        (RemembersAll, "asked again"),
-        (UsesAnotherGenerator, "asked again"),
+        (RemembersInClass, "computed again"),
+        (RemembersByBeing, "computed again"),
+        (RemembersAll, "computed again"),
+        (UsesAnotherGenerator, "computed again"),
         (Averages, "batch"),
         (AveragesOneByOne, "order|batches|one at a time"),
         (CountsItsBatch, "batch"),
