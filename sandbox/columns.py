@@ -46,8 +46,9 @@ class Column:
 
     A column has one number for each row, or an array of entries: `width` entries without names, or one entry for each
     name in `parts`, which can be read like a column of that name. `derived` columns are recomputed in each tick before
-    they are read; snapshots, halo messages and digests do not contain them. `fixed` columns never change after birth.
-    `inherited` columns are copied from parent to child.
+    they are read; they are not part of snapshots, of digests, or of the messages by which nodes copy beings to each
+    other (halo messages). `fixed` columns never change after birth. `inherited` columns are copied from parent to
+    child.
     """
 
     name: str
@@ -87,10 +88,11 @@ class Schema:
     """The columns of a kind of being: `id`, `y_fixed` and `x_fixed`, followed by `own`.
 
     `kind` is the number (0 to 7) by which the ids of these beings differ from those of other tables. `record` is the
-    type of the named tuple of arrays that kernels take. It does not contain columns that species add (`extend`), so
-    that kernels need not be recompiled for them. The type becomes an attribute of `module`, which must be the
-    `__name__` of the module that creates the schema: the cache of compiled kernels recognises only types that it can
-    import by name. `places` maps the name of each part to its column and index.
+    type of the named tuple of arrays that kernels (compiled functions) take. It does not contain columns that species
+    add (`extend`), so that kernels need not be recompiled for them. The type becomes an attribute of `module`, which
+    must be the `__name__` of the module that creates the schema: the cache of compiled kernels recognises only types
+    that it can import by name. `places` maps the name of each part (named entry of a column) to its column and its
+    index there.
     """
 
     name: str
@@ -131,7 +133,7 @@ class Schema:
 
 
 class Table:
-    """The beings of one kind in a window.
+    """The beings of one kind in a region's window: in its rectangle of the world and in the cells around it.
 
     `table["sugar_count"]` is a view of a column, with an entry for each being: writing to it changes the world. Views
     become invalid when rows are added, removed or reordered.
@@ -228,7 +230,11 @@ class Table:
 
 
 CellIndex = namedtuple("CellIndex", ["start", "rows"])
-"""An index of a table's rows by cell, two `int32` arrays: `rows[start[c] : start[c + 1]]` are in window cell `c`."""
+"""An index of a table's rows by cell, two `int32` arrays.
+
+The beings in the rows `rows[start[c] : start[c + 1]]` are in cell `c`, the cell `y, x` of the window with `c = y *
+width + x`.
+"""
 
 
 @kernel

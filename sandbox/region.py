@@ -2,8 +2,8 @@
 
 A region owns a rectangle and stores a *window*: the rectangle and `halo_cells` more cells on every side. Cells and
 beings in the halo are copies (ghosts). The same laws compute them; every tick makes the outer cells of the halo
-inexact, up to the sum of the laws' reaches, until the halo is replaced. If the halo is wider than a neighbour or than
-the world, the window contains several images of the same cells and beings.
+inexact, up to the sum of the laws' reaches, until the halo is replaced. A window that is wider or higher than the torus
+contains the same cells and beings several times; these copies are called *images*.
 
 Positions in a window are relative to the window's upper left corner, positions in a `Piece` to the piece's.
 """
@@ -148,9 +148,9 @@ class Region:
     `fields[name]` is an array over the window and `tables[name]` the table of the window's beings. `constants` are
     integer tables that never change, such as sines. `controls` are the settings of the whole world that commands have
     changed. `derived` contains Python objects that laws compute in every tick or that `Laws.prepare` creates; snapshots
-    do not contain them. `births` is a list to which records of births are appended, or None to record none. `counts`
-    are the births and deaths in the owned rectangle. `margin_cells` is the width of the part of the halo that is still
-    exact.
+    do not contain them. `births` is a list to which records of births are appended (see `record_births`), or None to
+    record none. `counts` are the births and deaths in the owned rectangle. `margin_cells` is the width of the part of
+    the halo that is still exact.
     """
 
     def __init__(
@@ -238,7 +238,7 @@ class Region:
         return self._scratch[name]
 
     def index(self, name: str) -> CellIndex:
-        """Returns the index of a table's rows by window cell, as computed by the last `reindex`.
+        """Returns the `CellIndex` of a table, its rows by window cell, as computed by the last `reindex`.
 
         Computes the index if there is none.
         """
@@ -258,7 +258,7 @@ class Region:
         self._indices.update(zip(names, indices, strict=True))
 
     def _drop_strays(self, name: str) -> None:
-        """Removes the rows of beings that have left the window, which other regions compute."""
+        """Removes the rows of beings that have left the window; other regions compute these beings."""
         table = self.tables[name]
         inside = _inside(table["y_fixed"], table["x_fixed"], 0, 0, self.window.height, self.window.width)
         table.keep(inside)

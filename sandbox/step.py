@@ -23,9 +23,10 @@ class Law:
 
 
 class Look(NamedTuple):
-    """A property of a being that viewers receive, as `value >> shift`, clipped to the range of `dtype`.
+    """A property of a being that viewers receive (programs that display the world):
 
-    The value is `table[name]`, or `table[column][:, entry]` where `column` is given (for genes without a column name).
+    `value >> shift`, clipped to `dtype`. The value is `table[name]`, or `table[column][:, entry]` where `column` is
+    given (for genes without a column name).
     """
 
     name: str
@@ -36,7 +37,7 @@ class Look(NamedTuple):
 
 
 class Appearance(NamedTuple):
-    """The properties of a table's beings that viewers receive.
+    """The properties of a table's beings that viewers (programs that display the world) receive.
 
     `size` names the column that gives the size of the dot that stands for a being; empty if all dots are equally large.
     """
@@ -163,9 +164,11 @@ class Laws:
 
 
 def step(region: Region, laws: Laws, between: Callable[[Law], None] | None = None) -> None:
-    """Computes one tick of a region. Each law reduces `region.margin_cells`, the exact part of the halo, by its reach.
+    """Computes one tick of a region: of its rectangle and of the halo, the copies of the cells around it.
 
-    Calls `between(law)` after each law. Raises LawError if the exact halo is narrower than the laws need.
+    Each law makes an outer part of the halo inexact, as wide as its reach, and reduces `region.margin_cells`, the width
+    of the part that is still exact, by that. Calls `between(law)` after each law. Raises LawError if the exact part of
+    the halo is narrower than the sum of all reaches.
     """
     if region.margin_cells < laws.light_speed:
         raise LawError(

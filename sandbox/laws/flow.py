@@ -8,7 +8,9 @@ to an integer. The leaving molecules are distributed evenly over the four neighb
 four goes to consecutive neighbours, beginning at a random one. The mean therefore follows Fick's law with
 `D = share / 4` cells^2 per tick, and the variance grows as `2 D t` along each axis.
 
-The reach is 1 for diffusion and 2 for water, whose movement depends on the levels of the neighbouring cells.
+The reach, the distance in cells up to which a result depends on other cells, is 1 for diffusion and 2 for water, whose
+movement depends on the levels of the neighbouring cells. In kernels, `place` is a `Place` (sandbox/region.py): seed,
+tick, and the size and position of the region's window.
 """
 
 from itertools import pairwise
@@ -79,11 +81,12 @@ def leave(leaves, x, count, dice, share, gust, wind_x, wind_y):
 
 @kernel(allocates=True)
 def spread_band(y_low, y_high, place, above, below, substance, mobile, share, gust, wind_x, wind_y):
-    """Moves the mobile substances in the rows `y_low` to `y_high - 1` in place, by diffusion and wind.
+    """Moves the mobile substances in the rows `y_low` to `y_high - 1` of `substance`, by diffusion and wind.
 
-    `above` and `below`, `int32[mobile, width]`, are copies of the rows next to the band, made before any band ran. The
-    local array `leaves[substance, row % 3, direction, x]` contains how many molecules leave each cell, for the three
-    most recent rows. Substances are processed in groups of three, which share a random number for each cell.
+    `mobile`, `share`, `gust`, `wind_x` and `wind_y` are those of `spread`. `above` and `below`, `int32[mobile, width]`,
+    are copies of the rows next to the band, made before any band ran. The local array `leaves[substance, row % 3,
+    direction, x]` contains how many molecules leave each cell, for the three most recent rows. Substances are processed
+    in groups of three, which share a random number for each cell.
     """
     dice = np.zeros(place.width, np.int64)
     leaves = np.zeros((SUBSTANCES_PER_DRAW, 3, 4, place.width), np.int64)
