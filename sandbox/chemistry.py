@@ -12,7 +12,7 @@ equation's coefficients (an elementary reaction); with `order = 0` the extent de
 rounded up or down at random so that the mean is exact, and are limited by the available reactants. The reactions of a
 cell or body are computed one after another, in the order in which they are listed.
 
-A catalyst is a quantity that the rate is proportional to and that the reaction does not consume: a substance, or a
+A catalyst is a quantity that the extent is proportional to and that the reaction does not consume: a substance, or a
 property of the cell or body, such as its light. A *site* is where a reaction runs: all cells, or the bodies of a table.
 """
 
@@ -70,8 +70,8 @@ ReactionTable = namedtuple(
   `index` of `draw` (dice.py) for its random numbers.
 - `reactant`, `product: int64[r, 4]`: substance indices, -1 if unused; `taken`, `made: int64[r, 4]`: their coefficients;
   `order: int64[r, 4]`: the kinetic orders in the reactants.
-- `catalyst: int64[r, 2]`: an index among the site's catalysts, -1 if unused; an index among the substances where
-  `by_substance: int64[r, 2]` is 1."""
+- `catalyst: int64[r, 2]`: an index among the properties that are catalysts, -1 if unused; an index among the substances
+  where `by_substance: int64[r, 2]` is 1."""
 
 
 @dataclass(frozen=True)

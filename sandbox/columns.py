@@ -232,14 +232,14 @@ class Table:
 CellIndex = namedtuple("CellIndex", ["start", "rows"])
 """An index of a table's rows by cell, two `int32` arrays.
 
-The beings in the rows `rows[start[c] : start[c + 1]]` are in cell `c`, the cell `y, x` of the window with `c = y *
-width + x`.
+Cell `y, x` of a window has the number `c = y * width + x`, and the beings in it are in the rows `rows[start[c] :
+start[c + 1]]`.
 """
 
 
 @kernel
 def _fill_index(y_fixed, x_fixed, width, start, rows):
-    """Fills the arrays of a `CellIndex` for beings at the given positions; `start` must contain zeros."""
+    """Fills `start` and `rows` of a `CellIndex` for beings at the given positions; `start` must contain zeros."""
     count = len(y_fixed)
     for row in range(count):
         cell = (y_fixed[row] >> SUBCELL_BITS) * width + (x_fixed[row] >> SUBCELL_BITS)

@@ -1,8 +1,10 @@
 """Settings of a running world that commands change: rates of reactions, and overrides of the drives of beings.
 
 Every node (process that computes a part of the world) has the same controls. They change only by commands, which a
-journal records, and when overrides expire. A drive is a number that says how strongly a being does something, such as
-turn or bite. A snapshot stores them in its manifest, and the world's digest includes them once.
+journal records, and when overrides expire. A snapshot stores them in its manifest, and the world's digest includes them
+once.
+
+A drive is a number that says how strongly a being does something, such as turn or bite; its behaviour computes it.
 """
 
 import hashlib

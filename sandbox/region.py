@@ -143,7 +143,7 @@ The entries are the seed and tick for random numbers, the window's size, the col
 
 
 class Region:
-    """A rectangle of the world with its halo, on which laws run: the shard of a node, or a whole world.
+    """A rectangle of the world with its halo, on which laws run: the part of a node (process), or the whole world.
 
     `fields[name]` is an array over the window and `tables[name]` the table of the window's beings. `constants` are
     integer tables that never change, such as sines. `controls` are the settings of the whole world that commands have
@@ -266,7 +266,12 @@ class Region:
     # --- births and deaths
 
     def record_births(self, name: str, rows: slice) -> None:
-        """Counts the newborn beings `rows` that are owned, and appends a record to `births` unless that is None."""
+        """Counts the newborn beings `rows` that are owned, and appends a record to `births` unless that is None.
+
+        The record is a dict of arrays with an entry for each owned newborn: `id`, `parent_id`, `species` and `genome`
+        (if the table has them), and `cell`, the index of its cell in the world. Only tables in `births_of` are
+        recorded.
+        """
         owned = self.owned_rows(name)[rows]
         self.counts["births"] += int(np.count_nonzero(owned))
         if self.births is not None and name in self.births_of and owned.any():

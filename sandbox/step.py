@@ -23,10 +23,10 @@ class Law:
 
 
 class Look(NamedTuple):
-    """A property of a being that viewers receive (programs that display the world):
+    """A property of a being that viewers (programs that display the world) receive.
 
-    `value >> shift`, clipped to `dtype`. The value is `table[name]`, or `table[column][:, entry]` where `column` is
-    given (for genes without a column name).
+    They receive `value >> shift`, clipped to the range of `dtype`. The value is `table[name]`, or `table[column][:,
+    entry]` where `column` is given (for genes without a column name).
     """
 
     name: str

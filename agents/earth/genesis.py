@@ -1,6 +1,7 @@
 """Genesis: makes the state of an Earth-like world at tick 0 from its world file.
 
-This comprises the integer tables that laws read (constants), the ground, water and air of the cells, and the founders.
+This comprises the integer tables that laws read (constants), the ground, water and air of the cells, and the founders:
+the beings that exist at tick 0. A world file lists them in groups; each group has its own species index.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,9 +1,10 @@
 """The law `live`: beings breed, age and die; the newborn are appended to the tables. Reach 2.
 
-Newborn beings neither act nor age in the tick of their birth; a parent can breed and die in the same tick. A module
-buds into a free neighbouring cell. Of several modules that compete for a cell, the one with the largest random number
-wins and the others do not bud; this determines the reach. Seeds and young monsters are born in their parent's cell. A
-being that dies leaves all its matter in its cell, so elements are conserved.
+Newborn beings neither act nor age in the tick of their birth; a parent can breed and die in the same tick. A module,
+the part of a plant in one cell, buds into a free neighbouring cell. Of several modules that compete for a cell, the one
+with the largest random number wins and the others do not bud; this determines the reach, the distance up to which a
+result depends on other cells. Seeds and young monsters are born in their parent's cell. A being that dies leaves all
+its matter in its cell, so elements are conserved.
 
 In kernels, `place` is a `Place` (sandbox/region.py), `plants` and `monsters` are the records (named tuples of columns)
 of the tables, and indices are `CellIndex` tuples (sandbox/columns.py).

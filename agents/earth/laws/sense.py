@@ -1,8 +1,9 @@
 """The law `sense`: writes what plants and monsters sense of their surroundings and of themselves. Reach 4.
 
-A module senses the light on its leaf, and which neighbouring cell is best for a bud. A monster senses the cells at the
-tips of its antennae, the nearest other monster within sight (at most 4 cells away), and its own state. Stimuli are in
-1/1024; see `interface.STIMULI`.
+A module, the part of a plant in one cell, senses the light on its leaf, and which neighbouring cell is best for a bud.
+A monster senses the cells at the tips of its antennae, the nearest other monster within sight (at most 4 cells away),
+and its own state. Stimuli are in 1/1024; see `interface.STIMULI`. The reach is the distance in cells up to which they
+depend on other cells.
 
 In kernels, `place` is a `Place` (sandbox/region.py), `plants` and `monsters` are the records (named tuples of columns)
 of the tables, and `index` is the `CellIndex` of a table (sandbox/columns.py).
