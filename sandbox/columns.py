@@ -232,8 +232,8 @@ class Table:
 CellIndex = namedtuple("CellIndex", ["start", "rows"])
 """An index of a table's rows by cell, two `int32` arrays.
 
-Cell `y, x` of a window has the number `c = y * width + x`, and the beings in it are in the rows `rows[start[c] :
-start[c + 1]]`.
+Cell `y, x` of a window has the number `c = y * width + x`, and the beings in it have the row numbers
+`rows[start[c] : start[c + 1]]`.
 """
 
 

@@ -25,8 +25,8 @@ class Law:
 class Look(NamedTuple):
     """A property of a being that viewers (programs that display the world) receive.
 
-    They receive `value >> shift`, clipped to the range of `dtype`. The value is `table[name]`, or `table[column][:,
-    entry]` where `column` is given (for genes without a column name).
+    They receive `value >> shift`, clipped to the range of `dtype`. The value is `table[name]`, or
+    `table[column][:, entry]` where `column` is given (for a gene that has no column name).
     """
 
     name: str

@@ -1,6 +1,6 @@
 """The names and order of substances, organs, stimuli and drives, which bodies and behaviours share.
 
-A stimulus is a number that a monster senses; a drive is a number that says how strongly it does something.
+A stimulus is a number that a monster senses; a drive is a number that says how strongly the monster does something.
 
 This is the only definition of these lists: other modules import them, and viewers receive them when they connect. The
 lists are append-only, because genomes, snapshots and recordings hold indices into them. To add an organ or a stimulus,

@@ -23,14 +23,14 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The base class of requests, which users send to change the world."""
 
     def being_id(self) -> int:
-        """Returns the id of the being that must be fetched for `compose`; 0 if no being is needed."""
+        """Returns the id of the being whose state `compose` needs; 0 if it needs none."""
         return 0
 
     def compose(self, world: WorldFile, being: Being | None) -> "list[Command]":
         """Returns the commands for the journal, not checked yet.
 
-        `being` is the fetched being, or None if it is dead or not needed. Raises CommandError if the request is not
-        valid in this world.
+        `being` is the being with the id `being_id()`, or None if it is dead or not needed. Raises CommandError if the
+        request is not valid in this world.
         """
         raise NotImplementedError
 

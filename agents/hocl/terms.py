@@ -111,7 +111,9 @@ def may_react(atom: Atom) -> bool:
 
 
 def measure(atoms: Iterable[Atom]) -> tuple[int, int]:
-    """Returns the size (number of atoms, plus 1) and the nesting depth of a solution of `atoms`.
+    """Returns the size and the nesting depth of a solution of `atoms`.
+
+    The size is 1 plus the sizes of the atoms; that of a number, string or boolean is 1.
 
     Raises `ProgramError` if either exceeds its limit.
     """

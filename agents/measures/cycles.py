@@ -50,7 +50,7 @@ MOLECULES = {"water": "H2O", "oxygen gas": "O2"}
 GIVEN, TAKEN = "given by people", "taken by people"
 """The names of the two processes by which commands add matter to a world and remove matter from it."""
 ENVIRONMENT_LAYERS = 4
-"""The number of planes of the scratch array "environment" of a region."""
+"""The number of planes of a region's scratch array "environment", which holds the catalysts of reactions in cells."""
 EXCHANGED = tuple(substance for substance in TRADED if substance not in (DETRITUS, SUGAR))
 """Substances of which no body both gives off and takes up molecules in one tick.
 

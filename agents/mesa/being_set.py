@@ -4,8 +4,8 @@
 operate on columns where possible; only methods that call a function for each agent create a *handle* for each, a Python
 object that stands for the being.
 
-Private functions identify beings by two arrays: `codes[i]` is the position of a being's table among the tables of the
-region, and `rows[i]` its row in that table.
+A *kind* is all beings of a table, or those of some species in it. Private functions identify beings by two arrays:
+`codes[i]` is the position of a being's table among the tables of the region, and `rows[i]` its row in that table.
 """
 
 import contextlib

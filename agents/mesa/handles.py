@@ -124,7 +124,7 @@ class Handles:
         return kinds
 
     def _species_without_class(self, code: int) -> list[int]:
-        """Returns the indices of the species in a table that have no Python class."""
+        """Returns the indices of the species of the living beings of a table for which there is no Python class."""
         present = np.unique(self.index.tables[code]["species"]).tolist()
         return [species for species in present if species not in self.species_classes]
 

@@ -7,9 +7,9 @@ their demands exceeds `held`, each monster gets `held * demand // total`, and th
 also gets the remainder. A cell divides its matter in the same way, but keeps the remainder. Amounts are in molecules,
 drives in 1/1024.
 
-The reach, the distance in cells up to which a result depends on others, is 3: a biter's share depends on its victim
-(one cell away), on the victim's other biters (two cells), and on the monsters that these could have bitten instead
-(three cells).
+The reach, the distance in cells up to which a result depends on other cells, is 3: a biter's share depends on its
+victim (one cell away), on the victim's other biters (two cells), and on the monsters that these could have bitten
+instead (three cells).
 
 In kernels, `place` is a `Place` (sandbox/region.py), `plants` and `monsters` are the records (named tuples of columns)
 of the tables, and indices are `CellIndex` tuples (sandbox/columns.py).
