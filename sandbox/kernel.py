@@ -208,10 +208,9 @@ class Crew:
         return [waiting.result() for waiting in [self._pool.submit(job) for job in jobs]]
 
     def bands(self, function: Callable, low: int, high: int, width: int, *arguments) -> None:
-        """Runs a kernel over the window rows `low` to `high - 1`, divided into parallel bands if there are enough
-        cells.
+        """Runs a kernel over the rows `low` to `high - 1` of cells, in parallel bands if there are enough cells.
 
-        `width` is the width of the window in cells; `arguments` follow the band's rows in the kernel's arguments.
+        `width` is the number of cells in a row; `arguments` follow the rows of the band in the kernel's arguments.
         """
         if high <= low:
             return

@@ -66,7 +66,7 @@ class Rectangle(NamedTuple):
 
 
 def images(window: Rectangle, source: Rectangle, torus: Torus) -> Iterator[tuple[Rectangle, int, int]]:
-    """Yields every image of `source` on the torus that overlaps `window`, as `(part, y, x)`.
+    """Yields every image (copy) of `source` on the torus that overlaps `window`, as `(part, y, x)`.
 
     `part` is the overlapping part, in the coordinates of `source`; `y, x` is the position of its corner relative to the
     window's corner. A window that is wider than the torus contains several images of a source.

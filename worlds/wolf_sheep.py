@@ -4,7 +4,7 @@ The model is Wilensky's (NetLogo Wolf Sheep Predation, Center for Connected Lear
 a tick each sheep moves to one of the four neighbouring cells without a wolf, preferably one with grown grass, or stays
 if all four have wolves; it loses 1 energy, eats the grass if it is grown, and dies if its energy is below 0. Otherwise
 it bears a lamb with a given probability, to which it gives half of its energy. Then the wolves do the same: they move
-to a neighbouring cell with sheep if there is one, otherwise to any, and each eats one sheep.
+to a neighbouring cell with sheep if there is one, otherwise to any, and each eats one sheep if any is left for it.
 
 In Mesa animals act one after another, so that later animals find only the remaining food. Here they act at the same
 time, in `ROUNDS` rounds: all animals that seek food choose a cell and join its queue in random order; the first in the
@@ -59,7 +59,7 @@ DIRECTIONS = 4
 
 
 class GrassSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Settings of the grass: after how many ticks eaten grass is grown again."""
+    """Settings of the grass: for how many ticks, after the one in which it is eaten, it is not grown."""
 
     regrowth_ticks: Annotated[int, Meta(ge=1, le=1_000_000)] = 30
 

@@ -54,9 +54,9 @@ def fetch(region: Region, being_id: int) -> dict[str, Any] | None:
 
 
 def place_being(region: Region, kind: str, being_id: int, y_fixed: int, x_fixed: int, row: Row) -> slice:
-    """Appends a being to its table, once for each image of its cell in the region's window. Returns the new rows.
+    """Appends a being to its table, once for each image of its cell in the region's window.
 
-    A window that covers only a part of the world may contain no image of the cell.
+    Returns the slice of new rows. A window that covers only a part of the world may contain no image of the cell.
     """
     table = region.tables[kind]
     rows, columns = rectangle_cells(region, y_fixed >> SUBCELL_BITS, x_fixed >> SUBCELL_BITS)

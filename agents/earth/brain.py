@@ -80,7 +80,7 @@ def think(y_low, y_high, place, index, species, has_net, genome, stimuli, memory
 
 
 def wire(hidden: Sequence[Mapping[str, int]], drives: Mapping[str, Mapping[int, int]]) -> np.ndarray:
-    """Returns a monster's genome with the given weights and all other genes 0, `int8[gene]`.
+    """Returns a monster's genome, `int8[gene]`, with the given weights of the net; all other genes are 0.
 
     `hidden[unit]` maps names of inputs (of `INPUT_NAMES`) to the weights of a hidden unit. `drives[name]` maps numbers
     of hidden units to the weights of a drive. Weights are clipped to the range of int8.

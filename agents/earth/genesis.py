@@ -361,7 +361,7 @@ def prepare(world: WorldFile, region: Region) -> None:
 
 
 def place_founders(region: Region, settings: EarthSettings) -> None:
-    """Adds the founders to the region, in random cells; mixed groups are placed together.
+    """Adds the founders to the region, in random cells; groups mixed by their key `among` are placed together.
 
     The ids of plants, and those of monsters, are numbered consecutively over all groups.
     """
@@ -445,7 +445,10 @@ def _plant_columns(genomes: np.ndarray, seed: int, keys: np.ndarray) -> dict[str
 
 
 def _monster_columns(genomes: np.ndarray, seed: int, keys: np.ndarray) -> dict[str, Any]:
-    """Returns the columns of matter and state of monster founders, with random sugar, heading, age and fatigue."""
+    """Returns the columns of matter and state of monster founders, with random sugar, heading, age and fatigue.
+
+    Each column is a number for all founders, or an array with an entry for each.
+    """
     birth_organs = (genomes[:, BIRTH_ORGANS].astype(np.int64) - GENE_MIN) >> parameters.BIRTH_ORGANS_SHIFT
     built = np.minimum(parameters.FOUNDER_ORGANS_MAX, parameters.FOUNDER_ORGANS_MIN + birth_organs)
     tissue = parameters.CORE_TISSUE_COUNT + built * parameters.ORGAN_TISSUE_COUNT

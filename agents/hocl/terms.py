@@ -63,7 +63,7 @@ class Solution:
 class Rule:
     """A rule as an atom of a solution: its definition, and the values of the free names of the definition.
 
-    The tuple `taken` has these values, in the order of `definition.free`.
+    The tuple `taken` has these values, in the order of `definition.free`, which lists the names.
     """
 
     def __init__(self, definition: Definition, taken: tuple[Atom, ...] = ()):

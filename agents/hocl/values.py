@@ -1,4 +1,4 @@
-"""Compiles expressions and molecules to Python functions.
+"""Compiles expressions and molecules (lists of atoms, after definitions of rules) to Python functions.
 
 The argument of such a function is a *frame*, a list of the values of all names that the expression can use.
 """

@@ -15,8 +15,8 @@ from umwelt.sandbox.region import Region
 def halves(world: WorldFile, region: Region) -> dict[str, float]:
     """Returns for each species the number of beings in both halves, `.left` and `.right`, and their distance `.apart`.
 
-    `.apart` is the Euclidean distance, in units of genes, between the halves' means of the three marker genes, on which
-    no selection acts except by sensed kinship. It is NaN if either half is empty.
+    `.apart` is the Euclidean distance, in units of genes, between the halves' means of the three marker genes, which
+    affect only the kinship that monsters sense. It is NaN if either half is empty.
     """
     numbers: dict[str, float] = {}
     for name, first, last in (("plants", P_MARKER_A, P_MARKER_C), ("monsters", MARKER_A, MARKER_C)):

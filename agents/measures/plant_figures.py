@@ -50,7 +50,7 @@ def species_area(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Returns the species-area relation S = c A^z at the last measurement, for kinds of plants in squares.
 
     `columns` are those of the measure `kinds`: the mean numbers of kinds in squares of several sizes, and the numbers
-    expected if every module of a plant were in a random place.
+    expected if all modules (the parts of plants, one in a cell) were placed at random.
 
     `z` is the slope of the line of log kinds over log area (Arrhenius, "Species and area", Journal of Ecology 9, 1921),
     `error` its standard error and `explained` the share of variance explained. `placed_z` is the slope for these

@@ -46,7 +46,7 @@ class BeingSet(AgentSet):
 
     @classmethod
     def of_kinds(cls, handles: Handles, random: Random, kinds: Sequence[Kind]) -> "BeingSet":
-        """Returns the set of all living beings of the given kinds, which always contains the present ones."""
+        """Returns the set of all living beings of the given kinds; its content follows births and deaths."""
         return cls(handles, random, KindRows(handles.index, kinds))
 
     def _choose(self, codes: np.ndarray, rows: np.ndarray, inplace: bool = False) -> "BeingSet":

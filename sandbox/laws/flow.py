@@ -191,7 +191,10 @@ def spread(region: Region, wind_x: np.ndarray, wind_y: np.ndarray) -> None:
 
 
 def flow(region: Region) -> None:
-    """Runs the law: moves surface water downhill, then mobile substances by diffusion and wind."""
+    """Runs the law: moves surface water downhill, then mobile substances by diffusion and wind.
+
+    Reads the wind and the tide of the tick from `region.derived["sky"]`, which the law `weather` writes.
+    """
     sky = region.derived["sky"]
     outflow = region.scratch("outflow")
     water, capacity = region["water"], climate_of(region).capacity_count

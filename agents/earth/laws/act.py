@@ -258,8 +258,8 @@ def choose_module(place, index, plants, y, x):
 def choose_victim(place, index, monsters, row, y, x):
     """Returns the row of the monster that the monster in `row`, in the cell `y, x`, can bite, or -1 if there is none.
 
-    This is the nearest other monster within `REACH_FIXED`; of several, the one with the smallest id. In a small torus a
-    monster and its ghosts have the same id; the first of them in the order of cells is taken.
+    This is the nearest other monster within `REACH_FIXED`; of several, the one with the smallest id. In a small torus,
+    a monster can be in the window several times, with the same id; the first in the order of cells is taken.
     """
     best, best_square, best_id = np.int64(-1), np.int64(parameters.REACH_FIXED * parameters.REACH_FIXED), np.int64(0)
     for ny in range(max(y - 1, 0), min(y + 2, place.height)):

@@ -100,7 +100,7 @@ def wins_cell(place, index, plants, row, y, x):
 
 @kernel
 def decide_buds(y_low, y_high, place, index, plants):
-    """Sets `birth` to `BEARS_BUD` for the modules that win the cell that they bud into."""
+    """Sets the column `birth` to `BEARS_BUD` for the modules that win the cell that they bud into."""
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
         last = index.start[y * place.width + place.x_high]
@@ -152,7 +152,7 @@ def birth_organs(genome, row):
 
 @kernel
 def decide_births(y_low, y_high, place, plant_index, monster_index, plants, monsters):
-    """Sets `birth` of the parents of seeds and young monsters: at most one of each in a cell.
+    """Sets the column `birth` of the beings that bear a seed or a young monster: at most one of each in a cell.
 
     Of several candidates the one with the largest random number is chosen. A newborn's id is made from kind, cell and
     tick, so a second birth of the same kind in a cell would produce the same id.

@@ -250,7 +250,7 @@ def look(place, index, monsters, row, y, x, sight, arctangent):
             square = dy * dy + dx * dx
             if square > nearest_square or monsters.id[other] == monsters.id[row]:
                 continue
-            # ties go to the smaller id; of a monster and its ghosts, which share an id, to the first by cell
+            # ties go to the smaller id; of several copies of a monster, which share an id, to the first by cell
             if nearest < 0 or square < nearest_square or monsters.id[other] < nearest_id:
                 nearest, nearest_square, nearest_id = np.int64(other), square, monsters.id[other]
     if nearest < 0:
