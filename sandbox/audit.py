@@ -1,10 +1,10 @@
 """Digests of regions, and exact counts of the matter in them.
 
 A region consists of a rectangle of the world, which it *owns*, and copies of the cells and beings around that
-rectangle. Its digest is the sum, modulo 2^64, of a hash of every owned being (keyed by its id) and of every owned cell
-(keyed by its index in the world). The digests of regions that together own the torus therefore add up to the same sum
-however the torus is divided. The world's digest is this sum plus the digest of the controls (the settings that commands
-have changed, equal in all regions), added once. A digest detects divergence, but does not prevent forgery.
+rectangle. Its digest is the sum, modulo 2^64, of a hash of every owned being, which includes its id, and of every owned
+cell, which includes its index in the world. The digests of regions that together own the torus therefore add up to the
+same sum however the torus is divided. The world's digest is this sum plus the digest of the controls (the settings that
+commands have changed, equal in all regions), added once. A digest detects divergence, but does not prevent forgery.
 """
 
 from collections.abc import Callable, Mapping

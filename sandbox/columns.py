@@ -174,7 +174,7 @@ class Table:
         return record(**{name: self._arrays[name][: self.count] for name in record._fields})  # type: ignore
 
     def stored_columns(self) -> list[Column]:
-        """Returns the columns that snapshots, halo messages and digests contain: all except derived ones."""
+        """Returns the columns that snapshots, digests and halo messages contain: all except derived ones."""
         return [column for column in self.schema.columns if not column.derived]
 
     def append(self, count: int, values: Mapping[str, np.ndarray] | None = None) -> slice:

@@ -230,7 +230,8 @@ class Region:
     def scratch(self, name: str, dtype: str = "int32", planes: int = 0) -> np.ndarray:
         """Returns a reusable array over the window, `dtype[height, width]` or `dtype[planes, height, width]`.
 
-        Snapshots and halo messages do not contain it. Its content is undefined until it is written in the same tick.
+        Snapshots and messages between nodes do not contain it. Its content is undefined until it is written in the same
+        tick.
         """
         if name not in self._scratch:
             shape = (self.window.height, self.window.width)

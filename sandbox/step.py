@@ -1,4 +1,7 @@
-"""Laws of a world, and the functions that run them: one tick of any region, or many ticks of a whole world."""
+"""Laws of a world, and the functions that run them: one tick of any region, or many ticks of a whole world.
+
+A region is a rectangle of the world with the halo around it: copies of the cells and beings that its laws read there.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -101,7 +104,7 @@ class Laws:
     Required:
 
     - `settings`: a msgspec Struct class: the sections of the world file that these laws read.
-    - `layout(world)`: the fields of the cells and the schemas of the tables.
+    - `layout(world)`: the fields (properties of all cells) and the schemas (the columns of each table of beings).
     - `genesis(world, region)`: creates the state of tick 0 in an empty region that owns the torus and has no halo.
 
     Optional; the defaults stand for laws without the feature:
@@ -125,7 +128,7 @@ class Laws:
     - `markers(world)`: the indices of the genes that have no effect except on the kinship that beings sense, by table.
     - `climate(world)`: the climate as integers by name.
     - `constants(world)`: the constants of a region (integer tables by name), as genesis computes them.
-    - `ids_name_tables`: whether the kind encoded in every being's id equals the kind of its table's schema.
+    - `ids_name_tables`: whether every being's id encodes the kind (a number from 0 to 7) of the schema of its table.
     """
 
     name: str

@@ -23,7 +23,7 @@ place that a trader gets depends on the lists of rivals up to twice its vision a
 to which a result depends on other cells, is therefore 5 + 10.
 
 In kernels, `place` is a `Place` (sandbox/region.py), `traders` is the record (a named tuple of columns) of the table of
-traders, and window cells are given by their index `y * width + x`.
+traders, and window cells (the cells of a region and of the halo around it) are given by their index `y * width + x`.
 """
 
 from collections import namedtuple

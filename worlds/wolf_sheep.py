@@ -16,7 +16,8 @@ ROUNDS` away. No index by cell is needed: each pass runs once over the rows and 
 beings into queues ordered by random numbers, so that the order of rows does not matter.
 
 In kernels, `place` is a `Place` (sandbox/region.py), `beings`, `sheep` and `wolves` are records (named tuples of
-columns) of tables, and window cells are given by their index `y * width + x`.
+columns) of tables, and window cells (the cells of a region and of the halo around it) are given by their index
+`y * width + x`.
 """
 
 from collections import namedtuple

@@ -15,7 +15,7 @@ from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 
 NUMBER_MASK = (1 << PLACE_BITS) - 1
-"""Selects the bits of a command's journal number that become part of the id of the spawned being."""
+"""Selects the bits of a command's number in the journal that become part of the id of the spawned being."""
 
 Row = dict[str, int | list[int] | bytes]
 """A being's non-derived columns by name, without `id` and position.

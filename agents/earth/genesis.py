@@ -237,7 +237,7 @@ def constants_of(settings: EarthSettings, chemistry: Chemistry) -> dict[str, np.
 
 
 def _spores(settings: EarthSettings) -> dict[str, np.ndarray]:
-    """Returns the constants of the law `spore`; empty for a world without spores."""
+    """Returns the constants of the law `spore` by name (see `SPORES`); empty for a world without spores."""
     groups = [index for index, founder in enumerate(settings.founders) if founder.spores]
     if not groups:
         return {}
@@ -439,7 +439,11 @@ def founder_columns(species: dict[str, Any], index: int, seed: int, keys: np.nda
 
 
 def _plant_columns(genomes: np.ndarray, seed: int, keys: np.ndarray) -> dict[str, Any]:
-    """Returns the columns of matter and state of plant founders: modules of random age."""
+    """Returns the columns of matter and state of plant founders: modules of random age.
+
+    A module is the part of a plant in one cell. Each column is a number for all founders, or an array with one for
+    each.
+    """
     ages = draws(keys, seed, JITTER, JITTER_PLANT) % (parameters.PLANT_OLD_TICKS // 2)
     return {**parameters.PLANT_FOUNDER_COUNTS, "stage": MODULE, "age_ticks": ages}
 

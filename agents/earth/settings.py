@@ -1,4 +1,7 @@
-"""The settings of Earth's laws: the sections of a world file that they read."""
+"""The settings of Earth's laws: the sections of a world file that they read.
+
+A founder is a being that exists at tick 0; the genome of a group of founders is made from a template.
+"""
 
 import msgspec
 

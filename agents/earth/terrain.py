@@ -160,7 +160,7 @@ def _island_borders(torus: Torus, middles: list[tuple[int, int]]) -> np.ndarray:
         )
         border = np.full(torus, 1 << 40, np.int64)
         for other in middles:
-            for image in np.ndindex(3, 3):  # the nearest island can be a periodic image of the same island
+            for image in np.ndindex(3, 3):  # the nearest can be the same island, one world's size away
                 vy, vx = (
                     b - a + (turn - 1) * side for a, b, turn, side in zip((y, x), other, image, torus, strict=True)
                 )

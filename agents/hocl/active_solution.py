@@ -106,7 +106,7 @@ class RuleMatcher:
         self.indexes: list[dict[tuple[int, ...], dict[tuple, dict[int, None]]]] = [
             {offsets: {} for offsets in lookups} for lookups, _ in zip(self.compiled.lookups, joined, strict=False)
         ]
-        """For each position: its indexes of settled candidates, by the cells whose values are the key of the index.
+        """For each position: its indexes of settled candidates, by the offsets of the key's values in the bindings.
 
         An index maps the tuple of the `key` of each of these values to the slots of the candidates with these values.
         """

@@ -61,9 +61,10 @@ class Solution:
 
 
 class Rule:
-    """A rule as an atom of a solution: its definition, and the values of the free names of the definition.
+    """A rule as an atom of a solution: its definition, and the values of the definition's free names.
 
-    The tuple `taken` has these values, in the order of `definition.free`, which lists the names.
+    A name is free if it is defined outside the definition. The tuple `taken` has the values of these names, in the
+    order of `definition.free`.
     """
 
     def __init__(self, definition: Definition, taken: tuple[Atom, ...] = ()):

@@ -152,7 +152,7 @@ class CycleMeter:
         """The flows by name of process: `int64[2, pools, cycles]`, inflow and outflow."""
 
     def cycles(self) -> list[Cycle]:
-        """Returns the cycles with everything counted so far."""
+        """Returns the cycles, with the stocks and flows of each that were counted so far."""
         last, nothing = self._stocks(), np.zeros((2, *self._first.shape), np.int64)
         inflow, outflow = sum(self._flows.values(), nothing)
         is_used = self._first | last | self._sum | inflow | outflow

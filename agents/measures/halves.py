@@ -16,7 +16,7 @@ def halves(world: WorldFile, region: Region) -> dict[str, float]:
     """Returns for each species the number of beings in both halves, `.left` and `.right`, and their distance `.apart`.
 
     `.apart` is the Euclidean distance, in units of genes, between the halves' means of the three marker genes, which
-    affect only the kinship that monsters sense. It is NaN if either half is empty.
+    affect at most the kinship that monsters sense. It is NaN if either half is empty.
     """
     numbers: dict[str, float] = {}
     for name, first, last in (("plants", P_MARKER_A, P_MARKER_C), ("monsters", MARKER_A, MARKER_C)):

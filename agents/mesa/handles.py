@@ -111,7 +111,7 @@ class Handles:
     # --- classes
 
     def kinds_by_class(self) -> dict[type, list[Kind]]:
-        """Returns the classes of the world's beings, each with the kinds of beings that it represents."""
+        """Returns the classes of the world's beings, each with the `Kind`s of beings that it represents."""
         kinds: dict[type, list[Kind]] = {}
         for code, name in enumerate(self.index.names):
             classes = self.species_classes if name == "monsters" else {}

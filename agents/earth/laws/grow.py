@@ -105,7 +105,10 @@ def find_stem_flows(y_low, y_high, place, index, plants, inflow):
 
 @kernel
 def grow_plants(y_low, y_high, place, index, plants, inflow, environment):
-    """Adds `inflow` to the modules and sets their catalysts; sprouts seeds in cells without modules."""
+    """Adds `inflow` to the modules and sets their catalysts; sprouts seeds in cells without modules.
+
+    `inflow` is the array that `find_stem_flows` writes, and `environment` that of the law `weather`.
+    """
     for y in range(y_low, y_high):
         for x in range(place.x_low, place.x_high):
             cell = y * place.width + x

@@ -102,8 +102,9 @@ def height_of(plants, row):
 def sense_plants(y_low, y_high, place, index, plants, environment, water, cover):
     """Writes `lit` and `bud_direction` of every module.
 
-    `lit` is the light in the cell less the shade of taller modules in neighbouring cells, in 1/1024. `bud_direction` is
-    1 + the direction of the free neighbouring cell with the best score (see `taste`), or 0 if the module cannot bud.
+    `lit` is the light in the cell less the shade of taller modules in neighbouring cells, in 1/1024; 0 in deep water.
+    `bud_direction` is 1 + the direction of the free neighbouring cell with the best score (`taste` plus a random
+    number), or 0 if the module cannot bud.
     """
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
