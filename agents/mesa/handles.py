@@ -1,6 +1,7 @@
 """Handles: Python objects that stand for the beings of a world, as Mesa's agents.
 
-A handle is created when its being is first accessed, and deleted when no references to it remain.
+A handle is created when its being is first accessed, and deleted when no references to it remain. The attributes of a
+handle are the columns of the being's table.
 """
 
 import weakref

@@ -3,10 +3,10 @@
 Surface water is what exceeds the capacity of the soil. In a world with tides, the pull of the tide counts as height:
 high water travels round the world, and shores fall dry.
 
-Diffusion is a random walk on the lattice, in integers: of `count` molecules in a cell, a share leaves, randomly rounded
-to an integer. The leaving molecules are distributed evenly over the four neighbours; the remainder of the division by
-four goes to consecutive neighbours, beginning at a random one. The mean therefore follows Fick's law with
-`D = share / 4` cells^2 per tick, and the variance grows as `2 D t` along each axis.
+Diffusion is a random walk of molecules from cell to cell, in integers: of `count` molecules in a cell, a share leaves,
+randomly rounded to an integer. The leaving molecules are distributed evenly over the four neighbours; the remainder of
+the division by four goes to consecutive neighbours, beginning at a random one. The mean therefore follows Fick's law
+with `D = share / 4` cells^2 per tick, and the variance grows as `2 D t` along each axis.
 
 The reach, the distance in cells up to which a result depends on other cells, is 1 for diffusion and 2 for water, whose
 movement depends on the levels of the neighbouring cells. In kernels, `place` is a `Place` (sandbox/region.py): seed,
@@ -57,7 +57,7 @@ def drift_direction(drawn_7, wind_x, wind_y):
 
 @small
 def leave(leaves, x, count, dice, share, gust, wind_x, wind_y):
-    """Writes to `leaves[direction, x]` how many of `count` molecules leave a cell in each direction.
+    """Writes to `leaves[direction, x]` how many of the `count` molecules of a substance leave a cell in each direction.
 
     `share` is the fraction of the molecules that diffuses, in all four directions. `gust` is the fraction that a full
     wind carries, in one direction. Both are in 1/4096. `wind_x` and `wind_y` are in 1/1024 of a full wind, and `dice`

@@ -99,7 +99,7 @@ def make_manifest(
     kept: bool = True,
     epoch: int = 0,
 ) -> Manifest:
-    """Returns the manifest of a snapshot whose parts are written.
+    """Returns the manifest of a snapshot whose parts are already written.
 
     `parts` are the results of `write_part`, and `constants` the result of `hash_constants`.
     """
