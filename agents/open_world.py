@@ -1,7 +1,8 @@
 """Creates regions from a checked world file: generated at tick 0, or loaded from the state of a later tick.
 
-A region (`sandbox.region.Region`) stores the cells and beings of a rectangle of the world, and the halo around it; laws
-run on regions. A piece (`sandbox.region.Piece`) is a copy of the cells and beings of a rectangle.
+A region (`sandbox.region.Region`) stores the cells and beings of a rectangle of the world, and the halo around it
+(copies of the cells and beings there); laws run on regions. A piece (`sandbox.region.Piece`) is a copy of the cells and
+beings of a rectangle.
 """
 
 from collections.abc import Iterable, Mapping

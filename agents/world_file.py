@@ -39,8 +39,8 @@ MAX_INDEX_DIGITS = 9
 WINDOW_COPIES, TABLE_COPIES = 4, 2
 """The numbers of copies of the fields and of the tables in memory at the peak, while a world is opened.
 
-One copy is in the region and others are in the pieces from which it is loaded; for fields, there are also scratch
-arrays.
+One copy is in the region (the arrays on which the laws run), others are in the pieces from which it is loaded; for
+fields, there are also scratch arrays.
 """
 NO_LIMIT_BYTES = 1 << 62
 """The result of `available_memory_bytes` if no limit can be determined."""

@@ -1,9 +1,10 @@
 """Digests of regions, and exact counts of the matter in them.
 
-The digest is the sum, modulo 2^64, of a hash of every owned being (keyed by its id) and of every owned cell (keyed by
-its index in the world). The digests of regions that together own the torus therefore add up to the same sum however the
-torus is divided. The digest of the controls, which every region has, is added once to form the world's digest. A digest
-detects divergence, but does not prevent forgery.
+A region consists of a rectangle of the world, which it *owns*, and copies of the cells and beings around that
+rectangle. Its digest is the sum, modulo 2^64, of a hash of every owned being, which includes its id, and of every owned
+cell, which includes its index in the world. The digests of regions that together own the torus therefore add up to the
+same sum however the torus is divided. The world's digest is this sum plus the digest of the controls (the settings that
+commands have changed, equal in all regions), added once. A digest detects divergence, but does not prevent forgery.
 """
 
 from collections.abc import Callable, Mapping
@@ -82,7 +83,7 @@ def table_digest(region: Region, name: str) -> int:
 
 
 def as_words(values: np.ndarray) -> np.ndarray:
-    """Returns the bits of each row as unsigned integers, `[row, word]`.
+    """Returns the bits of each row of an array as unsigned integers, `[row, word]`.
 
     The words have 8 bytes if the length of a row is a multiple of 8 bytes, else the size of the dtype.
     """

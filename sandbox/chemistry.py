@@ -2,8 +2,8 @@
 
 A substance is a formula over elements (`"H2O"`), a reaction a balanced equation over substances with a rate per tick. A
 world may define symbols, which stand for formulas in other formulas (`H = "PE"`: a proton and an electron), and
-charges, in which reactions must then balance too. The expected extent of a reaction in a tick follows the law of mass
-action (Guldberg and Waage, 1864-1879):
+charges, in which reactions must then balance too. The extent of a reaction in a tick is how many times it happens; its
+expected value follows the law of mass action (Guldberg and Waage, 1864-1879):
 
     extent = rate * catalyst_1 * ... * count_1^order_1 * count_2^order_2 * ... / 1024^(orders - 1)
 
@@ -11,6 +11,9 @@ so the unit of concentration is 1024 molecules of a second reactant, or a cataly
 equation's coefficients (an elementary reaction); with `order = 0` the extent depends only on catalysts. Extents are
 rounded up or down at random so that the mean is exact, and are limited by the available reactants. The reactions of a
 cell or body are computed one after another, in the order in which they are listed.
+
+A catalyst is a quantity that the extent is proportional to and that the reaction does not consume: a substance, or a
+property of the cell or body, such as its light. A *site* is where a reaction runs: all cells, or the bodies of a table.
 """
 
 import re
@@ -44,8 +47,9 @@ class Reaction:
     """One reaction, as a world file defines it.
 
     `rate` is per tick. `site` is where the reaction runs: "cell", or the name of a table of beings. `catalysts` are
-    names of substances or of the site's catalysts. `order` is the kinetic order in each reactant by name (1 for
-    reactants that are not listed), one number for all reactants, or None for the coefficients of the equation.
+    names of substances, or of properties of the site's cells or bodies. `order` is the kinetic order in each reactant
+    by name (1 for reactants that are not listed), one number for all reactants, or None for the coefficients of the
+    equation.
     """
 
     name: str
@@ -62,11 +66,12 @@ ReactionTable = namedtuple(
 )
 """The reactions of one site as arrays with a row for each reaction.
 
-- `rate_q24: int64[r]`: the rate per tick in 2^-24; `dice_index: int64[r]`: the index of its random numbers.
+- `rate_q24: int64[r]`: the rate per tick in 2^-24; `dice_index: int64[r]`: a hash of the reaction's name, the argument
+  `index` of `draw` (dice.py) for its random numbers.
 - `reactant`, `product: int64[r, 4]`: substance indices, -1 if unused; `taken`, `made: int64[r, 4]`: their coefficients;
   `order: int64[r, 4]`: the kinetic orders in the reactants.
-- `catalyst: int64[r, 2]`: an index among the site's catalysts, -1 if unused; an index among the substances where
-  `by_substance: int64[r, 2]` is 1."""
+- `catalyst: int64[r, 2]`: an index among the properties that are catalysts, -1 if unused; an index among the substances
+  where `by_substance: int64[r, 2]` is 1."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +80,8 @@ class Chemistry:
 
     `substances` maps names to formulas. `symbols` maps symbols to formulas over elements and earlier symbols; `charges`
     maps charged substances to their charge, in any common unit. `names` are the substances in the order of their
-    indices. `conserved` are the elements, and `CHARGE` if there are charges; `content[substance]` is the amount of each
-    of these in one molecule.
+    indices. `conserved` are the elements, and `CHARGE` if there are charges; `content[substance]` maps each of these to
+    its amount in one molecule.
     """
 
     substances: Mapping[str, str]
@@ -127,7 +132,8 @@ class Chemistry:
     def parse(self, formula: str, place: str) -> dict[str, int]:
         """Returns the number of atoms of each element in `formula`, with symbols expanded.
 
-        Raises `ChemistryError` if the formula (with a line that begins with `place`) or a symbol is invalid.
+        Raises `ChemistryError` if a symbol or the formula is invalid; for the formula, the error message begins with
+        `place`.
         """
         expanded: dict[str, dict[str, int]] = {}
         for symbol, text in self.symbols.items():
@@ -177,7 +183,11 @@ class Chemistry:
         return terms
 
     def compile(self, site: str, catalysts: Sequence[str]) -> ReactionTable:
-        """Returns the reactions of `site` as integer tables; `catalysts` are the names of the site's catalysts."""
+        """Returns the reactions of `site` as integer tables.
+
+        `catalysts` are the names of the properties of its cells or bodies that can be catalysts. Raises
+        `ChemistryError` for an unknown catalyst, and for a rate or an order that is out of range.
+        """
         chosen = [reaction for reaction in self.reactions if reaction.site == site]
         rows = len(chosen)
         table = ReactionTable(  # type: ignore[call-arg]

@@ -46,8 +46,9 @@ class Column:
 
     A column has one number for each row, or an array of entries: `width` entries without names, or one entry for each
     name in `parts`, which can be read like a column of that name. `derived` columns are recomputed in each tick before
-    they are read; snapshots, halo messages and digests do not contain them. `fixed` columns never change after birth.
-    `inherited` columns are copied from parent to child.
+    they are read; they are not part of snapshots, of digests, or of the messages by which nodes copy beings to each
+    other (halo messages). `fixed` columns never change after birth. `inherited` columns are copied from parent to
+    child.
     """
 
     name: str
@@ -87,10 +88,11 @@ class Schema:
     """The columns of a kind of being: `id`, `y_fixed` and `x_fixed`, followed by `own`.
 
     `kind` is the number (0 to 7) by which the ids of these beings differ from those of other tables. `record` is the
-    type of the named tuple of arrays that kernels take. It does not contain columns that species add (`extend`), so
-    that kernels need not be recompiled for them. The type becomes an attribute of `module`, which must be the
-    `__name__` of the module that creates the schema: the cache of compiled kernels recognises only types that it can
-    import by name. `places` maps the name of each part to its column and index.
+    type of the named tuple of arrays that kernels (compiled functions) take. It does not contain columns that species
+    add (`extend`), so that kernels need not be recompiled for them. The type becomes an attribute of `module`, which
+    must be the `__name__` of the module that creates the schema: the cache of compiled kernels recognises only types
+    that it can import by name. `places` maps the name of each part (named entry of a column) to its column and its
+    index there.
     """
 
     name: str
@@ -131,7 +133,7 @@ class Schema:
 
 
 class Table:
-    """The beings of one kind in a window.
+    """The beings of one kind in a region's window: in its rectangle of the world and in the cells around it.
 
     `table["sugar_count"]` is a view of a column, with an entry for each being: writing to it changes the world. Views
     become invalid when rows are added, removed or reordered.
@@ -172,7 +174,7 @@ class Table:
         return record(**{name: self._arrays[name][: self.count] for name in record._fields})  # type: ignore
 
     def stored_columns(self) -> list[Column]:
-        """Returns the columns that snapshots, halo messages and digests contain: all except derived ones."""
+        """Returns the columns that snapshots, digests and halo messages contain: all except derived ones."""
         return [column for column in self.schema.columns if not column.derived]
 
     def append(self, count: int, values: Mapping[str, np.ndarray] | None = None) -> slice:
@@ -228,12 +230,16 @@ class Table:
 
 
 CellIndex = namedtuple("CellIndex", ["start", "rows"])
-"""An index of a table's rows by cell, two `int32` arrays: `rows[start[c] : start[c + 1]]` are in window cell `c`."""
+"""An index of a table's rows by cell, two `int32` arrays.
+
+Cell `y, x` of a window has the number `c = y * width + x`, and the beings in it have the row numbers
+`rows[start[c] : start[c + 1]]`.
+"""
 
 
 @kernel
 def _fill_index(y_fixed, x_fixed, width, start, rows):
-    """Fills the arrays of a `CellIndex` for beings at the given positions; `start` must contain zeros."""
+    """Fills `start` and `rows` of a `CellIndex` for beings at the given positions; `start` must contain zeros."""
     count = len(y_fixed)
     for row in range(count):
         cell = (y_fixed[row] >> SUBCELL_BITS) * width + (x_fixed[row] >> SUBCELL_BITS)

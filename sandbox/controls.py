@@ -1,7 +1,10 @@
 """Settings of a running world that commands change: rates of reactions, and overrides of the drives of beings.
 
-Every node has the same controls. They change only by journalled commands and when overrides expire. A snapshot stores
-them in its manifest, and the world's digest includes them once.
+Every node (process that computes a part of the world) has the same controls. They change only by commands, which a
+journal records, and when overrides expire. A snapshot stores them in its manifest, and the world's digest includes them
+once.
+
+A drive is a number that says how strongly a being does something, such as turn or bite; its behaviour computes it.
 """
 
 import hashlib
@@ -12,7 +15,7 @@ from typing import Any, NamedTuple
 
 
 class Override(NamedTuple):
-    """Drives that replace the ones a being's behaviour computes."""
+    """Drives of a being that replace those that its behaviour computes."""
 
     drives: tuple[int | None, ...]
     """The drives in 1/1024, in the order of the laws' drives; None does not replace a drive."""

@@ -1,8 +1,9 @@
 """Counter-based random numbers ("dice"): a function of its arguments, without a generator that holds state.
 
-`draw(seed, tick, key, purpose, index)` depends on its five arguments alone. The key is the id of a being or the
-*global* index of a cell, the purpose a constant made by `purpose("folder.what")`, and the index distinguishes several
-random numbers with the same key and purpose in a tick. Adding a call of `draw` to a law changes no other random number.
+`draw(seed, tick, key, purpose, index)` depends on its five arguments alone. The key is the id of a being or the index
+of a cell in the world, `y * width + x`, the purpose a constant made by `purpose("folder.what")`, and the index
+distinguishes several random numbers with the same key and purpose in a tick. Adding a call of `draw` to a law changes
+no other random number.
 
 The mixing function is the finaliser of SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number
 generators", OOPSLA 2014), applied once for seed and tick, once for the key, once for purpose and index.

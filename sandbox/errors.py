@@ -55,7 +55,7 @@ class CommandError(UmweltError):
 
 
 class RunError(UmweltError):
-    """A run that cannot be read, written, continued or reached."""
+    """A run (a folder with a world's history) that cannot be read, written, continued or reached."""
 
     code = "run"
 

@@ -1,8 +1,8 @@
 """Compilation of kernels with numba, the cache of compiled kernels, and the threads that run them.
 
-A kernel is a function over a band of window rows, `kernel(y_low, y_high, ...)`. It writes only cells and beings of its
-band, so any number of bands can run in parallel without changing the result; kernels release the global interpreter
-lock.
+A kernel is a function that numba compiles. Most kernels compute a *band*, `kernel(y_low, y_high, ...)`: the rows
+`y_low` to `y_high - 1` of a region's cells, and the beings in them. They write only cells and beings of their band, so
+any number of bands can run in parallel without changing the result; kernels release the global interpreter lock.
 
 With `NUMBA_DISABLE_JIT=1` the same functions run as plain Python. Arrays are then passed as `PlainArray`, whose
 elements are unbounded Python integers: a value that would overflow 64 bits raises an error instead.
@@ -66,9 +66,11 @@ def sources_behind(source: Path) -> frozenset[Path]:
 
 @cache
 def cache_folder(source: Path) -> Path:
-    """Returns the folder of a file's compiled kernels, named by the hash of the files in `sources_behind(source)`.
+    """Returns the folder of a file's compiled kernels.
 
-    Numba checks only the file of a kernel for changes, not the files of the functions and constants that it uses.
+    Its name is a hash of the files in `sources_behind(source)`, of the versions of numba and NumPy, and of
+    `UMWELT_DICE_BITS`. Numba checks only the file of a kernel for changes, not the files of the functions and constants
+    that it uses.
     """
     digest = hashlib.blake2b(digest_size=8)
     digest.update(f"{numba.__version__} {np.__version__} {os.environ.get('UMWELT_DICE_BITS', '')}".encode())
@@ -206,10 +208,9 @@ class Crew:
         return [waiting.result() for waiting in [self._pool.submit(job) for job in jobs]]
 
     def bands(self, function: Callable, low: int, high: int, width: int, *arguments) -> None:
-        """Runs a kernel over the window rows `low` to `high - 1`, divided into parallel bands if there are enough
-        cells.
+        """Runs a kernel over the rows `low` to `high - 1` of cells, in parallel bands if there are enough cells.
 
-        `width` is the width of the window in cells; `arguments` follow the band's rows in the kernel's arguments.
+        `width` is the number of cells in a row; `arguments` follow the rows of the band in the kernel's arguments.
         """
         if high <= low:
             return
@@ -224,4 +225,4 @@ class Crew:
 
 
 crew = Crew()
-"""The threads of this process."""
+"""The pool of threads of this process, which all kernels share."""

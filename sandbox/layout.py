@@ -1,8 +1,9 @@
 """Compatibility of older snapshots with the present fields and schemas.
 
-A snapshot describes its fields and columns (`manifest.json`). It can be opened if its fields equal the world's fields,
-and each of its columns exists in the world's schemas, with the same entries or with more entries at the end. Columns
-and entries that the snapshot lacks get their default values.
+A field is a property of every cell, a column a property of every being in a table, and a schema lists the columns of a
+table. A snapshot describes its fields and columns (`manifest.json`). It can be opened if its fields equal the world's
+fields, and each of its columns exists in the world's schemas, with the same entries or with more entries at the end.
+Columns and entries that the snapshot lacks get their default values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +51,10 @@ def _check_known(what: str, is_known: bool, is_same: bool) -> None:
 
 
 def has_grown(stored: Mapping[str, Any], column: Column) -> bool:
-    """Returns whether `column` equals the stored column, except for entries added at the end."""
+    """Returns whether `column` equals a stored column, except for entries added at the end.
+
+    `stored` is the stored column's description in a manifest.
+    """
     parts, width = stored["parts"], stored["width"]
     if stored["dtype"] != column.dtype or (bool(parts), bool(width)) != (bool(column.parts), bool(column.width)):
         return False
@@ -58,7 +62,10 @@ def has_grown(stored: Mapping[str, Any], column: Column) -> bool:
 
 
 def widen(piece: Piece, schemas: Sequence[Schema]) -> Piece:
-    """Returns `piece` with all non-derived columns of the schemas; missing columns and entries get their defaults."""
+    """Returns a piece with all non-derived columns of the schemas; missing columns and entries get their defaults.
+
+    `piece` is a copy of the cells and beings of a rectangle, as read from a snapshot.
+    """
     tables = {}
     for schema in schemas:
         stored = piece.tables[schema.name]

@@ -2,8 +2,8 @@
 
 A region owns a rectangle and stores a *window*: the rectangle and `halo_cells` more cells on every side. Cells and
 beings in the halo are copies (ghosts). The same laws compute them; every tick makes the outer cells of the halo
-inexact, up to the sum of the laws' reaches, until the halo is replaced. If the halo is wider than a neighbour or than
-the world, the window contains several images of the same cells and beings.
+inexact, up to the sum of the laws' reaches, until the halo is replaced. A window that is wider or higher than the torus
+contains the same cells and beings several times; these copies are called *images*.
 
 Positions in a window are relative to the window's upper left corner, positions in a `Piece` to the piece's.
 """
@@ -66,7 +66,7 @@ class Rectangle(NamedTuple):
 
 
 def images(window: Rectangle, source: Rectangle, torus: Torus) -> Iterator[tuple[Rectangle, int, int]]:
-    """Yields every image of `source` on the torus that overlaps `window`, as `(part, y, x)`.
+    """Yields every image (copy) of `source` on the torus that overlaps `window`, as `(part, y, x)`.
 
     `part` is the overlapping part, in the coordinates of `source`; `y, x` is the position of its corner relative to the
     window's corner. A window that is wider than the torus contains several images of a source.
@@ -143,14 +143,14 @@ The entries are the seed and tick for random numbers, the window's size, the col
 
 
 class Region:
-    """A rectangle of the world with its halo, on which laws run: the shard of a node, or a whole world.
+    """A rectangle of the world with its halo, on which laws run: the part of a node (process), or the whole world.
 
     `fields[name]` is an array over the window and `tables[name]` the table of the window's beings. `constants` are
     integer tables that never change, such as sines. `controls` are the settings of the whole world that commands have
     changed. `derived` contains Python objects that laws compute in every tick or that `Laws.prepare` creates; snapshots
-    do not contain them. `births` is a list to which records of births are appended, or None to record none. `counts`
-    are the births and deaths in the owned rectangle. `margin_cells` is the width of the part of the halo that is still
-    exact.
+    do not contain them. `births` is a list to which records of births are appended (see `record_births`), or None to
+    record none. `counts` are the births and deaths in the owned rectangle. `margin_cells` is the width of the part of
+    the halo that is still exact.
     """
 
     def __init__(
@@ -230,7 +230,8 @@ class Region:
     def scratch(self, name: str, dtype: str = "int32", planes: int = 0) -> np.ndarray:
         """Returns a reusable array over the window, `dtype[height, width]` or `dtype[planes, height, width]`.
 
-        Snapshots and halo messages do not contain it. Its content is undefined until it is written in the same tick.
+        Snapshots and messages between nodes do not contain it. Its content is undefined until it is written in the same
+        tick.
         """
         if name not in self._scratch:
             shape = (self.window.height, self.window.width)
@@ -238,7 +239,7 @@ class Region:
         return self._scratch[name]
 
     def index(self, name: str) -> CellIndex:
-        """Returns the index of a table's rows by window cell, as computed by the last `reindex`.
+        """Returns the `CellIndex` of a table, its rows by window cell, as computed by the last `reindex`.
 
         Computes the index if there is none.
         """
@@ -258,7 +259,7 @@ class Region:
         self._indices.update(zip(names, indices, strict=True))
 
     def _drop_strays(self, name: str) -> None:
-        """Removes the rows of beings that have left the window, which other regions compute."""
+        """Removes the rows of beings that have left the window; other regions compute these beings."""
         table = self.tables[name]
         inside = _inside(table["y_fixed"], table["x_fixed"], 0, 0, self.window.height, self.window.width)
         table.keep(inside)
@@ -266,7 +267,12 @@ class Region:
     # --- births and deaths
 
     def record_births(self, name: str, rows: slice) -> None:
-        """Counts the newborn beings `rows` that are owned, and appends a record to `births` unless that is None."""
+        """Counts the newborn beings `rows` that are owned, and appends a record to `births` unless that is None.
+
+        The record is a dict of arrays with an entry for each owned newborn: `id`, `parent_id`, `species` and `genome`
+        (if the table has them), and `cell`, the index of its cell in the world. Only tables in `births_of` are
+        recorded.
+        """
         owned = self.owned_rows(name)[rows]
         self.counts["births"] += int(np.count_nonzero(owned))
         if self.births is not None and name in self.births_of and owned.any():

@@ -1,4 +1,7 @@
-"""Laws of a world, and the functions that run them: one tick of any region, or many ticks of a whole world."""
+"""Laws of a world, and the functions that run them: one tick of any region, or many ticks of a whole world.
+
+A region is a rectangle of the world with the halo around it: copies of the cells and beings that its laws read there.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -23,9 +26,10 @@ class Law:
 
 
 class Look(NamedTuple):
-    """A property of a being that viewers receive, as `value >> shift`, clipped to the range of `dtype`.
+    """A property of a being that viewers (programs that display the world) receive.
 
-    The value is `table[name]`, or `table[column][:, entry]` where `column` is given (for genes without a column name).
+    They receive `value >> shift`, clipped to the range of `dtype`. The value is `table[name]`, or
+    `table[column][:, entry]` where `column` is given (for a gene that has no column name).
     """
 
     name: str
@@ -36,7 +40,7 @@ class Look(NamedTuple):
 
 
 class Appearance(NamedTuple):
-    """The properties of a table's beings that viewers receive.
+    """The properties of a table's beings that viewers (programs that display the world) receive.
 
     `size` names the column that gives the size of the dot that stands for a being; empty if all dots are equally large.
     """
@@ -100,7 +104,7 @@ class Laws:
     Required:
 
     - `settings`: a msgspec Struct class: the sections of the world file that these laws read.
-    - `layout(world)`: the fields of the cells and the schemas of the tables.
+    - `layout(world)`: the fields (properties of all cells) and the schemas (the columns of each table of beings).
     - `genesis(world, region)`: creates the state of tick 0 in an empty region that owns the torus and has no halo.
 
     Optional; the defaults stand for laws without the feature:
@@ -124,7 +128,7 @@ class Laws:
     - `markers(world)`: the indices of the genes that have no effect except on the kinship that beings sense, by table.
     - `climate(world)`: the climate as integers by name.
     - `constants(world)`: the constants of a region (integer tables by name), as genesis computes them.
-    - `ids_name_tables`: whether the kind encoded in every being's id equals the kind of its table's schema.
+    - `ids_name_tables`: whether every being's id encodes the kind (a number from 0 to 7) of the schema of its table.
     """
 
     name: str
@@ -163,9 +167,11 @@ class Laws:
 
 
 def step(region: Region, laws: Laws, between: Callable[[Law], None] | None = None) -> None:
-    """Computes one tick of a region. Each law reduces `region.margin_cells`, the exact part of the halo, by its reach.
+    """Computes one tick of a region: of its rectangle and of the halo, the copies of the cells around it.
 
-    Calls `between(law)` after each law. Raises LawError if the exact halo is narrower than the laws need.
+    Each law makes an outer part of the halo inexact, as wide as its reach, and reduces `region.margin_cells`, the width
+    of the part that is still exact, by that. Calls `between(law)` after each law. Raises LawError if the exact part of
+    the halo is narrower than the sum of all reaches.
     """
     if region.margin_cells < laws.light_speed:
         raise LawError(

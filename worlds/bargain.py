@@ -10,7 +10,8 @@ geometric mean, is truncated to whole units exactly. Only the logarithm of the p
 measures and has no effect on the world, is rounded: it is correct to 1/1024 of a doubling.
 
 In kernels, `place` is a `Place` (sandbox/region.py), `traders` is the record (a named tuple of columns) of the table of
-traders, and traders are given by their rows.
+traders, and traders are given by their rows. A window cell is a cell of a region or of the halo around it, given by its
+index `y * width + x`.
 """
 
 import numpy as np

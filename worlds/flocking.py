@@ -6,7 +6,8 @@ that flocks form without a leader (Reynolds, "Flocks, herds and schools: a distr
 neighbours, and added to the unit vector of the boid's heading. Unlike in Mesa's example, all boids read the state
 before any of them has moved, and a heading is an angle.
 
-A boid sees up to `MAX_VISION_CELLS` cells far and moves at most one cell, so the reach is 11.
+A boid sees up to `MAX_VISION_CELLS` cells far and moves at most one cell, so the reach, the distance in cells up to
+which a result depends on other cells, is 11.
 
 In kernels, `place` is a `Place` (sandbox/region.py), `index` the `CellIndex` of the table of boids
 (sandbox/columns.py), and `boids` its record (a named tuple of columns).

@@ -19,10 +19,11 @@ In the book traders act one after another, in a random order. Here all act at th
 A tick begins with trade, whereas in the book trade ends it. Barter changes the holdings of traders but no cells, and a
 trader that lists places reads cells and only its own holding. After `ROUNDS` rounds a trader's holding depends on the
 state within `ROUNDS + 1` cells, and its list of places on the state within `MAX_VISION_CELLS`; both are 5 cells. The
-place that a trader gets depends on the lists of rivals up to twice its vision away. The reach is therefore 5 + 10.
+place that a trader gets depends on the lists of rivals up to twice its vision away. The reach, the distance in cells up
+to which a result depends on other cells, is therefore 5 + 10.
 
 In kernels, `place` is a `Place` (sandbox/region.py), `traders` is the record (a named tuple of columns) of the table of
-traders, and window cells are given by their index `y * width + x`.
+traders, and window cells (the cells of a region and of the halo around it) are given by their index `y * width + x`.
 """
 
 from collections import namedtuple
@@ -89,7 +90,8 @@ UNIT_BITS = 12
 class LandSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Settings of the land.
 
-    `peak` is the maximum of sugar or spice in a cell, and `repeat` the number of copies of the map along each axis.
+    `peak` is the maximum of sugar or spice in a cell, and `repeat` the number of copies of the map (the pattern of
+    capacities, with two peaks each of sugar and of spice) along each axis.
     """
 
     peak: Annotated[int, Meta(ge=1, le=1000)] = 4
@@ -349,7 +351,7 @@ def gather_and_burn(place, traders, holder, sugar, spice, dead):
 
 
 def rules_of(region: Region) -> Rules:
-    """Returns the rules, read from the region's constant `rules`."""
+    """Returns the settings of trade as integers, read from the region's constant `rules`."""
     return Rules(*region.constants["rules"].tolist())
 
 

@@ -1,10 +1,10 @@
 """The world `wolf_sheep`: wolf-sheep predation as in Mesa's example, as integer laws.
 
 The model is Wilensky's (NetLogo Wolf Sheep Predation, Center for Connected Learning, Northwestern University, 1997). In
-a tick each sheep moves to one of the four neighbouring cells without a wolf, preferably one with grown grass, loses 1
-energy, eats the grass if it is grown, and dies if its energy is below 0. Otherwise it bears a lamb with a given
-probability, to which it gives half of its energy. Then the wolves do the same: they move to cells with sheep, and each
-eats one sheep.
+a tick each sheep moves to one of the four neighbouring cells without a wolf, preferably one with grown grass, or stays
+if all four have wolves; it loses 1 energy, eats the grass if it is grown, and dies if its energy is below 0. Otherwise
+it bears a lamb with a given probability, to which it gives half of its energy. Then the wolves do the same: they move
+to a neighbouring cell with sheep if there is one, otherwise to any, and each eats one sheep if any is left for it.
 
 In Mesa animals act one after another, so that later animals find only the remaining food. Here they act at the same
 time, in `ROUNDS` rounds: all animals that seek food choose a cell and join its queue in random order; the first in the
@@ -16,7 +16,8 @@ ROUNDS` away. No index by cell is needed: each pass runs once over the rows and 
 beings into queues ordered by random numbers, so that the order of rows does not matter.
 
 In kernels, `place` is a `Place` (sandbox/region.py), `beings`, `sheep` and `wolves` are records (named tuples of
-columns) of tables, and window cells are given by their index `y * width + x`.
+columns) of tables, and window cells (the cells of a region and of the halo around it) are given by their index
+`y * width + x`.
 """
 
 from collections import namedtuple
@@ -59,7 +60,7 @@ DIRECTIONS = 4
 
 
 class GrassSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Settings of the grass: the ticks from being eaten until it is grown again."""
+    """Settings of the grass: for how many ticks, after the one in which it is eaten, it is not grown."""
 
     regrowth_ticks: Annotated[int, Meta(ge=1, le=1_000_000)] = 30
 
@@ -96,7 +97,7 @@ WOLF_TABLE = Schema("wolves", WOLF, _ANIMAL, __name__)
 
 
 def rules_of(region: Region) -> Rules:
-    """Returns the rules, read from the region's constant `rules`."""
+    """Returns the settings as integers, read from the region's constant `rules`."""
     return Rules(*region.constants["rules"].tolist())
 
 

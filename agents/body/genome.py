@@ -8,9 +8,10 @@ A genome is a row of `int8`. A plant's genome holds its traits, `PLANT_GENES`. A
     added genes     for each entry of `interface.ADDED`, in its order: `ORGAN_SLOTS` genes if it is an organ,
                     `MEMORY` weights if it is a stimulus
 
-A genome of an older version is therefore a prefix of the present layout. Its missing genes are read as 0, which builds
-no added organ and ignores added stimuli. New plant traits are appended to `PLANT_GENES`. The gene of a trait is stored
-as -128 to 127 and read as 0 to 255.
+The net has `MEMORY` hidden units; the weights above are those between an input or drive and each hidden unit. A genome
+of an older version is a prefix of the present layout. Its missing genes are read as 0, which builds no added organ and
+ignores added stimuli. New plant traits are appended to `PLANT_GENES`. The gene of a trait is stored as -128 to 127 and
+read as 0 to 255.
 """
 
 import numpy as np
@@ -115,12 +116,12 @@ PLANT_GENES = (
 
 `light_weight`, `water_weight` and `room_weight` are the weights of light, water and free neighbours in the choice of a
 cell for a bud. `leaf`, `root`, `height` and `thorn` set the area of the leaf, the uptake of water and mineral, the
-height of the leaf and the defence against grazers; all four increase the upkeep. `scent` is the aroma that a module
-emits, `bud_size` the tissue that it needs to bud, and `share` how fast matter flows along stems. `seed_size` is the
-tissue of a seed, `seed_reserve` the sugar that a module needs to make one, `seed_lightness` how far a seed flies, and
-`seed_wait` the age from which it can sprout. `longevity` is the age from which a module may die, and `mutation` the
-mutation rate of its seeds. `hue`, `flower_hue` and `shape` affect only the appearance, and `marker_a` to `marker_c`
-have no effect.
+height of the leaf and the defence against grazers; all four increase the upkeep. A module is the part of a plant in one
+cell. `scent` is the aroma that a module emits, `bud_size` the tissue that it needs to bud, and `share` how fast matter
+flows along stems. `seed_size` is the tissue of a seed, `seed_reserve` the sugar that a module needs to make one,
+`seed_lightness` how far a seed flies, and `seed_wait` the age from which it can sprout. `longevity` is the age from
+which a module may die, and `mutation` the mutation rate of its seeds. `hue`, `flower_hue` and `shape` affect only the
+appearance, and `marker_a` to `marker_c` have no effect.
 """
 (
     P_LIGHT_WEIGHT,
@@ -177,13 +178,13 @@ ADDED_ORGAN_MIN = 64
 
 @small
 def trait(genome, row, gene):
-    """Returns gene number `gene` of the genome in `row`, shifted from -128 .. 127 to 0 .. 255."""
+    """Returns `genome[row, gene]` (`genome: int8[row, gene]`), shifted from -128 .. 127 to 0 .. 255."""
     return np.int64(genome[row, gene]) - GENE_MIN
 
 
 @small
 def organ_in_slot(genome, row, slot):
-    """Returns the organ that a genome builds in `slot`: an index of `ORGANS`, or `NO_ORGAN`."""
+    """Returns the organ that the genome in `row` builds in `slot`: an index of `ORGANS`, or `NO_ORGAN`."""
     for added in range(len(ADDED_ORGAN_GENES)):
         if genome[row, ADDED_ORGAN_GENES[added] + slot] >= ADDED_ORGAN_MIN:
             return np.int64(FIRST_ORGANS_COUNT + added)
@@ -215,7 +216,8 @@ def mutate(genome, row, rate_65536, first_trait, last_trait, seed, tick, key):
     """Mutates the genome of a newborn in place: each gene changes with probability `rate_65536` / 65536.
 
     Most changes are small steps. The genes `first_trait` to `last_trait - 1` are traits; because there are few of them,
-    they change four times as often and by steps twice as large. `key`, the newborn's id, keys the random numbers.
+    they change four times as often and by steps twice as large. `key`, the newborn's id, is the key of the random
+    numbers.
     """
     for gene in range(genome.shape[1]):
         is_trait = first_trait <= gene < last_trait

@@ -1,8 +1,10 @@
 """The names and order of substances, organs, stimuli and drives, which bodies and behaviours share.
 
-This is the only definition of these lists: other modules import them, and viewers receive them in the welcome message.
-The lists are append-only, because genomes, snapshots and recordings hold indices into them. To add an organ or a
-stimulus, append it to `ADDED`; `genome.py` describes the genes that it gets.
+A stimulus is a number that a monster senses; a drive is a number that says how strongly the monster does something.
+
+This is the only definition of these lists: other modules import them, and viewers (programs that display a world)
+receive them when they connect. The lists are append-only, because genomes, snapshots and recordings hold indices into
+them. To add an organ or a stimulus, append it to `ADDED`; `genome.py` describes the genes that it gets.
 
 Stimuli and drives are integers in units of 1/1024 (`ONE` is 1.0). Behaviours written in plain Python get floats from -1
 to 1.

@@ -1,11 +1,12 @@
 """Commands: changes of a running world from outside.
 
 Each command is a module that defines its journalled fields, its check, its effect, the request from which it is made,
-and its tools in the window. A new command needs such a module and a line in `registry.KINDS`.
+and its tools in the graphical window. A new command needs such a module and a line in `registry.KINDS`.
 
-A command is checked (`check`) before it is written to the journal. Every node then applies it (`apply`) at the start of
-the same tick, in the order of journal numbers; applying a checked command never fails. No command adds molecules of a
-substance to a cell beyond `cells.MAX_IN_CELL_COUNT`.
+A command is checked (`check`) before it is written to the journal. Every node (process that computes a part of the
+world) then applies it (`apply`) at the start of the same tick, in the order of the commands' numbers in the journal;
+applying a checked command never fails. No command adds molecules of a substance to a cell beyond
+`cells.MAX_IN_CELL_COUNT`.
 """
 
 from umwelt.agents.commands.beings import Row, fetch

@@ -1,4 +1,8 @@
-"""Beings as plain data: reading them from a region and adding them to it."""
+"""Beings as plain data: reading them from a region and adding them to it.
+
+A region's *window* is its rectangle of the world and the cells around it; a window that is larger than the world
+contains several copies (*images*) of a cell.
+"""
 
 from typing import Any
 
@@ -11,7 +15,7 @@ from umwelt.sandbox.region import Region
 from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 
 NUMBER_MASK = (1 << PLACE_BITS) - 1
-"""Selects the bits of a command's journal number that become part of the id of the spawned being."""
+"""Selects the bits of a command's number in the journal that become part of the id of the spawned being."""
 
 Row = dict[str, int | list[int] | bytes]
 """A being's non-derived columns by name, without `id` and position.
@@ -50,9 +54,9 @@ def fetch(region: Region, being_id: int) -> dict[str, Any] | None:
 
 
 def place_being(region: Region, kind: str, being_id: int, y_fixed: int, x_fixed: int, row: Row) -> slice:
-    """Appends a being to its table, once for each image of its cell in the region's window. Returns the new rows.
+    """Appends a being to its table, once for each image of its cell in the region's window.
 
-    The window can contain several images of a cell, or none (see cells.py).
+    Returns the slice of new rows. A window that covers only a part of the world may contain no image of the cell.
     """
     table = region.tables[kind]
     rows, columns = rectangle_cells(region, y_fixed >> SUBCELL_BITS, x_fixed >> SUBCELL_BITS)

@@ -18,7 +18,7 @@ It keeps 32-bit counts from overflowing.
 
 
 def rectangle_cells(region: Region, y: int, x: int, height: int = 1, width: int = 1) -> tuple[np.ndarray, ...]:
-    """Returns an index for arrays over the window: all images of a rectangle's cells, made by `numpy.ix_`.
+    """Returns an index for arrays over the window that selects all images of a rectangle's cells (see `numpy.ix_`).
 
     The rectangle has the top left cell `y, x` and can extend across the seams of the torus.
     """

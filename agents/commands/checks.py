@@ -126,7 +126,10 @@ def check_id(what: str, being_id: Any) -> None:
 
 
 def check_being(world: WorldFile, what: str, kind: Any, y_fixed: Any, x_fixed: Any, row: Any) -> None:
-    """Raises CommandError or WorldFileError unless a being of this world can have this kind, position and row."""
+    """Raises CommandError or WorldFileError unless a being of this world can have this kind, position and row.
+
+    `kind` is the name of a table, the position is in 1/1024 cell, and `row` holds the being's columns by name.
+    """
     schemas = {schema.name: schema for schema in world.laws.layout(world)[1]}
     schema = schemas[check_name(f"{what}: kind", kind, schemas)]
     check_fixed_place(world, what, y_fixed, x_fixed)

@@ -23,14 +23,14 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The base class of requests, which users send to change the world."""
 
     def being_id(self) -> int:
-        """Returns the id of the being that must be fetched for `compose`; 0 if no being is needed."""
+        """Returns the id of the being whose state `compose` needs; 0 if it needs none."""
         return 0
 
     def compose(self, world: WorldFile, being: Being | None) -> "list[Command]":
         """Returns the commands for the journal, not checked yet.
 
-        `being` is the fetched being, or None if it is dead or not needed. Raises CommandError if the request is not
-        valid in this world.
+        `being` is the being with the id `being_id()`, or None if it is dead or not needed. Raises CommandError if the
+        request is not valid in this world.
         """
         raise NotImplementedError
 
@@ -38,9 +38,10 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Command(Request, tag_field="command", frozen=True):
     """The base class of commands: changes of the world that are written to the journal. `tag` is the command's name.
 
-    Every node applies every command. A node's window can contain several copies of the cell or being concerned (images
-    and ghosts), or none. Therefore `apply` must change each copy depending only on the content of that copy: all copies
-    then stay equal, however the torus is divided.
+    Every node (process) applies every command. Besides its own part of the world, a node computes copies of the cells
+    and beings around it, so that it can have several copies of the cell or being concerned, or none. Therefore `apply`
+    must change each copy depending only on the content of that copy: all copies then stay equal, however the torus is
+    divided.
     """
 
     def compose(self, world: WorldFile, being: Being | None) -> "list[Command]":
@@ -53,12 +54,16 @@ class Command(Request, tag_field="command", frozen=True):
     def apply(self, region: Region, number: int) -> None:
         """Changes all copies of the cells or being in the region's window, at the start of tick `region.tick`.
 
-        `number` is the command's journal number. Never fails for a checked command.
+        `number` is the number of the command's entry in the journal. Never fails for a checked command.
         """
         raise NotImplementedError
 
     def matter_change(self, matter: MatterBounds) -> MatterChange:
-        """Returns bounds of the change of the world's molecules: `(minimum, maximum)` by name of the substance."""
+        """Returns bounds of the change of the world's molecules: `(minimum, maximum)` by name of the substance.
+
+        `matter` gives the size of the world and the content of its molecules. Substances that do not change are left
+        out.
+        """
         return {}
 
 

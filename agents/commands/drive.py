@@ -16,7 +16,8 @@ class Drive(Command, tag="drive", frozen=True):
     """The command that replaces the drives of a being by `drives` (in 1/1024, in the order of `DRIVES`).
 
     With `drives` None, the command releases the being: its behaviour determines its drives again. Drives that are set
-    remain in the world's controls after the being's death, until they are released.
+    remain in the controls (the settings of the world that commands change) after the being's death, until they are
+    released.
     """
 
     id: int

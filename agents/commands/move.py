@@ -11,10 +11,11 @@ from umwelt.sandbox.region import Region
 
 
 class Move(Command, tag="move", frozen=True):
-    """The command that places a being at a position (1/1024 cell), in the state `row` in which it was fetched.
+    """The command that places a being at a position (1/1024 cell), in the state `row` (its columns by name).
 
-    Changes of the being between the fetching and the execution are lost. If the being dies in between, the command
-    creates it again, because a node at the new position cannot know of the death.
+    The state is that of the time when the command was made from a request; changes of the being between then and the
+    execution are lost. If the being dies in between, the command creates it again, because a node at the new position
+    cannot know of the death.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""The list of all commands, and their encoding, checking, composing and applying."""
+"""The list of all commands, and functions that encode, check and apply commands and make them from requests."""
 
 from collections.abc import Mapping
 from typing import Any, Union
@@ -32,7 +32,7 @@ KINDS: tuple[CommandKind, ...] = (
     DRIVE,
     RATE,
 )
-"""All commands, in the order of their tools in the window."""
+"""All commands, in the order of their tools in the graphical window."""
 
 MAX_BATCH_COMMANDS = 64
 BATCH = "batch"
@@ -108,7 +108,7 @@ def check_controls(world: WorldFile, controls: Controls) -> Controls:
 def apply(region: Region, command: Command, number: int) -> None:
     """Applies a checked command to all copies of its cells or being in a region's window, at the start of a tick.
 
-    `number` is the command's journal number, from which the id of a spawned being is computed.
+    `number` is the number of the command's entry in the journal, from which the id of a spawned being is computed.
     """
     command.apply(region, number)
 
@@ -128,7 +128,7 @@ def decode_request(name: str, arguments: bytes) -> Request:
 
 
 def compose(world: WorldFile, request: Request, being: Being | None = None) -> list[Command]:
-    """Returns the checked commands for a request.
+    """Returns the checked commands that a request stands for.
 
     `being` is the being with the id `request.being_id()`, or None if it is dead or not needed. Raises CommandError,
     whose line names the fix, if the request is not valid in this world.

@@ -20,7 +20,7 @@ from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 class Spawn(Command, tag="spawn", frozen=True):
     """The command that adds a being to the table `kind` at a position (1/1024 cell), with the columns in `row`.
 
-    The being's id is computed from the tick and the command's journal number.
+    The being's id is computed from the tick and from the number of the command's entry in the journal.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""Descriptions of the window's tools as data, from which the window draws and operates them."""
+"""Descriptions of the tools of the graphical window as data, from which the window draws and operates them."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple

@@ -16,7 +16,8 @@ from umwelt.sandbox.units import ONE, SUBCELL_BITS
 class Wound(Command, tag="wound", frozen=True):
     """The command that turns tissue of a being's body into detritus of its cell; the being feels pain.
 
-    It takes `tissue_count` molecules, or all if the body has fewer. Tissue and detritus must have the same formula.
+    It takes `tissue_count` molecules, or as many as the body has and the cell can take (up to `MAX_IN_CELL_COUNT`).
+    Tissue and detritus must have the same formula.
     """
 
     id: int

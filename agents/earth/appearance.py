@@ -1,4 +1,7 @@
-"""The properties of Earth's beings that tiles contain, and the marker genes by which lineages are compared."""
+"""The properties of Earth's beings that viewers receive, and the marker genes by which lineages are compared.
+
+Viewers, programs that display a world, receive it in tiles: encoded squares of cells with their beings.
+"""
 
 from collections.abc import Mapping
 from typing import Any

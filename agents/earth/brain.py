@@ -48,8 +48,9 @@ def add(total, weight, value):
 def think(y_low, y_high, place, index, species, has_net, genome, stimuli, memory, drives):
     """Writes `drives` and `memory` of every monster whose species has a net (`has_net: int8[species]`).
 
-    `place` is a `Place` and `index` the `CellIndex` of the table; the other arrays are its columns. The sums of the
-    eight hidden units are accumulated together, so that they stay in one vector register.
+    `place` is a `Place` (sandbox/region.py) and `index` the `CellIndex` (sandbox/columns.py) of the table of monsters;
+    the other arrays are its columns. The sums of the eight hidden units are accumulated together, so that they stay in
+    one vector register.
     """
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
@@ -79,7 +80,7 @@ def think(y_low, y_high, place, index, species, has_net, genome, stimuli, memory
 
 
 def wire(hidden: Sequence[Mapping[str, int]], drives: Mapping[str, Mapping[int, int]]) -> np.ndarray:
-    """Returns a monster's genome with the given weights and all other genes 0, `int8[gene]`.
+    """Returns a monster's genome, `int8[gene]`, with the given weights of the net; all other genes are 0.
 
     `hidden[unit]` maps names of inputs (of `INPUT_NAMES`) to the weights of a hidden unit. `drives[name]` maps numbers
     of hidden units to the weights of a drive. Weights are clipped to the range of int8.

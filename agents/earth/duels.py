@@ -16,7 +16,7 @@ from umwelt.agents.world_file import WorldFile, convert, one_of
 from umwelt.sandbox.region import Region
 
 KEPT = ("behaviour", "clumps", "among")
-"""Keys of the replaced group of founders that the sides of a duel keep."""
+"""Keys of the replaced group of founders in a world file whose values the new groups take over."""
 
 
 def sample_genomes(world: WorldFile, region: Region, species: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The genomes of founders: templates, and the changes that a world file makes to them.
+"""The genomes of founders (the beings at tick 0): templates, and the changes that a world file makes to them.
 
 The nets of the monster templates have weak instincts, with which founders can feed and breed from the first tick. A
 world file can set single weights of a net:

@@ -1,6 +1,7 @@
 """Genesis: makes the state of an Earth-like world at tick 0 from its world file.
 
-This comprises the integer tables that laws read (constants), the ground, water and air of the cells, and the founders.
+This comprises the integer tables that laws read (constants), the ground, water and air of the cells, and the founders:
+the beings that exist at tick 0. A world file lists them in groups; each group has its own species index.
 """
 
 from collections.abc import Mapping, Sequence
@@ -236,7 +237,7 @@ def constants_of(settings: EarthSettings, chemistry: Chemistry) -> dict[str, np.
 
 
 def _spores(settings: EarthSettings) -> dict[str, np.ndarray]:
-    """Returns the constants of the law `spore`; empty for a world without spores."""
+    """Returns the constants of the law `spore` by name (see `SPORES`); empty for a world without spores."""
     groups = [index for index, founder in enumerate(settings.founders) if founder.spores]
     if not groups:
         return {}
@@ -360,7 +361,7 @@ def prepare(world: WorldFile, region: Region) -> None:
 
 
 def place_founders(region: Region, settings: EarthSettings) -> None:
-    """Adds the founders to the region, in random cells; mixed groups are placed together.
+    """Adds the founders to the region, in random cells; groups mixed by their key `among` are placed together.
 
     The ids of plants, and those of monsters, are numbered consecutively over all groups.
     """
@@ -438,13 +439,20 @@ def founder_columns(species: dict[str, Any], index: int, seed: int, keys: np.nda
 
 
 def _plant_columns(genomes: np.ndarray, seed: int, keys: np.ndarray) -> dict[str, Any]:
-    """Returns the columns of matter and state of plant founders: modules of random age."""
+    """Returns the columns of matter and state of plant founders: modules of random age.
+
+    A module is the part of a plant in one cell. Each column is a number for all founders, or an array with one for
+    each.
+    """
     ages = draws(keys, seed, JITTER, JITTER_PLANT) % (parameters.PLANT_OLD_TICKS // 2)
     return {**parameters.PLANT_FOUNDER_COUNTS, "stage": MODULE, "age_ticks": ages}
 
 
 def _monster_columns(genomes: np.ndarray, seed: int, keys: np.ndarray) -> dict[str, Any]:
-    """Returns the columns of matter and state of monster founders, with random sugar, heading, age and fatigue."""
+    """Returns the columns of matter and state of monster founders, with random sugar, heading, age and fatigue.
+
+    Each column is a number for all founders, or an array with an entry for each.
+    """
     birth_organs = (genomes[:, BIRTH_ORGANS].astype(np.int64) - GENE_MIN) >> parameters.BIRTH_ORGANS_SHIFT
     built = np.minimum(parameters.FOUNDER_ORGANS_MAX, parameters.FOUNDER_ORGANS_MIN + birth_organs)
     tissue = parameters.CORE_TISSUE_COUNT + built * parameters.ORGAN_TISSUE_COUNT

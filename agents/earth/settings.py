@@ -1,4 +1,8 @@
-"""The settings of Earth's laws: the sections of a world file that they read."""
+"""The settings of Earth's laws: the sections of a world file that they read.
+
+A founder is a being that exists at tick 0; the genome of a group of founders is that of a template (a named genome in
+`founders.py`) with the changes in the world file, unless the file gives complete genomes.
+"""
 
 import msgspec
 

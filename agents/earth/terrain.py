@@ -2,6 +2,10 @@
 
 Elevations are integers in units of the height of one molecule of water, and depend only on the seed, the settings and
 the size of the torus. Distances are in 1/16 cell.
+
+The shapes of hills and bays follow *noise*, a smooth random function of the cell. It is a weighted sum of *octaves*:
+random values at the points of a regular lattice, interpolated between them. The lattice of each octave is twice as fine
+as that of the octave before, and its weight half as large.
 """
 
 from math import isqrt
@@ -145,8 +149,8 @@ def _square(torus: Torus, one: tuple[int, int], other: tuple[int, int]) -> int:
 def _island_borders(torus: Torus, middles: list[tuple[int, int]]) -> np.ndarray:
     """Returns the distance of every cell from the border of its island's area, in 1/16 cell, `int64[height, width]`.
 
-    The area of an island consists of the cells nearer to its middle than to that of any other island, and to the
-    island's own periodic images on the torus.
+    The area of an island consists of the cells nearer to its middle than to any other middle. As the torus is periodic,
+    each middle also counts at the places one world's height or width away, even that of the island itself.
     """
     best = np.full(torus, -(1 << 40), np.int64)
     for y, x in middles:
@@ -156,7 +160,7 @@ def _island_borders(torus: Torus, middles: list[tuple[int, int]]) -> np.ndarray:
         )
         border = np.full(torus, 1 << 40, np.int64)
         for other in middles:
-            for image in np.ndindex(3, 3):  # the nearest island can be a periodic image of the same island
+            for image in np.ndindex(3, 3):  # the nearest can be the same island, one world's size away
                 vy, vx = (
                     b - a + (turn - 1) * side for a, b, turn, side in zip((y, x), other, image, torus, strict=True)
                 )

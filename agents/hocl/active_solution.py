@@ -1,18 +1,21 @@
 """Finds the possible reactions of a solution: which of its rules can react with which of its atoms.
 
-Conditions are pure, so a combination of atoms that does not satisfy a rule need not be tried again while these atoms
-exist. Each rule has a `RuleMatcher`, which searches with one new atom at a time, in random order: it combines the atom
-with all *settled* atoms, and then marks it as settled (semi-naive evaluation, as in Datalog). Atoms that are not
-settled are *open*. The solution is inert when every matcher has settled all its atoms; each combination was then tried
-once. Atoms that a reaction takes and produces unchanged remain settled.
+A solution is a multiset of atoms, some of which are rules; a rule takes atoms that match its patterns and satisfy its
+condition, and puts others in their place. A condition depends only on these atoms, so a combination that does not
+satisfy it need not be tried again while they exist. Each rule has a `RuleMatcher`, which searches with one new atom at
+a time, in random order: it combines the atom with all *settled* atoms, and then marks it as settled (semi-naive
+evaluation, as in Datalog). Atoms that are not settled are *open*. The solution is inert (no rule can react) when every
+matcher has settled all its atoms; each combination was then tried once. Atoms that a reaction takes and produces
+unchanged remain settled.
 
 The search alone would prefer atoms that were settled early. Therefore one random combination is tried before each
 search: a random rule with random atoms, which react if they satisfy the rule. Thus every possible reaction can be the
 next one.
 
 Each atom of an active solution has a *slot*, an integer that identifies it and is never reused. A *position* is a
-pattern of a rule, and a *frame* the list of the values of a rule's variables (see matching.py). The argument `choose`
-of many functions is their source of randomness: `choose(n)` returns an integer from 0 to n - 1.
+pattern of a rule, a *frame* the list of the values of a rule's variables, a *cell* an entry of a frame, and *bindings*
+are the values of the variables of one pattern (see matching.py). The argument `choose` of many functions is their
+source of randomness: `choose(n)` returns an integer from 0 to n - 1.
 """
 
 from collections.abc import Callable, Iterator
@@ -103,9 +106,9 @@ class RuleMatcher:
         self.indexes: list[dict[tuple[int, ...], dict[tuple, dict[int, None]]]] = [
             {offsets: {} for offsets in lookups} for lookups, _ in zip(self.compiled.lookups, joined, strict=False)
         ]
-        """For each position: its indexes of settled candidates, by the cells whose values are the key of the index.
+        """For each position: its indexes of settled candidates, by the offsets of the key's values in the bindings.
 
-        An index maps keys of atoms in these cells to slots.
+        An index maps the tuple of the `key` of each of these values to the slots of the candidates with these values.
         """
         self._active: int | None = None
         """The slot of the open atom with which the current search combines settled atoms; None without a search."""
@@ -115,7 +118,7 @@ class RuleMatcher:
             self.open.add(NO_SLOT)
 
     def add_candidate(self, slot: int, atom: Atom, kind: Kind) -> bool:
-        """Adds the atom at `slot`, which has the kind `kind`, as a candidate at all positions that it can match.
+        """Adds the atom at `slot` as a candidate at all positions of the kind `kind` that it can match.
 
         Returns whether there is such a position.
         """
@@ -216,8 +219,9 @@ class RuleMatcher:
     ) -> Iterator[Match]:
         """Yields all matches that extend `slots` by one of `candidates` and by settled atoms for the later steps.
 
-        `depth` is the index of the present step in `plan`; `frame` has the values of the variables of the earlier
-        steps. Atoms can be removed while the generator is suspended, because the caller carries out reactions.
+        `plan` is one of `CompiledRule.plans`, `depth` the index of the present step in it; `frame` has the values of
+        the variables of the earlier steps. Atoms can be removed while the generator is suspended, because the caller
+        carries out reactions.
         """
         step = plan[depth]
         position: Position = self.compiled.positions[step.at]
@@ -249,7 +253,7 @@ class RuleMatcher:
                     break
 
     def _settled_candidates(self, step: Step, frame: Frame) -> list[int]:
-        """Returns the slots of settled atoms that can match at the position of `step`, given the cells of `frame`."""
+        """Returns the slots of settled atoms that can match at the position of `step`, given the values in `frame`."""
         if not step.offsets:
             return list(self.settled[step.at].items)
         index_key = tuple([key(frame[other]) for _, other in step.links])
@@ -257,7 +261,7 @@ class RuleMatcher:
 
 
 def _index_key(bindings: Bindings, offsets: tuple[int, ...]) -> tuple:
-    """Returns the key in an index of an atom with these bindings; `offsets` are the cells that the index uses."""
+    """Returns the key of a candidate in an index: the `key` of each of its bindings that `offsets` selects."""
     return tuple([key(bindings[offset]) for offset in offsets])
 
 
@@ -358,7 +362,7 @@ class ActiveSolution:
         """Returns the slots of the atoms that a reaction removes. Completes the frame of `match`.
 
         The frame receives the atoms of the rest pattern, which are all atoms except the rule and those that the
-        patterns match. For a one-shot rule, the last slot is that of the rule itself.
+        patterns match. For a one-shot rule, which disappears when it reacts, the last slot is that of the rule itself.
         """
         slots, rule_slot = list(match.slots), match.matcher.slot
         compiled = match.matcher.compiled

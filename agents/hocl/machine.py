@@ -1,7 +1,7 @@
 """Runs a chemical program: carries out reactions until the solution is inert, and again after atoms are added.
 
-Inner solutions become inert before outer ones: a solution inside another reacts as soon as it is created. Since
-patterns match only inert solutions, this excludes no possible outcome.
+A solution is inert if no rule can react in it. Inner solutions become inert before outer ones: a solution inside
+another reacts as soon as it is created. Since patterns match only inert solutions, this excludes no possible outcome.
 
     machine = Machine(parse("<let max = replace x::int, y::int by x if x >= y in max, 2, 9>", "here"), Dice(1))
     machine.react()

@@ -1,10 +1,11 @@
 """Matches patterns against atoms, and compiles the rules of a program for the search over combinations of atoms.
 
-A rule is compiled once to a `CompiledRule`. During a search, a list called the *frame* has the values of all its names;
-an entry of the frame is a *cell*. The cells are, in this order: the values that the rule captured from enclosing
-scopes, the rule itself if it is recursive, the variables of each pattern, and the atoms of its rest pattern `?w`. A
-variable that occurs in two patterns has a cell for each; the condition that both are equal is a *link*, which the
-search looks up in an index, as a database join does.
+A pattern describes one atom that a rule takes; the rest pattern `?w` matches all other atoms. A rule is compiled once
+to a `CompiledRule`. During a search, a list called the *frame* has the values of all its names; an entry of the frame
+is a *cell*. The cells are, in this order: the values that the rule captured from enclosing scopes, the rule itself if
+it is recursive, the variables of each pattern, and the atoms of its rest pattern `?w`. A variable that occurs in two
+patterns has a cell for each; the condition that both are equal is a *link*, which the search looks up in an index, as a
+database join does.
 """
 
 from collections.abc import Callable, Iterator
@@ -78,7 +79,7 @@ def is_deterministic(pattern: Part) -> bool:
 
 
 def compile_matcher(pattern: Part) -> Matcher:
-    """Compiles a deterministic pattern to a function of an atom.
+    """Compiles a deterministic pattern, which an atom can match in only one way, to a function of an atom.
 
     The function returns the bindings, or None if the atom does not match.
     """
@@ -242,7 +243,8 @@ class Step:
 class CompiledRule:
     """The compiled definition of a rule.
 
-    - `positions`: the patterns, except the rest pattern; `places` has the indices of the positions by kind of atom.
+    - `positions`: the patterns, except the rest pattern; `places` maps each kind of atom to the indices of its
+      positions.
     - `plans[i]`: the steps of a search that begins with an atom at position `i`.
     - `test`: evaluates the whole condition for a filled frame; None if there is no condition.
     - `products`: computes the list of the new atoms from a filled frame.

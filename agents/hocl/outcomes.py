@@ -1,7 +1,8 @@
 """Finds every inert solution that a small program can reach, by exploring all reactions in all orders.
 
-A *state* is a multiset of atoms in which all inner solutions are inert. Of several equal atoms, only one is tried. Each
-state is explored only once, so that the exploration of programs with cycles terminates.
+A solution is a multiset of atoms; it is inert if no rule can react in it. A *state* is a multiset of atoms in which all
+inner solutions are inert. Of several equal atoms, only one is tried. Each state is explored only once, so that the
+exploration of programs with cycles terminates.
 """
 
 from collections import Counter

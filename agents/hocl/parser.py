@@ -474,7 +474,7 @@ class Parser:
         if before is not None and (before != kind or kind == "rest"):
             self.refuse(f'"{name}" stands for {before} already: use another name', at)
 
-    # host expressions
+    # expressions
 
     def closes(self) -> bool:
         """Returns whether the current token is a `>` that ends a solution, rather than the operator "greater than".

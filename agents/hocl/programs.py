@@ -1,4 +1,4 @@
-"""Finds and reads chemical programs: bundled programs by name, and files by path."""
+"""Finds and reads chemical programs (in the language HOCL): bundled programs by name, and files by path."""
 
 import difflib
 from importlib import resources

@@ -4,8 +4,8 @@ The language is HOCL, the higher-order chemical language (Banâtre, Fradet, Rade
 programming", Mathematical Structures in Computer Science 16, 2006). Parts are immutable. Their height is limited by
 the parser, because Python's stack is limited.
 
-In this package, an *atom* is an element of a solution, and a *solution* a multiset of atoms. A name is *free* in a part
-if it is defined in an enclosing scope, outside the part.
+In this package, an *atom* is an element of a solution, and a *solution* a multiset of atoms. A solution is *inert* if
+no rule can react in it. A name is *free* in a part if it is defined in an enclosing scope, outside the part.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -61,9 +61,10 @@ class Solution:
 
 
 class Rule:
-    """A rule as an atom of a solution: its definition, and the values of the free names of the definition.
+    """A rule as an atom of a solution: its definition, and the values of the definition's free names.
 
-    The tuple `taken` has these values, in the order of `definition.free`.
+    A name is free if it is defined outside the definition. The tuple `taken` has the values of these names, in the
+    order of `definition.free`.
     """
 
     def __init__(self, definition: Definition, taken: tuple[Atom, ...] = ()):
@@ -111,7 +112,9 @@ def may_react(atom: Atom) -> bool:
 
 
 def measure(atoms: Iterable[Atom]) -> tuple[int, int]:
-    """Returns the size (number of atoms, plus 1) and the nesting depth of a solution of `atoms`.
+    """Returns the size and the nesting depth of a solution of `atoms`.
+
+    The size is 1 plus the sizes of the atoms; that of a number, string or boolean is 1.
 
     Raises `ProgramError` if either exceeds its limit.
     """

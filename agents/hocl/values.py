@@ -1,4 +1,4 @@
-"""Compiles expressions and molecules to Python functions.
+"""Compiles expressions and molecules (lists of atoms, after definitions of rules) to Python functions.
 
 The argument of such a function is a *frame*, a list of the values of all names that the expression can use.
 """
@@ -24,7 +24,7 @@ from umwelt.agents.hocl.terms import MAX_ATOMS, MAX_BITS, MAX_LETTERS, Atom, Res
 from umwelt.sandbox.errors import ProgramError
 
 Frame = list[Any]
-"""The values of the names; `Cells` gives the index of each."""
+"""The values of the names that an expression can use; a `Cells` gives the index of each."""
 Value = Callable[[Frame], Any]
 """A compiled expression: a function from a frame to the expression's value."""
 Cells = dict[str, int]

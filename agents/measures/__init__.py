@@ -1,8 +1,9 @@
 """Measures: functions that compute named numbers from the cells and beings of a world at a tick, without changing it.
 
-A measure has two parameters: a world file, and a region that owns the full torus and has just completed a tick. For the
-same world file it always returns the same names, with NaN for numbers that are not defined, so that misspelt names are
-detected before anything runs. Measures can use floats, because no law reads their results.
+A measure has two parameters: a world file, and a region (the arrays of cells and beings) that owns the full torus and
+has just completed a tick. For the same world file it always returns the same names, with NaN for numbers that are not
+defined, so that misspelt names are detected before anything runs. Measures can use floats, because no law reads their
+results.
 """
 
 import inspect

@@ -16,7 +16,7 @@ from umwelt.sandbox.units import ONE, SUBCELL_BITS
 STRANGER_KINSHIP = ONE // 2
 """A being whose kinship (in 1/1024) is below this value is a stranger."""
 ENVIRONMENT_LAYERS = 4
-"""The number of planes of the scratch array "environment" of a region."""
+"""The number of planes of a region's scratch array "environment", one of which is the dryness of the air in cells."""
 
 
 def behaviour(world: WorldFile, region: Region) -> dict[str, float]:

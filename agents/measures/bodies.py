@@ -1,4 +1,7 @@
-"""Measures of bodies: the state and organs of monsters, and the genes of monsters and plants."""
+"""Measures of bodies: the state and organs of monsters, and the genes of monsters and plants.
+
+A plant consists of modules, one in each of its cells; each module is a being.
+"""
 
 from collections.abc import Sequence
 

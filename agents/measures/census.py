@@ -1,4 +1,7 @@
-"""Measures that count beings by species, and the matter of the world."""
+"""Measures that count beings by species, and the matter of the world.
+
+A plant consists of modules, one in each of its cells; each module, and each seed, is a being.
+"""
 
 import numpy as np
 

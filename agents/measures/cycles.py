@@ -50,7 +50,7 @@ MOLECULES = {"water": "H2O", "oxygen gas": "O2"}
 GIVEN, TAKEN = "given by people", "taken by people"
 """The names of the two processes by which commands add matter to a world and remove matter from it."""
 ENVIRONMENT_LAYERS = 4
-"""The number of planes of the scratch array "environment" of a region."""
+"""The number of planes of a region's scratch array "environment", which holds the catalysts of reactions in cells."""
 EXCHANGED = tuple(substance for substance in TRADED if substance not in (DETRITUS, SUGAR))
 """Substances of which no body both gives off and takes up molecules in one tick.
 
@@ -152,7 +152,7 @@ class CycleMeter:
         """The flows by name of process: `int64[2, pools, cycles]`, inflow and outflow."""
 
     def cycles(self) -> list[Cycle]:
-        """Returns the cycles with everything counted so far."""
+        """Returns the cycles, with the stocks and flows of each that were counted so far."""
         last, nothing = self._stocks(), np.zeros((2, *self._first.shape), np.int64)
         inflow, outflow = sum(self._flows.values(), nothing)
         is_used = self._first | last | self._sum | inflow | outflow

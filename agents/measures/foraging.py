@@ -11,7 +11,10 @@ from umwelt.sandbox.units import SUBCELL_BITS
 
 
 def fodder(world: WorldFile, region: Region) -> dict[str, float]:
-    """Returns the edible tissue of plant modules (above their stubs), in molecules: the total and the mean per cell."""
+    """Returns the edible tissue of plant modules, in molecules: the total and the mean per cell.
+
+    A module is the part of a plant in one cell. The tissue that grazers cannot eat (its stub) is not counted.
+    """
     plants = region.tables["plants"]
     rows = np.flatnonzero(region.owned_rows("plants") & (plants["stage"] == MODULE))
     edible = np.maximum(0, plants["counts"][rows, TISSUE].astype(np.int64) - parameters.STUB_TISSUE_COUNT)

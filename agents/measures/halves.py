@@ -1,4 +1,7 @@
-"""Measures that compare the beings in two halves of a world: left and right along x, or bright and dark along y."""
+"""Measures that compare the beings in two halves of a world: left and right along x, or bright and dark along y.
+
+A plant consists of modules, one in each of its cells; each module, and each seed, is a being.
+"""
 
 import numpy as np
 
@@ -12,8 +15,8 @@ from umwelt.sandbox.region import Region
 def halves(world: WorldFile, region: Region) -> dict[str, float]:
     """Returns for each species the number of beings in both halves, `.left` and `.right`, and their distance `.apart`.
 
-    `.apart` is the Euclidean distance, in units of genes, between the halves' means of the three neutral marker genes.
-    It is NaN if either half is empty.
+    `.apart` is the Euclidean distance, in units of genes, between the halves' means of the three marker genes, which
+    affect at most the kinship that monsters sense. It is NaN if either half is empty.
     """
     numbers: dict[str, float] = {}
     for name, first, last in (("plants", P_MARKER_A, P_MARKER_C), ("monsters", MARKER_A, MARKER_C)):

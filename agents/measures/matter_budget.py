@@ -46,7 +46,7 @@ class MatterBudget:
             self.touched_tick = tick
 
     def compare(self, atoms: Mapping[str, int]) -> str | None:
-        """Returns the first element whose counted `atoms` are out of bounds, or None if there is none.
+        """Returns the first element whose counted `atoms` (by element) are out of bounds, or None if there is none.
 
         If there is none, both bounds are set to `atoms`.
         """

@@ -1,5 +1,7 @@
 """Determines which other monster each monster sensed in the last tick, by repeating `look` of `laws/sense.py`.
 
+`look` selects the nearest other monster in sight, and writes stimuli such as its kinship (similarity of marker genes).
+
 Since then, each monster has moved by one step, which is undone here, and some monsters have died.
 """
 

@@ -20,6 +20,9 @@ AREA_FIGURES = tuple(f"species_area.{name}" for name in ("z", "error", "explaine
 def thinning(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Returns the slope of log mean mass over log density while yield is constant, with its standard error.
 
+    `columns` are those of the measure `stand`: density is plants per cell, yield tissue per cell, mass tissue per
+    plant.
+
     `from_tick` is the tick from which the yield stays at 0.9 of its maximum or above until it reaches the maximum;
     earlier peaks, as in a flush of young plants, are ignored. Over the ticks from there to the end of the run, `fall`
     is the first density divided by the last, and `yield_moves` the largest yield divided by the smallest.
@@ -46,9 +49,12 @@ def thinning(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
 def species_area(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Returns the species-area relation S = c A^z at the last measurement, for kinds of plants in squares.
 
+    `columns` are those of the measure `kinds`: the mean numbers of kinds in squares of several sizes, and the numbers
+    expected if all modules (the parts of plants, one in a cell) were placed at random.
+
     `z` is the slope of the line of log kinds over log area (Arrhenius, "Species and area", Journal of Ecology 9, 1921),
-    `error` its standard error and `explained` the share of variance explained. `placed_z` is the slope for random
-    placement. `crowding` is the number of kinds in a smallest square for random placement divided by the actual number.
+    `error` its standard error and `explained` the share of variance explained. `placed_z` is the slope for these
+    expected numbers. `crowding` is the expected number of kinds in a smallest square divided by the actual number.
     """
     sides = sorted(int(name.partition(".")[2]) for name in columns if name.startswith("kinds.")) or [SMALLEST_SIDE]
     kinds, placed = (np.array([columns[f"{name}.{side}"][-1] for side in sides]) for name in ("kinds", "placed"))

@@ -1,4 +1,7 @@
-"""Measures of all plants of a world: density, mass and cover, and the number of kinds in squares."""
+"""Measures of all plants of a world: density, mass and cover, and the number of kinds in squares.
+
+A plant consists of modules, one in each of its cells; each module is a being.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Mesa's AgentSet for plain models, extended by arrays of attributes and selection by mask."""
+"""Mesa's AgentSet for models without a world file, extended by arrays of attributes and selection by mask."""
 
 from collections.abc import Iterable
 from random import Random

@@ -4,8 +4,8 @@
 operate on columns where possible; only methods that call a function for each agent create a *handle* for each, a Python
 object that stands for the being.
 
-Private functions identify beings by two arrays: `codes[i]` is the position of a being's table among the tables of the
-region, and `rows[i]` its row in that table.
+A *kind* is all beings of a table, or those of some species in it. Private functions identify beings by two arrays:
+`codes[i]` is the position of a being's table among the tables of the region, and `rows[i]` its row in that table.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ class BeingSet(AgentSet):
 
     @classmethod
     def of_kinds(cls, handles: Handles, random: Random, kinds: Sequence[Kind]) -> "BeingSet":
-        """Returns the set of all living beings of the given kinds, which always contains the present ones."""
+        """Returns the set of all living beings of the given kinds; its content follows births and deaths."""
         return cls(handles, random, KindRows(handles.index, kinds))
 
     def _choose(self, codes: np.ndarray, rows: np.ndarray, inplace: bool = False) -> "BeingSet":

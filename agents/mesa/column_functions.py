@@ -10,7 +10,7 @@ import numpy as np
 from umwelt.agents.mesa.row_index import as_python
 
 REDUCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {sum: np.sum, min: np.min, max: np.max}
-"""The NumPy functions that replace Python's reductions of lists."""
+"""The NumPy functions that replace Python's reductions (functions from a list to one number)."""
 ARRAY_REDUCTIONS: set[Callable[..., Any]] = {
     np.sum,
     np.min,

@@ -1,6 +1,7 @@
 """Handles: Python objects that stand for the beings of a world, as Mesa's agents.
 
-A handle is created when its being is first accessed, and deleted when no references to it remain.
+A handle is created when its being is first accessed, and deleted when no references to it remain. The attributes of a
+handle are the columns of the being's table.
 """
 
 import weakref
@@ -111,7 +112,7 @@ class Handles:
     # --- classes
 
     def kinds_by_class(self) -> dict[type, list[Kind]]:
-        """Returns the classes of the world's beings, each with the kinds of beings that it represents."""
+        """Returns the classes of the world's beings, each with the `Kind`s of beings that it represents."""
         kinds: dict[type, list[Kind]] = {}
         for code, name in enumerate(self.index.names):
             classes = self.species_classes if name == "monsters" else {}
@@ -124,7 +125,7 @@ class Handles:
         return kinds
 
     def _species_without_class(self, code: int) -> list[int]:
-        """Returns the indices of the species in a table that have no Python class."""
+        """Returns the indices of the species of the living beings of a table for which there is no Python class."""
         present = np.unique(self.index.tables[code]["species"]).tolist()
         return [species for species in present if species not in self.species_classes]
 

@@ -1,4 +1,7 @@
-"""The two kinds of contents of a BeingSet: all living beings of some kinds, or chosen beings in a fixed order."""
+"""The two sorts of contents of a BeingSet: all living beings of some kinds, or chosen beings in a fixed order.
+
+A kind is all beings of a table, or those of some species in it.
+"""
 
 from collections.abc import Sequence
 

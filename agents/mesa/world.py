@@ -85,7 +85,7 @@ class World(MesaModel):
         self._enter(region, check)
 
     def _enter(self, region: Region, check: bool) -> None:
-        """Initialises the world with `region`, which is ready to run; `check` is the argument of the class."""
+        """Initialises the world with `region`, which is ready to run; `check` is the argument of `__init__`."""
         self.region, self.laws = region, self.world_file.laws
         handles = self._handles = Handles(self, RowIndex(region), self.world_file)
         kinds = [Kind(code, None) for code in range(len(handles.index.tables))]

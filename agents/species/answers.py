@@ -1,7 +1,8 @@
 """Converts the return values and assigned columns of a species to the integers of the world, and creates its errors.
 
-Drives are rounded and clamped; values of columns are truncated and checked against the range of the column. Every error
-is a SpeciesError with a message of one line that begins with the name of the species.
+A drive is a number that says how strongly a monster does something. Drives are rounded and clamped; values of columns
+are truncated and checked against the range of the column. Every error is a SpeciesError with a message of one line that
+begins with the name of the species.
 """
 
 import traceback

@@ -1,5 +1,7 @@
 """Behaviours: functions from the stimuli of a species' monsters to their drives, and a check that they are pure.
 
+Stimuli are numbers that a monster senses; drives are numbers that say how strongly it does something, such as turn.
+
 A pure behaviour computes the drives of a monster only from its own stimuli, columns and random numbers.
 
 The behaviour of a species is the default net, a HOCL program (`hocl_behaviour.py`), or a Python class

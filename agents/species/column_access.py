@@ -1,7 +1,9 @@
 """Access of species code to the columns of its beings: one row for `respond`, many rows for `respond_all`.
 
+These are the methods that a species defines in Python; they return drives, how strongly a being does things.
+
 Positions are converted to world coordinates. Derived columns, which laws recompute in each tick, are not readable: they
-may contain row numbers, which differ from node to node.
+may contain row numbers, which differ between the nodes (processes) that compute a being.
 """
 
 from collections.abc import Mapping

@@ -45,7 +45,7 @@ BOUNDS_OF = {"y_fixed": ("y", "height"), "x_fixed": ("x", "width")}
 """The fields of `WindowBounds` (corner, size) that convert each position column to world coordinates."""
 
 DICE_SEED, DICE_TICK, DICE_BEING, DICE_PURPOSE, DICE_INDEX = range(5)
-"""Slots of the array `dice: int64[5]`, the keys of a being's next random number."""
+"""Slots of the array `dice: int64[5]`: the arguments of `draw` for a being's next random number."""
 UNFIT_COLUMN, NAN_DRIVE, BAD_LIMIT = range(3)
 """Slots of `trouble: int64[3]`, the errors of a compiled loop; 0 means no error. The first two hold the number of the
 column or drive concerned, counted from 1."""
@@ -342,7 +342,8 @@ class CompiledLoop:
     def run(self, table: Any, rows: np.ndarray, key: tuple[int, int, int], bounds: WindowBounds) -> None:
         """Writes the drives and the assigned columns at `rows` (`int64[n]`) of the monsters table `table`.
 
-        `key` is (seed, tick, purpose), the keys of the random numbers, and `bounds` the window of the region.
+        `key` is (seed, tick, purpose), from which the random numbers follow with each being's id. `bounds` are the
+        corner of the region's window and the size of the world.
 
         Raises SpeciesError if the body cannot be compiled, raises an exception, or computes a value that is not valid.
         """

@@ -46,7 +46,7 @@ class Being(Agent):
     _handles: Any
     """The `Handles` of the world (`agents/mesa/handles.py`), which read and write columns for all handles."""
     _code: int
-    """The code of the being's table in the world's index of rows."""
+    """The position of the being's table among the tables of the world."""
     _id: int
 
     def __init__(self, *arguments: Any, **named: Any) -> None:

@@ -132,7 +132,7 @@ class HoclBehaviour:
 
 
 def drives_in(atoms: Iterable[Atom]) -> Iterator[tuple[int, int]]:
-    """Yields the index of the drive and the number of each tuple `"name of a drive":n` among `atoms`.
+    """Yields, for each tuple `"name of a drive":n` among `atoms`, the index of the drive and the number.
 
     The number is in units of 1/128, clamped to -1024 .. 1024.
     """

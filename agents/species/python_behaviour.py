@@ -1,4 +1,4 @@
-"""Behaviours of species that are written in Python, in three forms.
+"""Behaviours (functions from stimuli to drives) of species that are written in Python, in three forms.
 
 `respond` in plain Python is called once per being, `@compiled respond` is compiled to a loop over the beings, and
 `respond_all` is called once with arrays for all beings. If they express the same rule, the results are identical.

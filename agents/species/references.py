@@ -30,7 +30,7 @@ _registered: "weakref.WeakValueDictionary[str, type]" = weakref.WeakValueDiction
 
 
 def behaviours_for(references: Sequence[str]) -> Behaviours:
-    """Creates the behaviours of all species of a world."""
+    """Creates the behaviours of all species of a world: the functions from stimuli to drives."""
     behaviours = Behaviours(np.array([reference == NET for reference in references] or [True], np.int8))
     for species, program in programs_for(references).items():
         behaviours.own[species] = HoclBehaviour(program, references[species])
@@ -41,7 +41,7 @@ def behaviours_for(references: Sequence[str]) -> Behaviours:
 
 
 def columns_for(references: Sequence[str]) -> tuple[Column, ...]:
-    """Returns the columns that the Python species of a world declare, to be added to the monsters table.
+    """Returns the columns that the Python classes of species declare, to be added to the monsters table.
 
     Several species share a column if their declarations are equal. Raises WorldFileError if declarations of the same
     name differ, or if the monsters table already has a column of that name.

@@ -57,8 +57,8 @@ class Column(Generic[Value]):
 
     `dtype` is "int8", "int16" or "int32". With `width` 0 (the default) the column holds one number, otherwise an array
     of `width` numbers. A founder begins with `default`; a newborn begins with the value of its parent if the column is
-    `inherited`, otherwise with `default`. `unit` is descriptive text. Columns are part of halo messages, snapshots and
-    digests; a species can keep no other state from tick to tick.
+    `inherited`, otherwise with `default`. `unit` is descriptive text. Columns are part of snapshots, of digests and of
+    the messages by which nodes copy beings to each other; a species can keep no other state from tick to tick.
 
     Assigned floats are truncated. Raises SpeciesError if an argument is not valid, and on assignment of a value that
     does not fit the dtype.
@@ -371,12 +371,12 @@ def draw_rows(ids, seed, tick, what, index, result):
 
 
 def dice_purpose(cls: type) -> int:
-    """Returns the purpose, an int derived from the name of `cls`, that keys the random numbers of this species."""
+    """Returns the purpose, an int derived from the name of `cls`, which distinguishes this species' random numbers."""
     return purpose(f"species.{cls.__name__}")
 
 
 class _AnyDice(Generic[Float, Integer]):
-    """Random numbers keyed by seed, tick, being, purpose and `index`.
+    """Random numbers, each computed from seed, tick, the being's id, purpose and `index` alone.
 
     `index` is the number of calls since `reset`.
     """

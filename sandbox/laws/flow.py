@@ -3,12 +3,14 @@
 Surface water is what exceeds the capacity of the soil. In a world with tides, the pull of the tide counts as height:
 high water travels round the world, and shores fall dry.
 
-Diffusion is a random walk on the lattice, in integers: of `count` molecules in a cell, a share leaves, randomly rounded
-to an integer. The leaving molecules are distributed evenly over the four neighbours; the remainder of the division by
-four goes to consecutive neighbours, beginning at a random one. The mean therefore follows Fick's law with
-`D = share / 4` cells^2 per tick, and the variance grows as `2 D t` along each axis.
+Diffusion is a random walk of molecules from cell to cell, in integers: of `count` molecules in a cell, a share leaves,
+randomly rounded to an integer. The leaving molecules are distributed evenly over the four neighbours; the remainder of
+the division by four goes to consecutive neighbours, beginning at a random one. The mean therefore follows Fick's law
+with `D = share / 4` cells^2 per tick, and the variance grows as `2 D t` along each axis.
 
-The reach is 1 for diffusion and 2 for water, whose movement depends on the levels of the neighbouring cells.
+The reach, the distance in cells up to which a result depends on other cells, is 1 for diffusion and 2 for water, whose
+movement depends on the levels of the neighbouring cells. In kernels, `place` is a `Place` (sandbox/region.py): seed,
+tick, and the size and position of the region's window.
 """
 
 from itertools import pairwise
@@ -55,7 +57,7 @@ def drift_direction(drawn_7, wind_x, wind_y):
 
 @small
 def leave(leaves, x, count, dice, share, gust, wind_x, wind_y):
-    """Writes to `leaves[direction, x]` how many of `count` molecules leave a cell in each direction.
+    """Writes to `leaves[direction, x]` how many of the `count` molecules of a substance leave a cell in each direction.
 
     `share` is the fraction of the molecules that diffuses, in all four directions. `gust` is the fraction that a full
     wind carries, in one direction. Both are in 1/4096. `wind_x` and `wind_y` are in 1/1024 of a full wind, and `dice`
@@ -79,11 +81,12 @@ def leave(leaves, x, count, dice, share, gust, wind_x, wind_y):
 
 @kernel(allocates=True)
 def spread_band(y_low, y_high, place, above, below, substance, mobile, share, gust, wind_x, wind_y):
-    """Moves the mobile substances in the rows `y_low` to `y_high - 1` in place, by diffusion and wind.
+    """Moves the mobile substances in the rows `y_low` to `y_high - 1` of `substance`, by diffusion and wind.
 
-    `above` and `below`, `int32[mobile, width]`, are copies of the rows next to the band, made before any band ran. The
-    local array `leaves[substance, row % 3, direction, x]` contains how many molecules leave each cell, for the three
-    most recent rows. Substances are processed in groups of three, which share a random number for each cell.
+    `mobile`, `share`, `gust`, `wind_x` and `wind_y` are those of `spread`. `above` and `below`, `int32[mobile, width]`,
+    are copies of the rows next to the band, made before any band ran. The local array `leaves[substance, row % 3,
+    direction, x]` contains how many molecules leave each cell, for the three most recent rows. Substances are processed
+    in groups of three, which share a random number for each cell.
     """
     dice = np.zeros(place.width, np.int64)
     leaves = np.zeros((SUBSTANCES_PER_DRAW, 3, 4, place.width), np.int64)
@@ -188,7 +191,10 @@ def spread(region: Region, wind_x: np.ndarray, wind_y: np.ndarray) -> None:
 
 
 def flow(region: Region) -> None:
-    """Runs the law: moves surface water downhill, then mobile substances by diffusion and wind."""
+    """Runs the law: moves surface water downhill, then mobile substances by diffusion and wind.
+
+    Reads the wind and the tide of the tick from `region.derived["sky"]`, which the law `weather` writes.
+    """
     sky = region.derived["sky"]
     outflow = region.scratch("outflow")
     water, capacity = region["water"], climate_of(region).capacity_count

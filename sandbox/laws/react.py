@@ -1,6 +1,8 @@
 """The law of chemical reactions, with the same arithmetic in cells and in bodies.
 
-The reach is 0: a reaction depends only on the cell or body in which it happens.
+The reach is 0: a reaction depends only on the cell or body in which it happens. The *extent* of a reaction is how many
+times it happens in a tick. A *site* is where reactions run: all cells, or the bodies of a table; its catalysts are
+properties of the cells or bodies, such as light. In kernels, `place` is a `Place` (sandbox/region.py).
 """
 
 import numpy as np
@@ -36,7 +38,7 @@ def times(amount_q10, count):
 
 @small
 def plane(array, which, y):
-    """Returns `array[which, y]`: a substance or catalyst along row `y`.
+    """Returns `array[which, y]`: the values of a substance or catalyst along row `y`.
 
     If `which` is -1 (no substance or catalyst), returns `array[0, y]`, which the caller does not use.
     """
@@ -144,7 +146,10 @@ def react_along(reactions, r, y, substance, catalyst, cells, keys, first, last, 
 
 @kernel(allocates=True)
 def react_in_cells(y_low, y_high, place, reactions, substance, catalyst):
-    """Runs the reactions of cells, in the order of their table, over the rows `y_low` to `y_high - 1`."""
+    """Runs the reactions of cells, in the order of their table, over the rows `y_low` to `y_high - 1`.
+
+    `substance` and `catalyst` have the shape `[substance or catalyst, height, width]`.
+    """
     cells = np.arange(place.width)
     keys = np.empty(place.width, np.int64)
     for y in range(y_low, y_high):

@@ -1,8 +1,9 @@
 """The law `weather`: computes light, warmth, dryness and glut of every cell, and the wind and tide of the tick.
 
-The weather is a function of a cell's position, elevation and vapour, and of the tick; nothing is stored between ticks.
-Noon travels along x once a day, seasons oscillate along y once a year, and in a world with tides, high water also
-travels along x. The reach is 0: a cell's weather depends on that cell alone.
+Glut is the vapour that exceeds what the air can hold. The weather is a function of a cell's position, elevation and
+vapour, and of the tick; nothing is stored between ticks. Noon travels along x once a day, seasons oscillate along y
+once a year, and in a world with tides, high water also travels along x. The reach is 0: a cell's weather depends on
+that cell alone. In kernels, `place` is a `Place` (sandbox/region.py).
 """
 
 from collections import namedtuple

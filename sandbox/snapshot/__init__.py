@@ -11,8 +11,9 @@ A snapshot is a folder:
     part-Y-X/cells/NAME      the fields of a rectangle, `dtype[height, width]` or `dtype[part, height, width]`
     part-Y-X/TABLE/NAME      the columns of its beings without derived columns; positions relative to the world's corner
 
-Parts are written into an unfinished folder, each by the node that owns its rectangle, then the manifest. Finally the
-folder is renamed to its final name, so a folder with that name and a manifest is complete.
+A part is the cells and beings of one rectangle. Parts are written into an unfinished folder, each by the node (process)
+that computes its rectangle, then the manifest. Finally the folder is renamed to its final name, so a folder with that
+name and a manifest is complete.
 
 There are two sorts of snapshots. A *kept* snapshot is part of the run's history; it is compressed, and flushed to disk
 before it is renamed. A *temporary* snapshot is only used to resume after a crash, until a newer one replaces it; it is

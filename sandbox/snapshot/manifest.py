@@ -60,11 +60,12 @@ _FILES_HASH = re.compile(r"[0-9a-f]{64}")
 class Manifest:
     """The description of a snapshot: everything except its arrays.
 
-    `parts` are the entries that `write_part` returns. `digest` is the sum of the digests of the parts and of the
-    controls, modulo 2^64. `counts` are the world's births and deaths since tick 0. `epoch` is the number of the
-    division of the torus among nodes when the parts were written. `world` is the text of the world file. `kept` is
-    false for a temporary snapshot, which only serves to resume after a crash. `constants` maps the names of the
-    constants to hashes. `fields` and `tables` describe the arrays of cells and beings.
+    `parts` describe the parts of the snapshot, each the cells and beings of one rectangle, as `write_part` returns
+    them. `digest` is the sum of the digests of the parts and of the controls, modulo 2^64. `counts` are the world's
+    births and deaths since tick 0. `epoch` is the number of the division of the torus among nodes when the parts were
+    written. `world` is the text of the world file. `kept` is false for a temporary snapshot, which only serves to
+    resume after a crash. `constants` maps the names of the constants to hashes. `fields` and `tables` describe the
+    arrays of cells and beings.
     """
 
     format: int
@@ -98,7 +99,7 @@ def make_manifest(
     kept: bool = True,
     epoch: int = 0,
 ) -> Manifest:
-    """Returns the manifest of a snapshot whose parts are written.
+    """Returns the manifest of a snapshot whose parts are already written.
 
     `parts` are the results of `write_part`, and `constants` the result of `hash_constants`.
     """
@@ -209,7 +210,10 @@ def _to_json(item: Field | Column) -> dict[str, Any]:
 
 
 def _check(content: Mapping[str, Any]) -> Manifest:
-    """Returns `content` as a manifest. Raises ValueError or TypeError, which names the key, for an invalid value."""
+    """Returns `content` as a manifest.
+
+    Raises one of the exceptions in `INVALID` for a missing key or an invalid value.
+    """
     manifest = Manifest(**content)
     for key, kind in _TYPES.items():
         if type(content[key]) is not kind:
@@ -238,7 +242,10 @@ def _check(content: Mapping[str, Any]) -> Manifest:
 
 
 def _check_parts(parts: Sequence[Mapping[str, Any]], torus: Torus, tables: Iterable[str]) -> None:
-    """Raises ValueError unless `parts` have the form that `write_part` returns and cover the torus exactly once."""
+    """Checks that `parts` have the form that `write_part` returns and cover the torus exactly once.
+
+    Raises one of the exceptions in `INVALID` otherwise. `tables` are the names of the tables.
+    """
     boxes = []
     for part in parts:
         y, x, height, width = part["rectangle"]

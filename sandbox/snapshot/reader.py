@@ -30,8 +30,8 @@ from umwelt.sandbox.units import SUBCELL, SUBCELL_BITS
 class Snapshot:
     """A loaded snapshot: the state of a world at `manifest.tick`.
 
-    `pieces` together cover the world; `Region.load` copies them into a region. `constants` are the world's integer
-    tables by name.
+    `pieces`, each the cells and beings of a rectangle, together cover the world; `Region.load` copies them into a
+    region. `constants` are the world's integer tables by name.
     """
 
     manifest: Manifest
@@ -128,7 +128,10 @@ def _report_damage(path: Path) -> Iterator[None]:
 
 
 def _load_part(path: Path, manifest: Manifest, part: Mapping[str, Any]) -> Piece:
-    """Returns a part of a snapshot. Raises `SnapshotError` if its digest differs from the manifest's."""
+    """Returns a part of a snapshot as a piece; `part` is its entry in the manifest.
+
+    Raises `SnapshotError` if the digest of what was read differs from the digest in that entry.
+    """
     region = _read_part(path, manifest, part)
     digest = f"{audit.digest(region):016x}"
     if digest != part["digest"]:
@@ -137,7 +140,10 @@ def _load_part(path: Path, manifest: Manifest, part: Mapping[str, Any]) -> Piece
 
 
 def _read_part(path: Path, manifest: Manifest, part: Mapping[str, Any]) -> Region:
-    """Returns a part of a snapshot as a region without a halo, with the fields and columns that the manifest lists."""
+    """Returns a part of a snapshot as a region without a halo; `part` is its entry in the manifest.
+
+    The region has the fields and columns that the manifest lists.
+    """
     rectangle, torus = Rectangle(*part["rectangle"]), Torus(*manifest.torus)
     fields = [Field(f["name"], f["dtype"], tuple(f["parts"]), f["unit"]) for f in manifest.fields]
     schemas = [

@@ -1,4 +1,7 @@
-"""Writes snapshots: parts and constants as Zarr arrays into an unfinished folder, then the manifest."""
+"""Writes snapshots: parts and constants as Zarr arrays into an unfinished folder, then the manifest.
+
+A part is the cells and beings of one rectangle of the world.
+"""
 
 import json
 import os
@@ -71,7 +74,8 @@ def write_part(folder: Path, piece: Piece, torus: Torus, digest: int, compressed
     """Writes one part of a snapshot into the unfinished folder `folder`. Returns the part's entry for the manifest.
 
     `piece` is `region.cut(region.owned)` and `digest` is `audit.digest(region)`, both of the same tick; the region can
-    continue to run during the writing. The entry of a compressed part contains a hash of its files. Raises `OSError` if
+    continue to run during the writing. The entry has the keys `folder`, `rectangle` (`[y, x, height, width]`),
+    `digest`, `beings` (their number by table) and, for a compressed part, `hash` (of its files). Raises `OSError` if
     writing fails, the folder no longer exists (the snapshot was cancelled), or the part exists already; files written
     by this call are then removed.
     """

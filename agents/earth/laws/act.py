@@ -1,12 +1,15 @@
 """The law `act`: beings exchange matter with their cell; monsters graze on modules and bite each other. Reach 3.
 
+A module is the part of a plant in one cell.
+
 All monsters that eat from the same being in a tick share its edible tissue at the start, `held`. If the sum `total` of
 their demands exceeds `held`, each monster gets `held * demand // total`, and the one with the largest random number
 also gets the remainder. A cell divides its matter in the same way, but keeps the remainder. Amounts are in molecules,
 drives in 1/1024.
 
-The reach is 3: a biter's share depends on its victim (one cell away), on the victim's other biters (two cells), and on
-the monsters that these could have bitten instead (three cells).
+The reach, the distance in cells up to which a result depends on other cells, is 3: a biter's share depends on its
+victim (one cell away), on the victim's other biters (two cells), and on the monsters that these could have bitten
+instead (three cells).
 
 In kernels, `place` is a `Place` (sandbox/region.py), `plants` and `monsters` are the records (named tuples of columns)
 of the tables, and indices are `CellIndex` tuples (sandbox/columns.py).
@@ -255,8 +258,8 @@ def choose_module(place, index, plants, y, x):
 def choose_victim(place, index, monsters, row, y, x):
     """Returns the row of the monster that the monster in `row`, in the cell `y, x`, can bite, or -1 if there is none.
 
-    This is the nearest other monster within `REACH_FIXED`; of several, the one with the smallest id. In a small torus a
-    monster and its ghosts have the same id; the first of them in the order of cells is taken.
+    This is the nearest other monster within `REACH_FIXED`; of several, the one with the smallest id. In a small torus,
+    a monster can be in the window several times, with the same id; the first in the order of cells is taken.
     """
     best, best_square, best_id = np.int64(-1), np.int64(parameters.REACH_FIXED * parameters.REACH_FIXED), np.int64(0)
     for ny in range(max(y - 1, 0), min(y + 2, place.height)):

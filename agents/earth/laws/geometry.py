@@ -74,7 +74,7 @@ def opposite(direction):
 
 @small
 def within(place, y, x):
-    """Returns whether the cell `y, x`, in coordinates of the window, lies inside the window."""
+    """Returns whether the cell `y, x`, relative to the corner of the region's window, lies inside the window."""
     return 0 <= y < place.height and 0 <= x < place.width
 
 

@@ -1,8 +1,9 @@
 """The law `grow`: modules exchange matter along stems, seeds sprout, monsters build or lose organs. Reach 1.
 
-A stem connects a module to the module that budded from it; matter flows along it in proportion to the difference
-between its ends, as in diffusion. The law also sets the catalysts of beings for the reactions of the next tick, in 1/64
-molecule a tick.
+A module is the part of a plant in one cell. A stem connects a module to the module that budded from it; matter flows
+along it in proportion to the difference between its ends, as in diffusion. The law also sets the catalysts of beings
+for the reactions of the next tick, in 1/64 molecule a tick. The reach is the distance in cells up to which a result
+depends on other cells and beings.
 
 In kernels, `place` is a `Place` (sandbox/region.py), `plants` and `monsters` are the records (named tuples of columns)
 of the tables, and `index` is the `CellIndex` of a table (sandbox/columns.py).
@@ -104,7 +105,10 @@ def find_stem_flows(y_low, y_high, place, index, plants, inflow):
 
 @kernel
 def grow_plants(y_low, y_high, place, index, plants, inflow, environment):
-    """Adds `inflow` to the modules and sets their catalysts; sprouts seeds in cells without modules."""
+    """Adds `inflow` to the modules and sets their catalysts; sprouts seeds in cells without modules.
+
+    `inflow` is the array that `find_stem_flows` writes, and `environment` that of the law `weather`.
+    """
     for y in range(y_low, y_high):
         for x in range(place.x_low, place.x_high):
             cell = y * place.width + x

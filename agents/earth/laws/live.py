@@ -1,9 +1,10 @@
 """The law `live`: beings breed, age and die; the newborn are appended to the tables. Reach 2.
 
-Newborn beings neither act nor age in the tick of their birth; a parent can breed and die in the same tick. A module
-buds into a free neighbouring cell. Of several modules that compete for a cell, the one with the largest random number
-wins and the others do not bud; this determines the reach. Seeds and young monsters are born in their parent's cell. A
-being that dies leaves all its matter in its cell, so elements are conserved.
+Newborn beings neither act nor age in the tick of their birth; a parent can breed and die in the same tick. A module,
+the part of a plant in one cell, buds into a free neighbouring cell. Of several modules that compete for a cell, the one
+with the largest random number wins and the others do not bud; this determines the reach, the distance up to which a
+result depends on other cells. Seeds and young monsters are born in their parent's cell. A being that dies leaves all
+its matter in its cell, so elements are conserved.
 
 In kernels, `place` is a `Place` (sandbox/region.py), `plants` and `monsters` are the records (named tuples of columns)
 of the tables, and indices are `CellIndex` tuples (sandbox/columns.py).
@@ -99,7 +100,7 @@ def wins_cell(place, index, plants, row, y, x):
 
 @kernel
 def decide_buds(y_low, y_high, place, index, plants):
-    """Sets `birth` to `BEARS_BUD` for the modules that win the cell that they bud into."""
+    """Sets the column `birth` to `BEARS_BUD` for the modules that win the cell that they bud into."""
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
         last = index.start[y * place.width + place.x_high]
@@ -151,7 +152,7 @@ def birth_organs(genome, row):
 
 @kernel
 def decide_births(y_low, y_high, place, plant_index, monster_index, plants, monsters):
-    """Sets `birth` of the parents of seeds and young monsters: at most one of each in a cell.
+    """Sets the column `birth` of the beings that bear a seed or a young monster: at most one of each in a cell.
 
     Of several candidates the one with the largest random number is chosen. A newborn's id is made from kind, cell and
     tick, so a second birth of the same kind in a cell would produce the same id.

@@ -1,6 +1,7 @@
 """The law `react`: runs the chemical reactions in cells, plants and monsters. Reach 0.
 
-Reactions follow stochastic mass action in integers; `sandbox/laws/react.py` states the rule and its source.
+Reactions follow stochastic mass action in integers; `sandbox/chemistry.py` states the rule and its source, and
+`sandbox/laws/react.py` computes it. The reach is 0 because a reaction depends only on its own cell or body.
 """
 
 from umwelt.sandbox.chemistry import ReactionTable

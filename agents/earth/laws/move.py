@@ -1,8 +1,8 @@
 """The law `move`: turns and moves monsters, and moves seeds with the wind, by at most one cell a tick. Reach 1.
 
 Deep water is a barrier: a monster never moves into it from shallow water or land, nor from deep into deeper water, and
-a seed over it lands soon. Positions are in 1/1024 cell, speeds in 1/1024 cell a tick, headings in 1/65536 turn, drives
-and fatigue in 1/1024.
+a seed over it lands soon. The reach is the distance in cells up to which a result depends on other cells and beings.
+Positions are in 1/1024 cell, speeds in 1/1024 cell a tick, headings in 1/65536 turn, drives and fatigue in 1/1024.
 
 In kernels, `place` is a `Place` (sandbox/region.py), `plants` and `monsters` are the records (named tuples of columns)
 of the tables, and `index` is the `CellIndex` of a table (sandbox/columns.py).

@@ -1,6 +1,7 @@
 """The law `respond`: computes drives from stimuli, by the default net or the behaviour of the species. Reach 0.
 
-Commands can override the drives of single monsters.
+Drives say how strongly a monster does something, stimuli are what it senses; both are columns of the table of monsters.
+Commands can override the drives of single monsters. The reach is 0: drives depend on the monster itself alone.
 """
 
 import numpy as np
@@ -36,7 +37,7 @@ def respond(region: Region) -> None:
 
 
 def override_drives(monsters: Table, controls: Controls) -> None:
-    """Replaces drives of the monsters for which `controls` holds overrides, including their ghosts.
+    """Replaces drives of the monsters for which `controls` holds overrides, in all copies of them in the region.
 
     The monster's own behaviour has run before this, so its memory develops as without the override.
     """

@@ -1,8 +1,9 @@
 """The law `sense`: writes what plants and monsters sense of their surroundings and of themselves. Reach 4.
 
-A module senses the light on its leaf, and which neighbouring cell is best for a bud. A monster senses the cells at the
-tips of its antennae, the nearest other monster within sight (at most 4 cells away), and its own state. Stimuli are in
-1/1024; see `interface.STIMULI`.
+A module, the part of a plant in one cell, senses the light on its leaf, and which neighbouring cell is best for a bud.
+A monster senses the cells at the tips of its antennae, the nearest other monster within sight (at most 4 cells away),
+and its own state. Stimuli are in 1/1024; see `interface.STIMULI`. The reach is the distance in cells up to which they
+depend on other cells.
 
 In kernels, `place` is a `Place` (sandbox/region.py), `plants` and `monsters` are the records (named tuples of columns)
 of the tables, and `index` is the `CellIndex` of a table (sandbox/columns.py).
@@ -101,8 +102,9 @@ def height_of(plants, row):
 def sense_plants(y_low, y_high, place, index, plants, environment, water, cover):
     """Writes `lit` and `bud_direction` of every module.
 
-    `lit` is the light in the cell less the shade of taller modules in neighbouring cells, in 1/1024. `bud_direction` is
-    1 + the direction of the free neighbouring cell with the best score (see `taste`), or 0 if the module cannot bud.
+    `lit` is the light in the cell less the shade of taller modules in neighbouring cells, in 1/1024; 0 in deep water.
+    `bud_direction` is 1 + the direction of the free neighbouring cell with the best score (`taste` plus a random
+    number), or 0 if the module cannot bud.
     """
     for y in range(y_low, y_high):
         first = index.start[y * place.width + place.x_low]
@@ -249,7 +251,7 @@ def look(place, index, monsters, row, y, x, sight, arctangent):
             square = dy * dy + dx * dx
             if square > nearest_square or monsters.id[other] == monsters.id[row]:
                 continue
-            # ties go to the smaller id; of a monster and its ghosts, which share an id, to the first by cell
+            # ties go to the smaller id; of several copies of a monster, which share an id, to the first by cell
             if nearest < 0 or square < nearest_square or monsters.id[other] < nearest_id:
                 nearest, nearest_square, nearest_id = np.int64(other), square, monsters.id[other]
     if nearest < 0:

@@ -1,8 +1,9 @@
 """The law `spore`: in worlds with spores, makes seeds without parents at random, where a cell has the matter. Reach 0.
 
-A spore is a seed in the ground that is made from detritus and sugar of its cell, in the amounts that a bud gets. The
-law runs after `live` and skips cells that hold a plant or seed; so a spore never has the id of a bud or seed that was
-born in the same cell and tick. Probabilities are per cell and tick, in units of 2^-24.
+The reach is 0: a spore depends only on its own cell. A spore is a seed in the ground that is made from detritus and
+sugar of its cell, in the amounts that a bud (a new part of a plant) gets. The law runs after `live` and skips cells
+that hold a plant or seed; so a spore never has the id of a bud or seed that was born in the same cell and tick.
+Probabilities are per cell and tick, in units of 2^-24.
 
 In kernels, `place` is a `Place` (sandbox/region.py), `index` the `CellIndex` of the table of plants
 (sandbox/columns.py), and `plants` its record (a named tuple of columns).
