@@ -1,7 +1,9 @@
 """The command `umwelt ask`: sends a query, a task or a workflow (a HOCL program) to a running world; prints the answer.
 
-Arguments follow the name of the query or task, as VALUE or NAME=VALUE. A value is parsed as JSON, and is taken as text
-if it is not valid JSON. Numbers separated by commas, such as `2,3,16,16`, are a list.
+A query is one of `census`, `heatmap`, `nearest` and `lineage`; a task is a function that a process of the world runs on
+its part of it; HOCL is a chemical programming language, whose programs can run many tasks. Arguments follow the name of
+the query or task, as VALUE or NAME=VALUE. A value is parsed as JSON, and is taken as text if it is not valid JSON.
+Numbers separated by commas, such as `2,3,16,16`, are a list.
 """
 
 import json as writer

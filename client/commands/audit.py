@@ -1,4 +1,10 @@
-"""The command `umwelt audit`: checks that a run lost and gained no atoms, and measures its cycles of matter."""
+"""The command `umwelt audit`: checks that a run lost and gained no atoms, and measures its cycles of matter.
+
+A *cycle* follows one kind of matter, such as an element or water, through *pools*: the places that contain it, such as
+soil, air or living bodies. A *flow* is the amount that a process, such as a reaction, moved into and out of a pool. A
+world is *closed* if the atoms in all snapshots and journalled ticks are the same, except those that commands added or
+removed.
+"""
 
 import json
 import sys
@@ -56,7 +62,7 @@ def audit_run(run: Path, ticks: int | None, as_json: bool) -> int:
 
 
 def _result_as_plain(run: Path, closure: ClosureResult, cycles: CycleResult) -> dict[str, Any]:
-    """Returns the complete result as an object for JSON."""
+    """Returns the complete result as an object for JSON: the counts of atoms (`closure`) and the cycles of matter."""
     return {
         "run": str(run),
         "matter": True,

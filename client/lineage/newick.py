@@ -1,6 +1,7 @@
 """Trees of descent over time in the Newick format, which most programs for phylogenies read.
 
-A line of descent (a being, or a clade) extends from a first tick to a last tick. Where another line splits off, the
+A line of descent (of a being, or of a clade, a branch of the tree of life) extends from a first tick to a last tick: a
+being's goes on through one of its children to a last descendant. Where another line splits off, the
 tree has a fork at the tick of that birth. So branch lengths are ticks, and all living lines end at the same tick. The
 tree of the ancestors of the living beings is a reconstructed phylogeny: Nee, May and Harvey, "The Reconstructed
 Evolutionary Process", Philosophical Transactions of the Royal Society B 344, 1994.
