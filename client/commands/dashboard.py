@@ -325,8 +325,7 @@ class Dashboard:
         return line
 
     def _populations(self, metrics: Metrics) -> Group:
-        """Returns a table of species with their past counts as a bar chart, their present count, and all births and deaths.
-        """
+        """Returns a table of species with a bar chart of past counts and the present count; below it, births and deaths."""
         grid = Table.grid(expand=True, padding=(0, 1))
         grid.add_column(max_width=10, no_wrap=True, overflow="ellipsis")
         grid.add_column(ratio=1, no_wrap=True)

@@ -103,8 +103,9 @@ def shade_rosettes(
 def shade_stems(
     beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.ndarray, dx: np.ndarray
 ) -> np.ndarray:
-    """Shades stems. A plant consists of modules, each of which is a being; a stem connects a module to the module from
-    which it budded. It is a curved cord over a shadow.
+    """Shades the stems of plants: curved cords, each over a shadow.
+
+    A plant consists of modules, each of which is a being; a stem connects a module to the module from which it budded.
     """
     y, x = _grid(beings, rows, side, scale, dy, dx)
     canvas = np.zeros((*y.shape, 4), np.float32)
