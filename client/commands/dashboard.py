@@ -325,7 +325,10 @@ class Dashboard:
         return line
 
     def _populations(self, metrics: Metrics) -> Group:
-        """Returns a table of species with a bar chart of past counts and the present count; below it, births and deaths."""
+        """Returns a table of species, with a bar chart of past counts and the present count of each.
+
+        Below the table are the totals of births and deaths.
+        """
         grid = Table.grid(expand=True, padding=(0, 1))
         grid.add_column(max_width=10, no_wrap=True, overflow="ellipsis")
         grid.add_column(ratio=1, no_wrap=True)

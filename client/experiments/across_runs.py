@@ -91,9 +91,9 @@ def matching(rows: Rows) -> Figures:
     """Returns the slope of the share of foragers in the eastern of two patches over that patch's share of the food.
 
     The food supply is the `count` in the first (west) and the second (east) entry of the section [[commands]] of the
-    experiment file, which must be varied keys. A slope of 1 is the ideal free distribution: Fretwell and Lucas, "On territorial behavior and
-    other factors influencing habitat distribution in birds", Acta Biotheoretica 19, 1970. `matching.slope_error` is the
-    standard error of the slope.
+    experiment file, which must be varied keys. A slope of 1 is the ideal free distribution: Fretwell and Lucas, "On
+    territorial behavior and other factors influencing habitat distribution in birds", Acta Biotheoretica 19, 1970.
+    `matching.slope_error` is the standard error of the slope.
     """
     west, east = (np.array([row[f"commands.{number}.do.count"] for row in rows], np.float64) for number in (0, 1))
     share = np.array([row.get("foragers.east_share", np.nan) for row in rows])
