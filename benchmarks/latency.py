@@ -6,8 +6,8 @@
 A node is a process that computes a half of the world. After a number of ticks, the "ticks per exchange", nodes send
 each other the cells along their common borders. More ticks per exchange need fewer messages, but more cells are
 computed twice. The nodes run in two network namespaces; a switch between them delays every frame
-(`tests/cluster/virtual_network.py`).
-The coordinator runs on the host of the first node. Connections are encrypted, and the hosts share no folder.
+(`tests/cluster/virtual_network.py`). The coordinator, the process that directs the nodes, runs on the host of the first
+node. Connections are encrypted, and the hosts share no folder.
 """
 
 import os

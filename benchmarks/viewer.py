@@ -5,10 +5,10 @@
 The window is the graphical viewer of Umwelt. The world "meadow" runs in this process at 20 ticks a second of the
 window's time. What the window receives are tiles: messages with the beings, or the values of one layer, in a square of
 the world; a topic names a tile. They are encoded as a node of a running world does it, and arrive within the window's
-limit on bytes per second; this is not part of the measured time. A frame is everything that the window
-does between two buffer swaps. Drawing by software takes far longer than the Python code, so each scene is measured
-twice: `python` without draw calls (but with uploads, uniforms and panels), as CPU time of the window's thread; and
-`software` with draw calls, as wall time.
+limit on bytes per second; this is not part of the measured time. A frame is everything that the window does between two
+buffer swaps. Drawing by software takes far longer than the Python code, so each scene is measured twice: `python`
+without draw calls (but with uploads, uniforms and panels), as CPU time of the window's thread; and `software` with draw
+calls, as wall time.
 """
 
 import argparse

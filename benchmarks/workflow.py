@@ -4,8 +4,8 @@
 
 A node is a process that computes a part of a world, and also runs tasks: functions that a workflow calls. A task here
 computes for about 5 ms (`spin`, always with the same number of steps). The world is paused; each node has one thread.
-Clusters of one and of four nodes are measured alternately, so that other load on the machine affects both. The
-results are medians.
+Clusters of one and of four nodes are measured alternately, so that other load on the machine affects both. The results
+are medians.
 """
 
 import argparse

@@ -1,9 +1,10 @@
 """The command `umwelt audit`: checks that a run lost and gained no atoms, and measures its cycles of matter.
 
-A *cycle* follows one kind of matter, such as an element or water, through *pools*: the places that contain it, such as
-soil, air or living bodies. A *flow* is the amount that a process, such as a reaction, moved into and out of a pool. A
-world is *closed* if the atoms in all snapshots and journalled ticks are the same, except those that commands added or
-removed.
+A *pool* is a store of matter: a substance in all cells, or all bodies of a table, such as the plants. A *cycle* counts
+one kind of particle in all pools: the atoms of an element, or the molecules of water or of oxygen gas. A *flow* is what
+one process, such as a reaction, moved into and out of a pool. A world is *closed* if the atoms are the same in all
+snapshots (saved states) and in all ticks of which the run's journal has counts, except for the atoms that commands
+added or removed.
 """
 
 import json

@@ -1,10 +1,9 @@
 """Trees of descent over time in the Newick format, which most programs for phylogenies read.
 
 A line of descent (of a being, or of a clade, a branch of the tree of life) extends from a first tick to a last tick.
-Where another line splits off, the
-tree has a fork at the tick of that birth. So branch lengths are ticks, and all living lines end at the same tick. The
-tree of the ancestors of the living beings is a reconstructed phylogeny: Nee, May and Harvey, "The Reconstructed
-Evolutionary Process", Philosophical Transactions of the Royal Society B 344, 1994.
+Where another line splits off, the tree has a fork at the tick of that birth. So branch lengths are ticks, and all
+living lines end at the same tick. The tree of the ancestors of the living beings is a reconstructed phylogeny: Nee, May
+and Harvey, "The Reconstructed Evolutionary Process", Philosophical Transactions of the Royal Society B 344, 1994.
 
 The format is that of Felsenstein, "The Newick Tree Format", 1990: branch lengths follow colons; names with characters
 other than letters and digits are in single quotes, in which quotes are doubled. No library is used, because this code
