@@ -112,6 +112,7 @@ def _plain(answer: Any) -> Any:
 
 
 def _print_census(census: Census, console: Console) -> None:
+    """Prints a table with a row for each species: its number of living beings, and the means of their columns."""
     names = list(dict.fromkeys(name for species in census["species"].values() for name in species["means"]))
     columns = [name for name in names if not name.endswith(ORGANS_SUFFIX)]
     table = Table(box=None, padding=(0, 2, 0, 0), title=f"tick {census['tick']:,}", title_justify="left")

@@ -172,6 +172,7 @@ def _describe_trial(trial: Trial) -> str:
 
 
 def _run_path(folder: Path, trial: Trial) -> Path:
+    """Returns the path of the file with a trial's result, which need not exist."""
     return folder / "runs" / f"{trial.name}.parquet"
 
 

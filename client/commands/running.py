@@ -87,7 +87,9 @@ def make_engine(kind: str, store: Store, plan: Plan) -> Engine:
 
 
 def prepare(world: WorldFile, plan: Plan, kind: str = "local") -> None:
-    """Checks a world and a plan before any file is written, and compiles the laws if they are not cached.
+    """Checks a world and a plan before any file is written, and compiles the laws if no compiled ones are cached.
+
+    `kind` is the value of the option --engine, which must be "local" or "ray".
 
     The nodes then load the compiled kernels from the cache. Raises UmweltError if a check fails.
     """
@@ -103,12 +105,15 @@ def prepare(world: WorldFile, plan: Plan, kind: str = "local") -> None:
 
 
 def count_kernels() -> int:
-    """Returns the number of kernels that this process has compiled or loaded."""
+    """Returns the number of kernels (functions compiled to machine code) that this process has compiled or loaded."""
     return sum(bool(getattr(kernel, "signatures", ())) for kernel in kernels)
 
 
 def compile_laws(world: WorldFile, console: Console) -> None:
-    """Compiles all kernels, by running a small world with the same laws for one tick; shows a progress bar."""
+    """Compiles all functions that the laws of `world` use, with a progress bar on `console`.
+
+    To do this, it runs a small world with the same laws for one tick.
+    """
     laws = list(world.laws)
     columns = (
         SpinnerColumn(),

@@ -64,11 +64,12 @@ class WindowProcess:
 
 
 def _missing_packages() -> list[str]:
+    """Returns those of `REQUIRED_PACKAGES` that are not installed."""
     return [name for name in REQUIRED_PACKAGES if find_spec(name) is None]
 
 
 def check_window(wanted: bool | None) -> None:
-    """Checks the option --window before a world is made.
+    """Checks the option --window before a world is made; `wanted` is its value, None if it is not given.
 
     Raises UmweltError if `wanted` is true, but packages or a display are missing.
     """

@@ -242,7 +242,7 @@ def wound(target: Target, being: int, tissue_count: int) -> Request[int]:
 def drive(target: Target, being: int, **drives: float) -> Request[int]:
     """Controls the body of a being: until `release`, these drives replace those that its behaviour computes.
 
-    A drive is a signal to a part of the body, from -1 to 1; drives that are not given are 0.
+    A drive controls one action of the body, such as a bite, by a number from -1 to 1; drives not given are 0.
 
     Returns the tick at which the command takes effect.
     """

@@ -217,7 +217,10 @@ class DescentBuilder:
         self._add(page, np.full(count, genomes.shape[1]), genomes.ravel(), born=False)
 
     def add_births(self, rows: list[tuple[Any, ...]]) -> None:
-        """Adds births, given as rows of the journal. Raises ValueError, TypeError or OverflowError for invalid rows."""
+        """Adds births, given as rows of the journal: id, parent_id, tick, y, x, species, genome.
+
+        Raises ValueError, TypeError or OverflowError for invalid rows.
+        """
         import pyarrow as pa
 
         columns = list(zip(*rows, strict=True))
@@ -248,7 +251,7 @@ class DescentBuilder:
         founders.
         """
         ids, count = page["id"], len(page["id"])
-        # a being that was placed by a command has no parent
+        # ids of founders and of beings that a command placed have the highest bit set: these beings have no parent
         parents = np.where(ids >> (KIND_BITS + TICK_BITS + PLACE_BITS) > 0, 0, page["parent_id"])
         if not count:
             return

@@ -86,9 +86,8 @@ def make_time_tree(
 
     At tick 0, the root forks into the groups (such as species), and each group into its lines without a parent.
     `names`, `ends` and `groups` (the name of its group) have one entry per line; `root` is the name of the root, which
-    is left out if there is only one group. An end is the last tick of a line, or None for a
-    line that is not a tip and is continued by its last child. A line that ends before its last child splits off becomes
-    a tip at that end.
+    is left out if there is only one group. An end is the last tick of a line, or None for a line that is not a tip and
+    is continued by its last child. A line that ends before its last child splits off becomes a tip at that end.
     """
     tree, splits = Tree(), lines.splits.tolist()
     first_nodes: dict[int, int] = {}

@@ -18,7 +18,7 @@ from umwelt.cluster import Journal, Metrics, Store
 from umwelt.sandbox.columns import Schema
 
 BINS = 240
-"""The number of time bins of the picture."""
+"""The number of time bins (equal intervals of ticks) of the picture."""
 MAX_ROWS, MAX_MOMENTS = 36, 2000
 """The maximum numbers of clades that are chosen for drawing, and of ticks whose recorded populations are read."""
 GAP_ROWS = 0.9
