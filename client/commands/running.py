@@ -89,9 +89,8 @@ def make_engine(kind: str, store: Store, plan: Plan) -> Engine:
 def prepare(world: WorldFile, plan: Plan, kind: str = "local") -> None:
     """Checks a world and a plan before any file is written, and compiles the laws if no compiled ones are cached.
 
-    `kind` is the value of the option --engine, which must be "local" or "ray".
-
-    The nodes then load the compiled kernels from the cache. Raises UmweltError if a check fails.
+    The nodes then load the compiled functions (kernels) from the cache. `kind` is the value of the option --engine,
+    which must be "local" or "ray". Raises UmweltError if a check fails.
     """
     choose_node_count(world, plan)
     if kind not in ("local", "ray"):

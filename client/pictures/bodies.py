@@ -321,7 +321,8 @@ def find_visible(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the rows in `beings` and the pixel positions (y, x) of all beings in view, in three arrays.
 
-    A view larger than the torus contains copies of it; a being is listed once for each copy in which it is in view.
+    Beyond the edges of the torus, a view shows copies of it; a being is listed once for each copy in which it is in
+    view.
 
     `shape` is the height and width of the view in pixels; other parameters as for `draw_beings`.
     """
