@@ -43,7 +43,7 @@ def verdict(reached: bool | None) -> str:
 
 
 def as_table(sections: Sequence[Section]) -> Table:
-    """Returns the figures as a table for the terminal."""
+    """Returns the measured figures of all sections as a table for the terminal."""
     table = Table(title="What Umwelt costs", caption=surroundings())
     for name, justify in (("", "left"), ("median", "right"), ("unit", "left"), ("target", "left"), ("met", "left")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
@@ -59,7 +59,7 @@ def as_table(sections: Sequence[Section]) -> Table:
 
 
 def as_markdown(sections: Sequence[Section], quick: bool) -> str:
-    """Returns the figures as a Markdown page."""
+    """Returns the measured figures of all sections as a Markdown page; `quick` is whether it was a quick run."""
     lines = ["# What Umwelt costs", "", f"{surroundings()}. Medians of repeated runs after a warm-up."]
     if quick:
         lines.append("A quick run: fewer and shorter repeats.")

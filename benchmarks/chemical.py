@@ -1,4 +1,8 @@
-"""Chemical programs (HOCL): a sieve of primes up to 1,000, and a program of three rules that is started many times."""
+"""Chemical programs (HOCL): a sieve of primes up to 1,000, and a program of three rules that is started many times.
+
+A program is a multiset of atoms (here integers), and of rules that replace atoms by others until none applies; then the
+program is inert.
+"""
 
 from dataclasses import dataclass
 
@@ -25,7 +29,10 @@ class Job:
     max_ms: float | None
 
     def run(self, seed: int) -> Machine:
-        """Runs the program `starts` times until it is inert, each time with other dice; returns the last machine."""
+        """Runs the program `starts` times until it is inert, each time with other pseudorandom numbers.
+
+        Returns the machine that ran it last, with the atoms that are left.
+        """
         program = parse(self.source, self.name)
         for start in range(self.starts):
             machine = Machine(program, Dice(seed, 0, start))

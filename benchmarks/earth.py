@@ -1,6 +1,8 @@
 """Earth at three sizes with the same density: entity-ticks per second, the share of each law, and bytes.
 
-An entity-tick is one being that is computed for one tick.
+An entity-tick is one being that is computed for one tick. Earth is the standard kind of world, of plants and monsters;
+a law is one of the functions that compute a tick. A region holds the world's cells and beings in memory; around its
+edges is a halo, with copies of the cells and beings (ghosts) from the opposite edges of the torus.
 """
 
 from collections import defaultdict
@@ -15,15 +17,18 @@ from umwelt.sandbox.region import Region
 from umwelt.sandbox.step import Law, advance, step
 
 SIZES = {10_000: 1, 100_000: 10**0.5, 1_000_000: 10}
-"""The number of founders, and the factor by which both sides of the world grow, so that the density is equal."""
+"""The number of founders (beings at tick 0), and the factor by which both sides of the world grow with it."""
 WARM_UP_TICKS = 16
 TICKS_A_REPEAT = 4
 COPIES_HOLD = 100_000
-"""How many beings all copies of a small world have together, so that a repeat takes long enough to be measured."""
+"""How many founders all copies of a small world have together, so that a repeat takes long enough to be measured."""
 
 
 def earth_world(founders: int, **more: Any) -> WorldFile:
-    """Returns the benchmark's world with this number of founders, at the same density."""
+    """Returns the world of benchmarks/earth.toml with this number of founders, at the same density.
+
+    `more` are further keys of the world file and their values.
+    """
     path = str(Path(__file__).with_name("earth.toml"))
     plain = read_world(path)
     factor = founders / sum(founder.count for founder in plain.settings.founders)
@@ -65,7 +70,11 @@ def law_seconds(region: Region, laws, ticks: int) -> dict[str, float]:
 
 
 def measure_size(founders: int, effort: Effort) -> dict[str, Any]:
-    """Measures one size, over the same ticks for every size; of a small world, several copies run one after another."""
+    """Measures one size, over the same ticks for every size; of a small world, several copies run one after another.
+
+    Returns the measurements by name: speeds are medians over all copies together, sizes and `beings` those of the first
+    copy at the end; `laws_ms` is milliseconds per tick.
+    """
     copies = max(1, COPIES_HOLD // founders)
     worlds = [earth_world(founders, seed=11 + copy) for copy in range(copies)]
     laws = worlds[0].laws

@@ -5,7 +5,9 @@
     docs/window.jpg    the same, with panels
     docs/year.gif      a small meadow as a whole for a year, one frame a day: how seasons change the ground
 
-The meadow is the run of the gallery (`make gallery`), continued from its tick.
+The first three show the world "meadow" in the run that `benchmarks.gallery` made (`make gallery`), continued from the
+tick of its picture there. The window is the graphical viewer of Umwelt; here it is hidden, and the world runs in the
+same process.
 """
 
 import argparse
@@ -29,16 +31,23 @@ from umwelt.sandbox.laws.weather import LIGHT
 
 ROOT = Path(__file__).resolve().parents[1]
 FRAMES_A_TICK = 2
+"""How many times the window is drawn in each tick."""
 FILM, FILM_ZOOM, FILM_TICKS, FILM_TICKS_A_S = (420, 280), 24, 46, 12.5
+"""Of window.gif: width and height in pixels, pixels per cell, number of ticks, and ticks per second."""
 PAGE, PAGE_ZOOM, CLOSE_ZOOM = (1280, 800), 36, 76
+"""Of the pictures: width and height in pixels, and pixels per cell of window.jpg and of closeup.jpg."""
 OPEN = ("World", "Layers", "Populations", "Inspector", "Brain")
+"""The panels that are open in window.jpg."""
 FORENOON_TICKS = 250
-"""Ticks from the gallery's tick, when it is midnight in the middle of the world, until before noon."""
+"""Ticks that the world runs first: from midnight in the middle of the world, until before noon."""
 PANEL_TICKS, FOLLOWED_TICKS = 50, 6
 """For how many ticks the panels collect their curves and rates, and a being is followed, before the picture."""
 YEAR, YEAR_SIDE_CELLS, YEAR_FRAMES_A_S = (384, 384), 128, 2
+"""Of year.gif: width and height in pixels, side of the world in cells, and frames per second."""
 MORNING_DAYS = 0.1
+"""Maximum time until noon, in days, of the place that is filmed."""
 AROUND_CELLS = 8
+"""Distance from the middle of the film within which the monster to select is chosen, in cells."""
 
 
 @dataclass
@@ -50,7 +59,10 @@ class Place:
 
 
 def liveliest(world: World, size: tuple[int, int], zoom: float) -> Place:
-    """Returns the middle of the picture-sized part with most beings of all kinds, in bright light before noon."""
+    """Returns the middle of the part of the world with most beings of all kinds, in bright light before noon.
+
+    The parts have the size of a picture of `size` (width, height in pixels) with `zoom` pixels per cell.
+    """
     region, climate = world.region, world.world_file.settings.climate
     width, height = (max(1, round(side / zoom)) for side in size)
     columns, rows = region.torus.width // width, region.torus.height // height
@@ -74,7 +86,7 @@ def liveliest(world: World, size: tuple[int, int], zoom: float) -> Place:
 
 
 def run_window(window: Any, local: Local, ticks: int) -> Iterator[np.ndarray]:
-    """Runs the world and the window for some ticks; yields the last frame of each tick."""
+    """Runs the world and the window for some ticks; yields the last frame of each, `uint8[height, width, 3]`."""
     frame_s = 1 / (FILM_TICKS_A_S * FRAMES_A_TICK)
     for _ in range(ticks):
         local.world.step()
@@ -91,7 +103,10 @@ def run_window(window: Any, local: Local, ticks: int) -> Iterator[np.ndarray]:
 
 
 def open_window(world: World, size: tuple[int, int]) -> tuple[Any, Local]:
-    """Opens a hidden window of this size on a world in this process."""
+    """Opens a hidden window on a world in this process; returns the window, and the object that gives it the world.
+
+    `size` is width and height in pixels.
+    """
     window_type = import_window()
     local = Local(world)
     camera = Camera.over(local.known.height, local.known.width, size)
@@ -137,7 +152,10 @@ def window_pictures(world: World, docs: Path) -> None:
 
 
 def largest_near(region: Any, place: Place) -> int:
-    """Returns the id of the largest monster with open eyes near a place, or else of the nearest one."""
+    """Returns the id of the monster with the most organs among those with open eyes near `place`.
+
+    Near means within `AROUND_CELLS` cells; if there is none, returns the id of the nearest one with open eyes.
+    """
     monsters, torus = region.tables["monsters"], region.torus
     rows = np.flatnonzero(region.owned_rows("monsters") & (monsters["eyes_shut"] == 0))
     y, x = np.divmod(region.global_cells("monsters", rows), torus.width)

@@ -22,6 +22,7 @@ from umwelt.cluster.run.store import Store, replace_file
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDE = (900, 600)
+"""Width and height of all pictures, in pixels."""
 HEAD = """# Gallery
 
 The worlds that come with Umwelt after some time: the whole world, and a close-up of the place with most beings.
@@ -61,12 +62,15 @@ def umwelt(*arguments: str) -> str:
 
 
 def has_reached(run: Path, tick: int) -> bool:
-    """Returns whether a run has a snapshot of a tick."""
+    """Returns whether a run has a snapshot (the saved state of its world) of a tick."""
     return (run / "world.toml").exists() and any(entry.tick == tick for entry in Store.open(run).entries())
 
 
 def busiest(run: Path, tick: int, zoom: float) -> tuple[int, int]:
-    """Returns the middle (x, y) of the part, of a close-up's size, with most beings of all kinds."""
+    """Returns the middle (x, y), in cells, of the part of the world with most beings of all kinds.
+
+    The parts have the size of a close-up with `zoom` pixels per cell.
+    """
     _, region, _ = restore_region(Store.open(run), tick)
     width, height = (max(1, round(side / zoom)) for side in WIDE)
     columns, rows = region.torus.width // width + 1, region.torus.height // height + 1
@@ -81,7 +85,7 @@ def busiest(run: Path, tick: int, zoom: float) -> tuple[int, int]:
 
 
 def draw_world(name: str, view: View, runs: Path, pictures: Path) -> str:
-    """Runs a world up to its tick, draws it, and returns its section of the page."""
+    """Runs a world up to its tick, unless it was run before; draws it, and returns its section of docs/gallery.md."""
     run = runs / name
     if not has_reached(run, view.tick):
         result = json.loads(
@@ -100,7 +104,11 @@ def draw_world(name: str, view: View, runs: Path, pictures: Path) -> str:
 
 
 def compose_section(name: str, view: View, populations: Mapping[str, Any], at: tuple[int, int], folder: str) -> str:
-    """Returns a world's section of the page."""
+    """Returns a world's section of docs/gallery.md.
+
+    `populations` has the number of living beings by table, then by species; `at` is the middle (x, y) of the close-up;
+    `folder` is the name of the folder of the pictures.
+    """
     common = read_world(name).common
     living = ", ".join(
         f"{count:,} {species}" for table in populations.values() for species, count in table.items() if count
@@ -122,7 +130,7 @@ tick {view.tick:,}: {living}.
 
 
 def read_sections(page: Path) -> dict[str, str]:
-    """Returns the sections of an existing page, by name."""
+    """Returns the sections of an existing page, by the name of the world; {} if there is no page."""
     text = page.read_text("utf-8") if page.exists() else ""
     return {part.splitlines()[0]: f"## {part.rstrip()}\n" for part in re.split(r"(?m)^## ", text)[1:]}
 

@@ -3,8 +3,11 @@
     python -m benchmarks.latency             200,000 beings of the meadow, 50 ms each way; needs root and Linux
     python -m benchmarks.latency --quick     fewer beings, shorter measurements
 
-The nodes run in two network namespaces; a switch between them delays every frame (`tests/cluster/virtual_network.py`).
-The coordinator runs on the host of the first node. Connections are encrypted, and the hosts share no folder.
+A node is a process that computes a half of the world. After a number of ticks, the "ticks per exchange", nodes send
+each other the cells along their common borders. More ticks per exchange need fewer messages, but more cells are
+computed twice. The nodes run in two network namespaces; a switch between them delays every frame
+(`tests/cluster/virtual_network.py`). The coordinator, the process that directs the nodes, runs on the host of the first
+node. Connections are encrypted, and the hosts share no folder.
 """
 
 import os
@@ -25,7 +28,10 @@ MTU_BYTES = 60_000
 CHOICES = (0, 1, 2, 4, 8)
 """The measured numbers of ticks per exchange; 0 lets the coordinator choose."""
 SETTLE_S, CHOOSE_S, MEASURE_S, PART_S = 3.0, 12.0, 15.0, 4.0
+"""Seconds before a measurement, the same if the coordinator chooses the ticks per exchange, seconds of a measurement,
+and the minimum length of the part of it whose speed is reported."""
 TARGET = 0.5
+"""Share of the speed without delay that must remain with the delay."""
 
 
 def meadow(beings: int) -> WorldFile:
@@ -50,11 +56,17 @@ class Measurement:
     cpu_s: float
     """Processor time per tick of the busier node."""
     waiting_share: float
+    """Share of time that the node that waits longer waits for messages of the other, 0 to 1; the median over ticks."""
     bytes_per_tick: float
+    """Bytes that the switch forwarded, per tick."""
 
 
 def measure(world: WorldFile, folder: Path, asked: int, seconds: float, turns: int) -> list[list[Measurement]]:
-    """Runs two nodes, alternately without and with delay, `turns` times; returns the measurements of both."""
+    """Runs two nodes, alternately with and without delay, `turns` times.
+
+    `asked` is the number of ticks per exchange, 0 to let the coordinator choose; `seconds` is the length of one
+    measurement. Returns two lists: the measurements without delay, and those with delay.
+    """
     by_delay: list[list[Measurement]] = [[], []]
     with VirtualNetwork(delay_s=DELAY_S, mtu_bytes=MTU_BYTES) as network:
         network.host("first"), network.host("second")
@@ -76,7 +88,10 @@ def measure(world: WorldFile, folder: Path, asked: int, seconds: float, turns: i
 
 
 def measure_undisturbed(run: NetworkRun, network: VirtualNetwork, seconds: float) -> Measurement:
-    """Measures for some seconds; repeats the measurement if the epoch changes meanwhile."""
+    """Measures for some seconds; repeats the measurement if the epoch changes meanwhile.
+
+    An epoch is a period in which the division of the world and the ticks per exchange stay the same.
+    """
     while True:
         run.until(lambda: run.status["phase"] == "running" and run.status["tick"], 120, "run")
         epoch, measurement = run.status["epoch"], measure_for(run, network, seconds)
@@ -85,7 +100,7 @@ def measure_undisturbed(run: NetworkRun, network: VirtualNetwork, seconds: float
 
 
 def measure_for(run: NetworkRun, network: VirtualNetwork, seconds: float) -> Measurement:
-    """Measures over some seconds."""
+    """Measures the speed, the processor time and the bytes sent over some seconds."""
     bytes_before, cpu_before = network.counts["bytes"], cpu_seconds(run)
     seen = [(time.monotonic(), run.tick)]
     shares = []
@@ -113,7 +128,7 @@ def measure_for(run: NetworkRun, network: VirtualNetwork, seconds: float) -> Mea
 
 
 def cpu_seconds(run: NetworkRun) -> list[float]:
-    """Returns the processor time of each node so far."""
+    """Returns the processor time of each node so far, in seconds."""
     seconds = []
     for process in run.nodes.values():
         words = Path(f"/proc/{process.pid}/stat").read_text("ascii").rpartition(")")[2].split()
@@ -122,7 +137,10 @@ def cpu_seconds(run: NetworkRun) -> list[float]:
 
 
 def format_row(delay_s: float, asked: int, repeats: list[Measurement], best: float) -> str:
-    """Returns a row of the table: the fastest of the repeats."""
+    """Returns a row of the table: the fastest of the repeats.
+
+    `asked` is as for `measure`; `best` is the highest speed without delay so far, in ticks per second.
+    """
     top = max(repeats, key=lambda measurement: measurement.ticks_per_s)
     k = f"{top.ticks_per_exchange}{'' if asked else ' (chosen)'}"
     return (

@@ -27,16 +27,17 @@ FORMS = ("shipped", "book")
 
 
 def book_form(seed: int) -> Any:
-    """Returns Mesa's model with the neighbourhoods of the book, on the land of Umwelt's market."""
+    """Returns Mesa's model with the changes of the form `book` (see the module docstring). Changes Mesa's modules."""
     from mesa.discrete_space import Cell, CellCollection
 
     model_file, agents_file = (mesa_example(f"advanced.sugarscape_g1mt.{name}") for name in ("model", "agents"))
     grid, trader = model_file.OrthogonalVonNeumannGrid, agents_file.Trader
 
     class Crossing(Cell):
-        """A cell whose neighbourhood is along the four directions.
+        """A cell whose neighbourhood consists of the cells along the four directions.
 
-        It reaches up to `radius` if the centre is included, otherwise one cell.
+        With `include_center` (the cells that a trader sees), these are the cell itself and those up to `radius` away;
+        otherwise (the neighbours with whom it trades), those one step away.
         """
 
         left = False
@@ -89,8 +90,9 @@ def shipped_form(seed: int) -> Any:
 def run(form: str, seed: int) -> Iterator[list[Any]]:
     """Yields rows `form, seed, step, traders, exchanges, log_price, price_spread` of one run.
 
-    Exchanges are summed over the steps since the last row. Mean and spread of the natural logarithms of prices are
-    taken per step, then averaged over the steps with at least one exchange, for the spread with at least two.
+    `traders` is the number of living traders. Exchanges are summed over the steps since the last row. The mean
+    (`log_price`) and the standard deviation (`price_spread`) of the natural logarithms of prices are taken per step,
+    then averaged over the steps with at least one exchange, for the spread with at least two; "" without such steps.
     """
     model = book_form(seed) if form == "book" else shipped_form(seed)
     exchanges, means, spreads = 0, [], []

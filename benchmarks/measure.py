@@ -44,7 +44,10 @@ def spread(values: Sequence[float]) -> float:
 
 @dataclass
 class Figure:
-    """One row of the table."""
+    """One row of the table: a measured value and its target.
+
+    `what` names it; `target` is text, "" for none, and `reached` is whether it is met, None without a target.
+    """
 
     what: str
     value: float
@@ -56,7 +59,7 @@ class Figure:
 
 @dataclass
 class Section:
-    """Figures that belong together, and the measurements behind them."""
+    """Figures that belong together, and the measurements from which they were computed (`raw`)."""
 
     title: str
     figures: list[Figure] = field(default_factory=list)

@@ -29,12 +29,12 @@ def mesa_example(name: str) -> Any:
 
 
 def side_for(animals: int) -> int:
-    """Returns the side of a square on which this number of animals has the density of coexistence."""
+    """Returns the side, in cells, of a square on which this number of animals has the density `ANIMALS_A_CELL`."""
     return round((animals / ANIMALS_A_CELL) ** 0.5)
 
 
 def wolf_sheep(side: int, seed: int) -> Any:
-    """Returns Mesa's Wolf-Sheep on a square torus with the parameters of coexistence; a step is `simulator.run_for(1)`.
+    """Returns Mesa's Wolf-Sheep on a square torus, with the parameters above; a step is `simulator.run_for(1)`.
 
     The model's `step()` alone does not advance the simulator's clock, so that grass would not grow again.
     """

@@ -2,7 +2,10 @@
 
     python -m benchmarks.recovery [WORLD ...] [--nodes N] [--times N]
 
-Medians of several repeats, with real processes on this machine.
+Medians of several repeats, with real processes on this machine. A node is a process that computes a part of the world;
+an *epoch* is a period in which the division of the world among nodes does not change. When a node dies, the coordinator
+begins a new epoch: the other nodes load the world's last snapshot (often a temporary one), and compute the ticks since
+then again.
 """
 
 import argparse
@@ -20,9 +23,12 @@ from umwelt.cluster.launch.local import Engine, Plan, begin_run
 
 SETTLED_TICKS = 3
 SETTLED_S = 4.0
-"""How long an epoch must have lasted before a node is killed, so that temporary snapshots are as in a long run."""
+"""How long (ticks, seconds) an epoch must have lasted before a node is killed, so that there are temporary snapshots as
+in a long run."""
 WITHIN_S = 120.0
+"""Maximum time to wait for any change of the run, in seconds."""
 HOW = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
+"""The ways to disturb a node: the signal that is sent to its process."""
 
 
 class RunObserver:
@@ -46,7 +52,10 @@ class RunObserver:
                 raise SystemExit(f"the run did not recover within {WITHIN_S:.0f} s: {self.status.get('events')}")
 
     def settle(self, nodes: int) -> None:
-        """Waits until all nodes own a shard, and the epoch has lasted for `SETTLED_S`."""
+        """Waits until all `nodes` nodes own a part of the world, and the epoch has lasted long enough.
+
+        That is `SETTLED_S` seconds and `SETTLED_TICKS` ticks.
+        """
 
         def is_complete() -> bool:
             ready = [node for node in self.status.get("nodes", []) if node["rectangle"] and node["state"] == "ready"]
@@ -66,10 +75,10 @@ class RunObserver:
                 return
 
     def disturb(self, how: str) -> tuple[float, float, float, int]:
-        """Kills or freezes a node.
+        """Kills or freezes a random node; `how` is a key of `HOW`.
 
-        Returns the seconds until a new epoch begins, until it is loaded, and until the first new tick; and the number
-        of ticks that are computed again.
+        Returns the seconds until a new epoch begins, until the nodes have loaded their parts of the world, and until
+        the first tick that was not computed before; and the number of ticks that are computed again.
         """
         chosen = random.choice([node for node in self.status["nodes"] if node["rectangle"]])
         epoch, reached = self.status["epoch"], max(node["tick"] for node in self.status["nodes"])
@@ -87,7 +96,10 @@ class RunObserver:
 
 
 def measure(name: str, nodes: int, times: int) -> dict[str, list[tuple[float, float, float, int]]]:
-    """Kills and freezes nodes of a world, one after another."""
+    """Kills and freezes nodes of the world `name`, one after another, `times` times each.
+
+    Returns the results of `disturb` for each way of `HOW`.
+    """
     with tempfile.TemporaryDirectory(prefix="umwelt-recovery-") as folder:
         engine = Engine(begin_run(read_world(name), Path(folder) / "run"), Plan(nodes=nodes, gateway=False))
         try:

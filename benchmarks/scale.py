@@ -4,9 +4,11 @@
     python -m benchmarks.scale --quick      smaller worlds, shorter measurements
     python -m benchmarks.scale --target     only the target: two nodes over one, a million beings
 
-Every node has one thread (UMWELT_THREADS=1). The model adds the times that one core needs for a cell, a being, a byte
-of a halo message and an exchange, each measured separately in one process. It is compared with every run of a real
-cluster.
+A *node* is a process that computes a part of the world, its *shard*, and copies of the cells around it, its *halo*. In
+an *exchange*, after every k ticks, nodes send each other new halos. The *coordinator* is a process that permits the
+nodes to compute further ticks. Every node has one thread (UMWELT_THREADS=1). The model adds the times that one core
+needs for a cell, a being, a byte of a halo message and an exchange, each measured separately in one process. It is
+compared with every run of a real cluster.
 """
 
 import argparse
@@ -54,7 +56,12 @@ PAGE = Path(__file__).with_name("scale.md")
 
 @dataclass
 class Costs:
-    """The times that one core needs, in seconds, and the size of a halo message, in bytes."""
+    """The times that one core needs, in seconds, and the size of a halo message, in bytes.
+
+    `cell_s` is per cell without its beings and tick, `being_s` per being and tick. `halo_byte_s` is per byte of a halo
+    message, `exchange_s` per exchange in addition. `record_being_s` is per being of a record, the digest and the
+    populations that a node computes for the journal. `reach` is the number of cells that effects spread per tick.
+    """
 
     cell_s: float
     being_s: float
@@ -68,7 +75,7 @@ class Costs:
 
 @dataclass
 class Point:
-    """One run of a real cluster, and the speed that the model predicts for it."""
+    """One run of a real cluster, and the speed that the model predicts for it, in ticks per second (`modelled`)."""
 
     beings: int
     nodes: int
@@ -86,7 +93,7 @@ class Point:
 
 
 def make_shards(beings: int, nodes: int) -> list[Shard]:
-    """Returns the shards of a world of the benchmark, in this process."""
+    """Returns the shards of a world with `beings` founders, divided among `nodes` nodes, in this process."""
     world = earth_world(beings)
     zero = generate_world(world)
     torus = torus_of(world)
@@ -107,7 +114,10 @@ def seconds(job: Any) -> float:
 
 
 def costs_here(beings: int, ticks: int) -> Costs:
-    """Measures the cost of a cell, a being, a halo message and a record on this machine."""
+    """Measures the cost of a cell, a being, a halo message and a record on this machine.
+
+    `beings` is the number of founders of the world; the times are medians over `ticks` ticks.
+    """
     steps = {}
     for factor, empty in ((1.0, False), (1.0, True)):
         (shard,) = make_shards(beings, 1)
@@ -151,7 +161,11 @@ def costs_here(beings: int, ticks: int) -> Costs:
 
 
 def coordinator_cost(nodes: int) -> float:
-    """Returns the CPU time of the coordinator's machine for one node and tick: a heartbeat in, a grant out."""
+    """Returns the seconds that the coordinator's state machine takes for one node and tick.
+
+    In each tick it handles a heartbeat of each node, which reports the node's tick, and permits further ticks. It runs
+    in this process, without messages over a network.
+    """
     side = 16 * int(np.ceil(nodes**0.5))
     torus = Torus(side, side)
     rectangles = cut(torus, np.ones((side // 8, side // 8), np.int64), nodes, 13)
@@ -186,9 +200,10 @@ def coordinator_cost(nodes: int) -> float:
 
 
 def window_cells(rectangle: Rectangle, reach: int, k: int) -> float:
-    """Returns the number of cells computed per tick, averaged over the ticks of an exchange.
+    """Returns the number of cells that a node computes per tick, averaged over the `k` ticks between two exchanges.
 
-    Each law leaves out a further margin of the window, as wide as its reach.
+    The node owns `rectangle`. It starts with a halo of `reach` cells for each of the ticks; in each tick, the part of
+    the halo that it can still compute becomes narrower by `reach` cells.
     """
     grown = [reach * (k - j - 0.5) for j in range(k)]
     return sum((rectangle.height + 2 * g) * (rectangle.width + 2 * g) for g in grown) / k
@@ -203,7 +218,11 @@ def tick_s(
     round_trip_s: float = 0.0002,
     bytes_per_s: float = 1e9,
 ) -> float:
-    """Returns the modelled seconds of a tick if all `nodes` have equal shards; `cores` if they share fewer cores."""
+    """Returns the modelled seconds of a tick if all `nodes` have equal shards; `k` is the number of ticks per exchange.
+
+    `cores` is the number of cores that the nodes share (None: each has its own); `round_trip_s` and `bytes_per_s` are
+    those of the network between neighbours.
+    """
     cells = beings / BEINGS_A_CELL
     side = (cells / nodes) ** 0.5
     rows = max(1, round(nodes**0.5)) if nodes > 2 else 1
@@ -222,7 +241,7 @@ def tick_s(
 
 
 def best_exchange(costs: Costs, beings: float, nodes: int, **more: Any) -> tuple[int, float]:
-    """Returns the best number of ticks per exchange, and the time of a tick with it."""
+    """Returns the best number of ticks per exchange according to the model, and the time of a tick with it."""
     return min(((k, tick_s(costs, beings, nodes, k, **more)) for k in (1, 2, 4, 8)), key=lambda choice: choice[1])
 
 
@@ -230,7 +249,10 @@ def best_exchange(costs: Costs, beings: float, nodes: int, **more: Any) -> tuple
 
 
 def run_cluster(beings: int, nodes: int, k: int, ticks: int) -> Point:
-    """Runs a real cluster on this machine and measures ticks per second, over the same ticks in every run."""
+    """Runs a real cluster on this machine and measures ticks per second, over the same ticks in every run.
+
+    `beings` is the number of founders, `k` the number of ticks per exchange, and `ticks` the number of measured ticks.
+    """
     folder = Path(tempfile.mkdtemp(prefix="umwelt-scale-"))
     # no snapshots (another cost) except the one at the start of the run
     engine = None
@@ -305,7 +327,7 @@ FAR_HEAD = (
 
 
 def compose_page(costs: Costs, measured: Sequence[Point], line: str) -> str:
-    """Returns the results as a page."""
+    """Returns the results as a Markdown page; `line` is that of `measure_target`."""
     head = f"{CORES} cores, one thread a node. `python -m benchmarks.scale` writes this page."
     lines = ["# How Umwelt scales", "", head, "", "## Costs of one core", "", "| | |", "| --- | ---: |"]
     for name, value in asdict(costs).items():

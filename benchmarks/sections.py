@@ -1,4 +1,8 @@
-"""The sections of the table of `python -m benchmarks`: each measures, and compares its figures with targets."""
+"""The sections of the table of `python -m benchmarks`: each measures, and compares its figures with targets.
+
+An entity-tick is one being that is computed for one tick; an agent-step is the same in Mesa. A law is one of the
+functions that compute a tick of a world.
+"""
 
 import os
 from collections.abc import Callable
@@ -19,6 +23,7 @@ from umwelt.sandbox.step import advance
 
 MIB = 1 << 20
 NAMES = {10_000: "10k", 100_000: "100k", 1_000_000: "1M"}
+"""The names of the sizes of worlds, by their number of founders (the beings at tick 0)."""
 
 
 def earth(effort: Effort) -> Section:
@@ -67,7 +72,10 @@ def fields(effort: Effort) -> Section:
 
 
 def add_sizes(section: Section) -> None:
-    """Adds the bytes of a being of each kind and of a cell, as declared and as held by a running world."""
+    """Adds the bytes of a being of each kind and of a cell to `section`.
+
+    These are the sums over the declared columns and fields; the notes have the memory that a running world holds.
+    """
     world = earth_world(100_000)
     region = begin(world)
     advance(region, world.laws, 4)
@@ -107,7 +115,11 @@ def start(effort: Effort) -> Section:
 
 
 def wolf_rate(animals: int, effort: Effort) -> dict[str, Any]:
-    """Measures agent-steps of Umwelt's Wolf-Sheep per second of user CPU time, by the ordinary `advance`."""
+    """Measures agent-steps of Umwelt's Wolf-Sheep model per second of user CPU time, by the ordinary `advance`.
+
+    `animals` is the number of sheep and wolves at the start. In the result, `rate` is that figure and `wall_rate` the
+    same per second of wall time; `ns_an_animal` has the wall time of each law.
+    """
     side, wolves = side_for(animals), round(animals * WOLF_SHARE)
     world = read_world(
         "wolf_sheep",
@@ -186,3 +198,4 @@ SECTIONS: dict[str, Callable[[Effort], Section]] = {
     "workflow": workflow,
     "machine": machine,
 }
+"""The functions that measure a section, by the name for the option --only."""

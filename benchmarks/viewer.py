@@ -2,11 +2,13 @@
 
     python -m benchmarks.viewer [--frames 240] [--from 300] [--line]
 
-The meadow runs in this process at 20 ticks a second of the window's time. Its tiles are encoded as nodes do it, and
-arrive within the window's limit on bytes; this is not part of the measured time. A frame is everything that the window
-does between two buffer swaps. Drawing by software takes far longer than the Python code, so each scene is measured
-twice: `python` without draw calls (but with uploads, uniforms and panels), as CPU time of the window's thread; and
-`software` with draw calls, as wall time.
+The window is the graphical viewer of Umwelt. The world "meadow" runs in this process at 20 ticks a second of the
+window's time. What the window receives are tiles: messages with the beings, or the values of one layer, in a square of
+the world; a topic names a tile. They are encoded as a node of a running world does it, and arrive within the window's
+limit on bytes per second; this is not part of the measured time. A frame is everything that the window does between two
+buffer swaps. Drawing by software takes far longer than the Python code, so each scene is measured twice: `python`
+without draw calls (but with uploads, uniforms and panels), as CPU time of the window's thread; and `software` with draw
+calls, as wall time.
 """
 
 import argparse
@@ -39,6 +41,7 @@ from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 SIZE = (1280, 800)
 FRAMES_A_TICK = 3
 TARGETS_MS = {"densities": None, "dots": 4.0, "bodies": 6.0}
+"""The targets for the time of a frame without draw calls, by level of detail; None for no target."""
 
 
 class Ready:
@@ -55,7 +58,10 @@ class Ready:
 
 
 class Local:
-    """A world in this process with the interface that the window's session needs: tiles, answers, status."""
+    """A world in this process with the interface that the window's session needs: tiles, answers, status.
+
+    It takes the place of a connection; methods that would send a request return a `Ready` at once.
+    """
 
     def __init__(self, world: World):
         self.world, self.encoder = world, TileEncoder(world.world_file, world.region)
@@ -143,7 +149,7 @@ class Local:
             self._tiles.pop(topic, None)
 
     def tile(self, shown: int, topic: Topic) -> tuple[int, list[bytes]] | None:
-        """Returns the newest pieces of a tile."""
+        """Returns the arrival number and the newest pieces (encoded parts) of a tile; None if it is not watched."""
         return self._tiles.get(topic)
 
     def latest(self) -> tuple[dict[str, Any], float]:
@@ -151,7 +157,7 @@ class Local:
         return self._status, 0.0
 
     def fetch(self, being: int) -> Ready:
-        """Returns all columns of a being."""
+        """Returns a `Ready` with all data of a being, None if there is none."""
         part = queries.answer(self.encoder, queries.Fetch(being))
         import msgspec
 
@@ -160,7 +166,7 @@ class Local:
         return Ready(None if being_row is None else {**answer["being"], **being_row, "tick": part.tick})
 
     def metrics(self) -> Ready:
-        """Returns an empty history."""
+        """Returns a `Ready` with measurements of no ticks."""
         return Ready({"ticks": [], "births": [], "deaths": [], "populations": {}, "substances": {}})
 
     def births(self, since: int = 0, most: int = 20_000, table: str = "", after: int = 0) -> Ready:
@@ -181,7 +187,7 @@ class Local:
 
 
 def describe_view(window: Any) -> str:
-    """Returns the number of beings in view, in words."""
+    """Returns the number of beings in view as text; "densities" if the window has no single beings in view."""
     frame, rectangle = window.session.feed.frame, window.session.camera.rectangle()
     corner = frame.rectangle
     count = 0
@@ -193,7 +199,11 @@ def describe_view(window: Any) -> str:
 
 
 def scene(window: Any, local: Local, frames: int, draws: bool) -> tuple[list[float], list[float]]:
-    """Returns milliseconds of each frame: processor time of the thread, and wall time."""
+    """Draws `frames` frames of the running world; returns two lists with the milliseconds of each frame.
+
+    The first has the processor time of the thread, the second the wall time. If `draws` is false, draw calls do
+    nothing.
+    """
     import arcade.gl
 
     kind = arcade.gl.vertex_array.Geometry
@@ -222,7 +232,10 @@ def scene(window: Any, local: Local, frames: int, draws: bool) -> tuple[list[flo
 
 
 def measure_traffic(seconds: float) -> None:
-    """Measures bytes per second from a real gateway, for a window of 1280 x 800 on the meadow at 20 ticks a second."""
+    """Prints the bytes per second that a real gateway (the process that answers clients) sends to a window.
+
+    The window has 1280 x 800 pixels and shows the meadow at 20 ticks a second; each scale is measured for `seconds`.
+    """
     folder = Path(tempfile.mkdtemp(prefix="umwelt-viewer-"))
     engine = Engine(begin_run(read_world("meadow"), folder / "run"), Plan())
     session = None

@@ -2,11 +2,13 @@
 
     python -m benchmarks.viewers [--viewers 1000] [--commands 200] [--seconds 15]
 
-The viewers are simulated by another process, which runs this module. Each watches four tiles of bodies, four of a
-field, and the densities, at different places, and gives credit (the number of tiles it is ready to receive) as real
-viewers do. That process runs at the lowest priority; the share of a core that it takes is printed as `own_cores`.
-The world is the meadow after some ticks, on as many nodes as there are cores. Measurements with and without viewers
-alternate; each one with viewers is compared with those before and after it.
+A viewer is a connection to the gateway, the process of a running world that answers clients. It watches tiles: messages
+with what is visible in a square of the world. The viewers are simulated by another process, which runs this module.
+Each watches nine tiles at a place of its own (four with beings, four with the values of a field, one with numbers of
+beings), and gives credit (the number of tiles it is ready to receive) as real viewers do. That process runs at the
+lowest priority; the share of a core that it takes is printed as `own_cores`. The world is the meadow after some ticks,
+on as many nodes as there are cores. Measurements with and without viewers alternate; each one with viewers is compared
+with those before and after it.
 """
 
 import argparse
@@ -32,14 +34,21 @@ from umwelt.cluster.wire import viewer_protocol
 from umwelt.cluster.wire.viewer_protocol import GATEWAY_FILE
 
 ALIVE_S = 3.0
+"""Seconds between two `KeepAlive` messages of a viewer."""
 CREDIT = 64
+"""The number of tiles that a viewer permits the gateway to send before it permits more."""
 HELLOS_A_S = 150
 """The number of viewers that connect per second; a gateway admits slightly more."""
 CONNECTING_S = 10.0
+"""Seconds in which all viewers connect, before the measurement."""
 
 
 class Crowd:
-    """Many viewers as connections of one socket; each sends `Hello` until it receives `Welcome`."""
+    """Many viewers as connections of one socket; each sends `Hello` until it receives `Welcome`.
+
+    `address` is the gateway's, `count` the number of viewers, and `side` the world's shorter side in cells. `tiles` and
+    `size` are the number and the bytes of received tiles, `refused` is the number of commands that were refused.
+    """
 
     def __init__(self, address: str, count: int, side: int):
         self.random, self.side = random.Random(1), side
@@ -82,7 +91,7 @@ class Crowd:
                 self._send(name, viewer_protocol.KeepAlive())
 
     def send_commands(self, count: int, now_s: float) -> None:
-        """Sends a number of commands."""
+        """Sends `count` commands (drops of water at random cells), each from a random viewer."""
         for _ in range(count):
             place = {"y": self.random.randrange(self.side), "x": self.random.randrange(self.side)}
             request = msgspec.json.encode({**place, "substance": "water", "count": 3})
@@ -91,7 +100,7 @@ class Crowd:
             self._send(self.random.choice(self.names), command)
 
     def receive(self, now_s: float) -> None:
-        """Receives messages, up to 256 of them."""
+        """Receives up to 256 messages, counts tiles and answers, and gives credit for the tiles."""
         for _ in range(256 if self._socket.poll(5) else 0):
             try:
                 name, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
@@ -112,7 +121,10 @@ class Crowd:
 
 
 def run_viewers(address: str, count: int, seconds: float, commands_per_s: float, side: int) -> None:
-    """Runs a number of viewers for some seconds; prints the results as JSON."""
+    """Runs `count` viewers for some seconds after `CONNECTING_S`; prints the results as JSON.
+
+    `side` is the world's shorter side in cells.
+    """
     crowd, asked = Crowd(address, count, side), 0
     began_s = time.monotonic() + CONNECTING_S
     while (now_s := time.monotonic()) < began_s + seconds:
@@ -140,7 +152,7 @@ def run_viewers(address: str, count: int, seconds: float, commands_per_s: float,
 
 
 def measure_speed(engine: Engine, seconds: float) -> float:
-    """Returns ticks per second, measured over some seconds."""
+    """Returns ticks per second of the world whose processes `engine` runs, measured over some seconds."""
     assert engine.coordinator is not None
     while not engine.poll(0.05):
         pass
@@ -155,7 +167,10 @@ def measure_speed(engine: Engine, seconds: float) -> float:
 def measure_watched(
     engine: Engine, address: str, count: int, seconds: float, commands: float, side: int
 ) -> tuple[float, dict]:
-    """Returns ticks per second with viewers, and what the viewers report."""
+    """Returns ticks per second with `count` viewers, and the results that they print (see `run_viewers`).
+
+    `commands` is the number of commands per second.
+    """
     command = [
         "nice",
         "-n",

@@ -14,14 +14,16 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 MESA_WARM_UP_STEPS = 5
+"""The number of steps of a Wolf-Sheep model, of Mesa or of Umwelt, before it is measured."""
 MESA_WORK_A_REPEAT = 100_000
 """The number of agent-steps in one repeat; an agent-step is one step of one agent."""
 
 
 def in_own_process(name: str, number: int = 0, **environment: str) -> dict[str, Any]:
-    """Runs a measurement of this module in a new process; returns its result.
+    """Runs a measurement of this module (a key of `WORKERS`) in a new process; returns its result.
 
-    `wall_s` in it is the time from the start of the interpreter to its end.
+    `number` is its argument, and `environment` are further environment variables. `wall_s` in the result is the time
+    from the start of the interpreter to its end.
     """
     start = time.perf_counter()
     process = subprocess.run(
@@ -50,7 +52,10 @@ def resident_mib() -> dict[str, float]:
 
 
 def memory(beings: int) -> dict[str, Any]:
-    """Runs Earth with this number of founders on 512 x 512 cells for 20 ticks; returns the memory that it takes."""
+    """Runs Earth with `beings` founders on 512 x 512 cells for 20 ticks; returns the memory that it takes.
+
+    `region_mib` is that of the world's arrays; `beings` is the number of living beings at the end.
+    """
     from benchmarks.earth import earth_world, living
     from umwelt.agents.open_world import begin
     from umwelt.sandbox.step import advance
@@ -75,7 +80,11 @@ def first_tick(_: int) -> dict[str, Any]:
 
 
 def mesa_steps(animals: int) -> dict[str, Any]:
-    """Measures agent-steps per CPU second of Mesa's own Wolf-Sheep, in three parts, without its data collector."""
+    """Measures agent-steps per second of user CPU time of Mesa's own Wolf-Sheep, without its data collector.
+
+    `animals` is the number of sheep and wolves at the start. `rate` is the median of three repeats, `agents` the number
+    of animals at the end.
+    """
     from benchmarks.measure import median, timed
     from benchmarks.peers import side_for, wolf_sheep
 
@@ -97,6 +106,7 @@ def mesa_steps(animals: int) -> dict[str, Any]:
 
 
 WORKERS = {"memory": memory, "first_tick": first_tick, "mesa_steps": mesa_steps}
+"""The measurements by name."""
 
 if __name__ == "__main__":
     print(json.dumps(WORKERS[sys.argv[1]](int(sys.argv[2]))))

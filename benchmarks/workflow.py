@@ -2,9 +2,10 @@
 
     python -m benchmarks.workflow [--tasks N] [--nodes N] [--times N]
 
-A task computes for about 5 ms (`spin`, always with the same number of steps). The world is paused; each node has one
-thread. Clusters of one and of four nodes are measured alternately, so that other load on the machine affects both. The
-results are medians.
+A node is a process that computes a part of a world, and also runs tasks: functions that a workflow calls. A task here
+computes for about 5 ms (`spin`, always with the same number of steps). The world is paused; each node has one thread.
+Clusters of one and of four nodes are measured alternately, so that other load on the machine affects both. The results
+are medians.
 """
 
 import argparse
@@ -77,7 +78,10 @@ async def spins(flow: WorldFlow, tasks: int, steps: int) -> int:
 
 
 def measure(tasks: int, clusters: tuple[int, ...], times: int) -> dict[int, list[float]]:
-    """Measures the seconds that all tasks take, for each number of nodes."""
+    """Measures the seconds that `tasks` tasks take, `times` times for each number of nodes in `clusters`.
+
+    Returns the seconds of each repeat, by the number of nodes.
+    """
     steps = steps_for(TASK_S)
     found: dict[int, list[float]] = {nodes: [] for nodes in clusters}
     for _ in range(times):

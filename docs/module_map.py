@@ -1,11 +1,12 @@
-"""Draws docs/modules.svg, the picture of the modules, from the imports of the code.
+"""Draws docs/modules.svg, a picture of the packages and modules of the code, from their imports.
 
     make map                                write the picture
     python docs/module_map.py --check       exit with status 1 if the picture is not up to date
 
 Each band is a top-level folder; a band imports only from the bands below it. Within a band each box is a sub-package or
-module; it stands above everything in its band that it imports. Lines show these imports, without those that follow from
-others. A cycle between two boxes is an error.
+module; it stands above everything in its band that it imports. Lines show the imports within a band, without those that
+follow from others (if A imports B and B imports C, A needs no line to C). A cycle of boxes is an error. One more band,
+at the top, shows the inside of client/window.
 """
 
 import argparse
@@ -25,7 +26,9 @@ BANDS = (
     ("agents", "umwelt.agents", "agents: living beings, Earth's laws, Mesa"),
     ("sandbox", "umwelt.sandbox", "sandbox: matter, space, dice, kernels, snapshots"),
 )
+"""The top-level folders from top to bottom: the name of the band, its package, and its title in the picture."""
 INSIDE = (("window", "umwelt.client.window", "inside client/window: the graphical viewer"),)
+"""The further band, in the same form as those of `BANDS`."""
 PACKAGES = ("umwelt.agents", "umwelt.client", "umwelt.cluster", "umwelt.sandbox", "umwelt.worlds")
 COLOURS = {
     "window": "#e8e3f5",
@@ -40,16 +43,20 @@ BOX_HEIGHT, ROW_HEIGHT, GAP, MARGIN, CHARACTER_WIDTH, WIDTH = 26, 52, 14, 18, 7.
 
 @dataclass
 class Band:
-    """One folder: its boxes with what each imports in the same band, and the bands that it imports from."""
+    """One folder: its boxes with what each imports in the same band, and the names of the bands that it imports from.
+
+    `bands_below` has these names, which in a correct program are those of lower bands.
+    """
 
     name: str
     title: str
     imports: dict[str, set[str]] = field(default_factory=dict)
+    """By the name of each box: the names of the boxes in the same band that it imports."""
     bands_below: set[str] = field(default_factory=set)
 
 
 def read_bands() -> list[Band]:
-    """Returns the bands from top to bottom; raises SystemExit if two boxes import each other."""
+    """Returns the bands from top to bottom; raises SystemExit if a folder imports from one that stands above it."""
     graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True, cache_dir=None)
     bands = {name: Band(name, title) for name, _, title in (*INSIDE, *BANDS)}
     for module in sorted(graph.modules):
@@ -80,7 +87,10 @@ def read_bands() -> list[Band]:
 
 
 def place_of(module: str, group: tuple[tuple[str, str, str], ...]) -> tuple[str, str] | None:
-    """Returns the band and the box of a module in a group of bands; None if it belongs to none of them."""
+    """Returns the name of the band and of the box to which a module belongs; None if it belongs to none.
+
+    `module` is its full name, such as "umwelt.client.window.gui"; `group` is `BANDS` or `INSIDE`.
+    """
     for name, package, _ in group:
         if module.startswith(package + "."):
             return name, module.removeprefix(package + ".").split(".")[0]
@@ -88,7 +98,10 @@ def place_of(module: str, group: tuple[tuple[str, str, str], ...]) -> tuple[str,
 
 
 def levels_of(band: Band) -> dict[str, int]:
-    """Returns the row of each box, counted from the bottom: one above the highest box that it imports."""
+    """Returns the row of each box, counted from 0 at the bottom: one above the highest box that it imports.
+
+    Raises SystemExit if boxes import each other in a cycle.
+    """
     levels: dict[str, int] = {}
     try:
         for box in TopologicalSorter(band.imports).static_order():
@@ -101,7 +114,10 @@ def levels_of(band: Band) -> dict[str, int]:
 
 
 def reduced(imports: dict[str, set[str]]) -> list[tuple[str, str]]:
-    """Returns the imports that do not follow from others (the transitive reduction of an acyclic graph)."""
+    """Returns the imports that do not follow from others, as pairs of a box and a box that it imports.
+
+    They are the transitive reduction of the acyclic graph `imports`, which has the boxes that each box imports.
+    """
     reach: dict[str, set[str]] = {}
     for box in TopologicalSorter(imports).static_order():
         reach[box] = set(imports[box]).union(*(reach[below] for below in imports[box]))
@@ -160,7 +176,7 @@ def draw(bands: list[Band]) -> str:
 
 
 def wrap(rows: list[list[str]]) -> list[list[str]]:
-    """Returns rows that fit into the width; a row that does not becomes several."""
+    """Returns rows of boxes' names that fit into the picture's width; a row that does not fit becomes several."""
     lines = []
     for row in rows:
         line: list[str] = []
@@ -177,7 +193,7 @@ def wrap(rows: list[list[str]]) -> list[list[str]]:
 
 
 def main() -> None:
-    """Writes the picture, or checks it."""
+    """Writes the picture, or with --check compares it with the file and exits with status 1 if they differ."""
     parser = argparse.ArgumentParser(description="Draw docs/modules.svg from the imports of the code.")
     parser.add_argument("--check", action="store_true", help="only compare; exit with status 1 if it is out of date")
     arguments = parser.parse_args()

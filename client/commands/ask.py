@@ -1,7 +1,9 @@
 """The command `umwelt ask`: sends a query, a task or a workflow (a HOCL program) to a running world; prints the answer.
 
-Arguments follow the name of the query or task, as VALUE or NAME=VALUE. A value is parsed as JSON, and is taken as text
-if it is not valid JSON. Numbers separated by commas, such as `2,3,16,16`, are a list.
+A query is one of `census`, `heatmap`, `nearest` and `lineage`; a task is a function that a process of the world runs on
+its part of it; HOCL is a chemical programming language, whose programs can run many tasks. Arguments follow the name of
+the query or task, as VALUE or NAME=VALUE. A value is parsed as JSON, and is taken as text if it is not valid JSON.
+Numbers separated by commas, such as `2,3,16,16`, are a list.
 """
 
 import json as writer
@@ -110,6 +112,7 @@ def _plain(answer: Any) -> Any:
 
 
 def _print_census(census: Census, console: Console) -> None:
+    """Prints a table with a row for each species: its number of living beings, and the means of their columns."""
     names = list(dict.fromkeys(name for species in census["species"].values() for name in species["means"]))
     columns = [name for name in names if not name.endswith(ORGANS_SUFFIX)]
     table = Table(box=None, padding=(0, 2, 0, 0), title=f"tick {census['tick']:,}", title_justify="left")

@@ -1,4 +1,11 @@
-"""The command `umwelt audit`: checks that a run lost and gained no atoms, and measures its cycles of matter."""
+"""The command `umwelt audit`: checks that a run lost and gained no atoms, and measures its cycles of matter.
+
+A *pool* is a store of matter: a substance in all cells, or all bodies of a table, such as the plants. A *cycle* counts
+one kind of particle in all pools: the atoms of an element, or the molecules of water or of oxygen gas. A *flow* is what
+one process, such as a reaction, moved into and out of a pool. A world is *closed* if the atoms are the same in all
+snapshots (saved states) and in all ticks of which the run's journal has counts, except for the atoms that commands
+added or removed.
+"""
 
 import json
 import sys
@@ -56,7 +63,7 @@ def audit_run(run: Path, ticks: int | None, as_json: bool) -> int:
 
 
 def _result_as_plain(run: Path, closure: ClosureResult, cycles: CycleResult) -> dict[str, Any]:
-    """Returns the complete result as an object for JSON."""
+    """Returns the complete result as an object for JSON: the counts of atoms (`closure`) and the cycles of matter."""
     return {
         "run": str(run),
         "matter": True,

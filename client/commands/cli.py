@@ -19,6 +19,7 @@ INTERRUPTED = 130
 EXIT_ERROR = 2
 """Exit code after an error of the user, such as an invalid option or file."""
 MAX_SEED = (1 << 63) - 1
+"""The largest seed of a world."""
 MAX_NUMBER_DIGITS = 9
 """Maximum number of digits of a number in options such as --size."""
 

@@ -1,7 +1,9 @@
 """The terminal view of a running world: tick, speed, populations, matter, nodes, and a map in colour.
 
 `Dashboard` draws on the full screen of a terminal, by the library rich. `StatusLines` prints plain lines, for output
-that is not a terminal. Both show the coordinator's status, and events as soon as they arrive.
+that is not a terminal. Both show the status that the coordinator (the process that directs the nodes, which compute
+parts of the world) reports, and its events, such as a node that joined, as soon as they arrive. Plants consist of
+modules, each of which is a being.
 """
 
 import math
@@ -49,7 +51,8 @@ DEFAULT_LINES = 16
 BAR_COLUMNS = 8
 """Width of the bar of a substance, in characters."""
 COLOUR_MASK = 0xF8
-"""Mask for each byte of a colour. Dropping the low bits is invisible, and lets rich reuse its cached styles."""
+"""Mask for each byte of a colour. It drops the three low bits, which nobody sees, so that rich has fewer styles to
+make and can reuse those in its cache."""
 
 Pixels = Callable[[int, int], np.ndarray | None]
 """A function of `rows, columns` that returns a picture of the world, `uint8[rows, columns, 3]`.
@@ -89,7 +92,10 @@ def colour_parts(tint: str) -> np.ndarray:
 
 
 class Trend:
-    """The data that both views show: the latest status, populations over time, the speed, and new events."""
+    """The data that both views show: the latest status, populations over time, the speed, and new events.
+
+    `first_metrics` are the world's measurements before the first status.
+    """
 
     def __init__(self, first_metrics: Metrics) -> None:
         self.populations: dict[str, deque[int]] = {}
@@ -141,7 +147,7 @@ class Trend:
         return events
 
     def _add_metrics(self, metrics: Metrics) -> None:
-        """Adds the counts of `metrics` to the population history."""
+        """Makes `metrics` the latest measurements, and adds their counts to the population history."""
         self.latest = metrics
         for table, counts in metrics.populations.items():
             for species, count in counts.items():
@@ -158,7 +164,7 @@ class Trend:
         return max(0.0, (last_tick - first_tick) / (last_s - first_s)) if last_s > first_s else 0.0
 
     def living_count(self) -> int:
-        """Returns the number of living beings: modules of plants and monsters."""
+        """Returns the number of living beings; each module of a plant counts as one."""
         return sum(sum(counts.values()) for counts in self.latest.populations.values())
 
 
@@ -229,7 +235,10 @@ def _pixel_style(upper: tuple[int, ...], lower: tuple[int, ...], is_letter: bool
 
 
 class Dashboard:
-    """A context manager that shows a run on the full screen of a terminal; its owner calls `show` with each status."""
+    """A context manager that shows a run on the full screen of a terminal; its owner calls `show` with each status.
+
+    `first_metrics` are the world's measurements before the first status; `pixels` draws the map.
+    """
 
     def __init__(
         self,
@@ -257,7 +266,8 @@ class Dashboard:
     def show(self, status: Mapping[str, Any], messages: Sequence[str] = (), note: str = "") -> None:
         """Updates the data, and redraws the screen at most `FRAMES_PER_S` times per second, or if `note` has changed.
 
-        `messages` are all messages of the engine so far; `note` is shown in the last line.
+        `messages` are all messages so far of the engine, which starts the processes of the run; `note` is shown in the
+        last line.
         """
         lines = self.trend.note(status, messages)
         if lines:
@@ -315,7 +325,10 @@ class Dashboard:
         return line
 
     def _populations(self, metrics: Metrics) -> Group:
-        """Returns a table of species with their history and count, and the totals of births and deaths."""
+        """Returns a table of species, with a bar chart of past counts and the present count of each.
+
+        Below the table are the totals of births and deaths.
+        """
         grid = Table.grid(expand=True, padding=(0, 1))
         grid.add_column(max_width=10, no_wrap=True, overflow="ellipsis")
         grid.add_column(ratio=1, no_wrap=True)
@@ -368,7 +381,8 @@ def _matter(metrics: Metrics) -> Table:
 NODE_COLUMNS = {"node": 0, "rectangle": 64, "holds": 36, "ticks/s": 0, "waits": 30, "memory": 42, "state": 54}
 """The columns of the table of nodes, each with the minimum width of the table (in characters) at which it is shown.
 
-"holds" is the number of a node's beings, including those in its halo.
+"holds" is the number of a node's beings, including those in its halo, the copies of the cells around its rectangle;
+"waits" is the share of time that it waits for its neighbours.
 """
 
 
@@ -434,7 +448,7 @@ class StatusLines:
     def show(self, status: Mapping[str, Any], messages: Sequence[str] = (), note: str = "") -> None:
         """Prints new events, `note` if it has changed, and a line of status if one is due.
 
-        `messages` are all messages of the engine so far.
+        `messages` are all messages so far of the engine, which starts the processes of the run.
         """
         for line in self.trend.note(status, messages):
             self._print(line)

@@ -1,7 +1,8 @@
 """The command `umwelt duel`: lets founders and descendants of a run compete in new worlds, and prints the results.
 
 In a duel, two groups of beings of one species, called *sides*, are placed in a new world; the side with more offspring
-at the end wins.
+at the end wins. *Founders* are the beings that a world begins with; their *descendants* are taken from a snapshot, the
+state of the run's world at a tick.
 """
 
 import json
@@ -43,6 +44,7 @@ ROWS_A_DUEL = 100
 COLOURS = ("#8a6d3b", "#1f7a8c")
 """Colours of the two sides in the picture."""
 MAX_TICK_DIGITS = 9
+"""Maximum number of digits of a tick in the option --against; longer numbers are part of a path."""
 
 Moment = tuple[WorldFile, Region]
 """A world file, and the state of its world at one tick."""
@@ -68,7 +70,7 @@ class DuelOptions:
 
 
 class DuelResult(TypedDict):
-    """The result of one duel, as `--json` prints it."""
+    """The result of one duel, as `--json` prints it; `sides` has the outcome of each side by its name."""
 
     species: str
     seed: int
@@ -153,7 +155,10 @@ def plan_duels(options: DuelOptions, moment: Moment, rival: Moment | None) -> li
 
 
 def _sample(run: Path, moment: Moment, species: str, each: int, seed: int) -> list[bytes]:
-    """Returns `each` genomes of living beings of a species, chosen by `seed`. Raises RunError if there are none."""
+    """Returns `each` genomes of living beings of a species in the world `moment`, chosen by `seed`.
+
+    `run` names the run in the RunError that is raised if there are no such beings.
+    """
     genomes = sample_living_genomes(*moment, species, each, seed)
     if not genomes:
         raise RunError(f"{run}: no {species} lives at tick {moment[1].tick}: choose another tick or --species")
@@ -201,7 +206,7 @@ def _run_with_progress(duels: Sequence[Duel], ticks: int, every: int) -> list[li
 
 
 def _judge(duel: Duel, rows: Sequence[Row]) -> DuelResult:
-    """Returns the result of a duel from its measured rows."""
+    """Returns the result of a duel from its rows, the measurements of each group of beings at several ticks."""
     sides = {side: summarize_side(rows, side) for side in duel.sides}
     first, second = (sides[side]["births"] for side in duel.sides)
     more = None if first == second else duel.sides[second > first]

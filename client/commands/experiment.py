@@ -1,14 +1,15 @@
 """The command `umwelt experiment`: runs the unfinished trials of an experiment; writes tables, plots and a verdict.
 
-A trial is one world of the experiment, with one combination of the varied keys and one seed; messages call it a run.
-Its figures are named numbers, such as the result of an analysis. A finding is an expectation with the values that were
-found and whether it holds.
+An experiment varies some keys of a world file, and states expectations of the outcome. A trial is one world of the
+experiment, with one value of each varied key and one seed; messages call it a run. Its figures are named numbers that
+are computed from the whole trial. An analysis is a function from the measured columns of a trial to such numbers. A
+finding is an expectation with the values that were found and whether it holds.
 
 The folder of an experiment contains:
 
     runs/               a Parquet file for each finished trial: measured columns; in its metadata, the key (a hash of
                         all that the results depend on), the figures, and the world's digest at the end
-    under_way/          checkpoints of unfinished trials
+    under_way/          saved states of unfinished trials, from which they are continued
     results.parquet     the measured columns of all trials
     outcomes.parquet    the outcomes of all trials
     NAME.png            a page of plots
@@ -44,7 +45,7 @@ METADATA_KEY = b"umwelt"
 """The key in a Parquet file's metadata under which this module stores a JSON object."""
 
 Show = Callable[[str, int], None]
-"""A function that shows the progress of a trial, given its number (as text) and the tick it has reached."""
+"""A function that shows the progress of a trial, given its position in a list of trials (as text) and its tick."""
 
 
 def run_experiment(name: str, quick: bool, to: Path | None, engine: str, processes: int, as_json: bool) -> int:
@@ -131,7 +132,10 @@ def _worker_pool(left: Sequence[Trial], engine: str, processes: int, show: Show)
 
 @contextmanager
 def _show_progress(left: Sequence[Trial]) -> Iterator[Show]:
-    """Shows a progress bar for all trials and one for each running trial, if stderr is a terminal."""
+    """Shows a progress bar for all trials and one for each running trial, if stderr is a terminal.
+
+    Yields the function that moves the bars.
+    """
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -168,13 +172,14 @@ def _describe_trial(trial: Trial) -> str:
 
 
 def _run_path(folder: Path, trial: Trial) -> Path:
+    """Returns the path of the file with a trial's result, which need not exist."""
     return folder / "runs" / f"{trial.name}.parquet"
 
 
 def _find_finished(folder: Path, trial: Trial) -> Path | None:
     """Returns the file with a trial's result, or None if there is none.
 
-    Raises RunError if the file was made by another experiment or with other laws.
+    Raises RunError if the file is the result of another experiment or of other laws, as its key shows.
     """
     path = _run_path(folder, trial)
     if not path.exists():
@@ -221,7 +226,10 @@ def _write_run(path: Path, trial: Trial, result: Result) -> None:
 
 
 def _read_run(path: Path, trial: Trial, analyses: Sequence[str]) -> Run:
-    """Reads a file that `_write_run` wrote, and applies the analyses named `analyses`; null becomes NaN."""
+    """Returns the finished trial in a file that `_write_run` wrote, with the results of the analyses `analyses`.
+
+    Null in the file becomes NaN.
+    """
     from pyarrow import parquet
 
     table = parquet.read_table(path)
@@ -258,7 +266,7 @@ def _write_results(
 # --- the verdict
 
 HEAD = ("expected", "outcome", "bounds", "found: median (range)", "in runs", "holds")
-"""The column titles of the table of expectations."""
+"""The column titles of the table of expectations; "in runs" is the number of trials that satisfy an expectation."""
 
 
 def _cells(finding: Finding) -> tuple[str, ...]:
@@ -274,7 +282,10 @@ def _cells(finding: Finding) -> tuple[str, ...]:
 
 
 def _count_text(finding: Finding) -> str:
-    """Returns the number of trials that satisfy an expectation, and the required number if not all must, as text."""
+    """Returns the number of trials that satisfy an expectation, and the required number if not all must, as text.
+
+    For an expectation of a number that is computed from all trials, returns "all together".
+    """
     run_count, needed_count = len(finding.values), finding.needed_count
     if not finding.runs and finding.values:
         return "all together"

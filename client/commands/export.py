@@ -1,4 +1,7 @@
-"""The command `umwelt export`: writes a run's journal to Parquet files."""
+"""The command `umwelt export`: writes a run's journal to Parquet files.
+
+The journal is the run's record on disk of births, and of measurements such as populations ("metrics") at many ticks.
+"""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -14,6 +17,8 @@ BATCH_ROWS = 100_000
 
 def export_run(folder: Path, to: Path) -> list[tuple[Path, int]]:
     """Writes four Parquet files into the folder `to`; returns the path and the number of rows of each.
+
+    These are the files and their columns; kind is the name of a table of beings, such as "plants" or "monsters":
 
     populations.parquet  tick, kind, species, count
     matter.parquet       tick, substance, count (molecules)
@@ -74,9 +79,10 @@ def _life_rows(journal: Journal) -> Iterator[tuple[Any, ...]]:
 
 
 def _write_rows(path: Path, columns: list[tuple[str, Any]], rows: Iterable[tuple[Any, ...]], source: Path) -> int:
-    """Writes `rows` to a Parquet file and returns their number.
+    """Writes `rows` to a Parquet file and returns their number; `columns` has the name and the Arrow type of each.
 
-    Writes `BATCH_ROWS` rows at a time, so that memory does not grow with the run. `source` is the journal, for errors.
+    Writes `BATCH_ROWS` rows at a time, so that memory does not grow with the run. `source` is the path of the journal,
+    for error messages.
     """
     import pyarrow as pa
     from pyarrow import parquet

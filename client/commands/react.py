@@ -1,7 +1,7 @@
 """The command `umwelt react`: runs a chemical program (HOCL) until it is inert, and prints the resulting solution.
 
-A program is a solution of atoms and rules; a reaction replaces atoms by a rule. The solution is inert when no rule
-applies.
+A program is a *solution*: a multiset of atoms (numbers, texts and other values) and rules. In a reaction, a rule takes
+atoms out of the solution and puts others in. The solution is inert when no rule applies.
 """
 
 import json as writer
@@ -18,6 +18,7 @@ from umwelt.sandbox.errors import ProgramError
 from umwelt.sandbox.text import one_line
 
 MAX_CHARACTERS_SHOWN = 40
+"""Maximum length of a quoted argument in an error message."""
 TRIES_PER_REACTION = 20
 """The limit of tried combinations of atoms is at least this many times the limit of reactions."""
 
@@ -82,7 +83,7 @@ def _run_once(program: Program, drops: list[Atom], options: ReactOptions, limits
 
 
 def _print_reaction(reaction: Reaction) -> None:
-    """Prints the rule of a reaction, the atoms taken and the atoms made."""
+    """Prints the rule of a reaction, the atoms taken and the atoms made; indented in a solution inside another."""
     name = reaction.rule.name or "a rule"
     print(f"{'  ' * reaction.depth}{name}: {text(Rest(reaction.taken))} -> {text(Rest(reaction.made))}")
 

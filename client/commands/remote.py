@@ -32,7 +32,8 @@ DISCARD_PORT = 9
 def connect_to(address: str | None, keys: Path | None) -> Iterator[Connection]:
     """Connects to a running world for the time of the context.
 
-    `address` is a run's folder, a gateway's tcp:// address, or None for the only world that runs here.
+    `address` is a run's folder, the tcp:// address of the gateway (the process of a world that answers clients), or
+    None for the only world that runs here. `keys` is a folder with keys, None if the world requires none.
     """
     place = place_of(address)
     with connect(place, keys, ANSWER_S) as world:
@@ -124,9 +125,10 @@ def _relative(folder: str) -> str:
 
 
 def coordinator_address(address: str, keys: Path | None) -> str:
-    """Returns the address at which a joining node can reach the coordinator of a running world.
+    """Returns the address of the coordinator of a running world, the process that a new node must reach to join.
 
-    Raises RunError if no world runs there, or the role of `keys` does not permit nodes to join.
+    `address` is a run's folder or a gateway's address. Raises RunError if no world runs there, or if the role to which
+    `keys` belong does not permit nodes to join.
     """
     place = place_of(address)
     if isinstance(place, Path):

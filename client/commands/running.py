@@ -1,4 +1,9 @@
-"""The commands `umwelt launch` and `umwelt resume`: starting the processes of a run, showing it, stopping it."""
+"""The commands `umwelt launch` and `umwelt resume`: starting the processes of a run, showing it, stopping it.
+
+The processes are nodes, which compute the world's parts, a coordinator, which directs them, and others; an `Engine`
+starts them. A `Plan` holds the options of a run, a `Store` is its folder, and its journal there records measurements
+("metrics") and digests (hashes of the world's state). A law is one of the functions that compute a tick.
+"""
 
 import json
 import signal
@@ -82,9 +87,10 @@ def make_engine(kind: str, store: Store, plan: Plan) -> Engine:
 
 
 def prepare(world: WorldFile, plan: Plan, kind: str = "local") -> None:
-    """Checks a world and a plan before any file is written, and compiles the laws if they are not cached.
+    """Checks a world and a plan before any file is written, and compiles the laws if no compiled ones are cached.
 
-    The nodes then load the compiled kernels from the cache. Raises UmweltError if a check fails.
+    The nodes then load the compiled functions (kernels) from the cache. `kind` is the value of the option --engine,
+    which must be "local" or "ray". Raises UmweltError if a check fails.
     """
     choose_node_count(world, plan)
     if kind not in ("local", "ray"):
@@ -98,12 +104,15 @@ def prepare(world: WorldFile, plan: Plan, kind: str = "local") -> None:
 
 
 def count_kernels() -> int:
-    """Returns the number of kernels that this process has compiled or loaded."""
+    """Returns the number of kernels (functions compiled to machine code) that this process has compiled or loaded."""
     return sum(bool(getattr(kernel, "signatures", ())) for kernel in kernels)
 
 
 def compile_laws(world: WorldFile, console: Console) -> None:
-    """Compiles all kernels, by running a small world with the same laws for one tick; shows a progress bar."""
+    """Compiles all functions that the laws of `world` use, with a progress bar on `console`.
+
+    To do this, it runs a small world with the same laws for one tick.
+    """
     laws = list(world.laws)
     columns = (
         SpinnerColumn(),
@@ -130,7 +139,10 @@ def compile_laws(world: WorldFile, console: Console) -> None:
 
 
 class Rates:
-    """Measures the speed of a world from its coordinator's statuses; time spent loading or waiting is not counted."""
+    """Measures the speed of a world from its coordinator's statuses; time spent loading or waiting is not counted.
+
+    `node_count` is the newest number of nodes that compute a part of the world.
+    """
 
     def __init__(self) -> None:
         self.node_count = 0
@@ -139,7 +151,7 @@ class Rates:
         self._wall_s = 0.0
 
     def note(self, status: Mapping[str, Any]) -> None:
-        """Adds the ticks and the time since the previous status, if the world was running throughout."""
+        """Adds the ticks and the time since the previous status, if the same nodes computed the world throughout."""
         now_s = time.monotonic()
         populations = (status["metrics"] or {}).get("populations", {})
         living_count = sum(sum(counts.values()) for counts in populations.values())
@@ -180,7 +192,8 @@ def run_world(
     """Runs a world until the plan's last tick or a stop request; then prints the tick and how to resume the run.
 
     `kind` is "local" or "ray". `view` shows the world in the terminal; `window` opens a window (None: if there is a
-    display). With `as_json`, also prints the result of `summarize`.
+    display). With `as_json`, also prints the result of `summarize`. A first signal, recorded in `stop_request`, saves
+    and stops the world.
     """
     console = Console(stderr=as_json)
     first_metrics, _ = find_newest(store)
@@ -226,7 +239,10 @@ def _poll_until_finished(
     window: WindowProcess | None,
     watcher: Dashboard | StatusLines | None = None,
 ) -> None:
-    """Polls the processes of a run, and updates `rates`, `window` and `watcher`, until all processes have ended."""
+    """Polls the processes of a run, and updates `rates`, `window` and `watcher`, until all processes have ended.
+
+    If the user has asked to stop, asks the processes to save the world and end.
+    """
     assert engine.coordinator is not None
     while not engine.finished:
         if engine.poll(TURN_S):
@@ -243,8 +259,8 @@ def _poll_until_finished(
 def find_newest(store: Store) -> tuple[Metrics, int]:
     """Returns the newest metrics in the journal or a snapshot, and the world's digest at their tick.
 
-    Metrics from a snapshot have no populations and no substances. If there is neither a journal nor a snapshot, returns
-    zeros for tick 0.
+    A snapshot is the complete state of the world at a tick, saved in the run's folder; metrics from one have no
+    populations and no substances. If there is neither a journal nor a snapshot, returns zeros for tick 0.
     """
     newest: tuple[Metrics, int] | None = None
     if store.journal.is_file():  # the coordinator moves a damaged journal aside before it begins another
@@ -263,7 +279,10 @@ def find_newest(store: Store) -> tuple[Metrics, int]:
 
 
 def summarize(world: WorldFile, store: Store, rates: Rates) -> dict[str, Any]:
-    """Returns the object that `--json` prints at the end of a run: state of the last tick, speed, nodes, epochs."""
+    """Returns the object that `--json` prints at the end of a run: state of the last tick, speed, nodes, epochs.
+
+    An epoch is a period in which the division of the world among nodes does not change; "epochs" is the last number.
+    """
     metrics, digest = find_newest(store)
     chemistry = world.chemistry
     totals = {table: sum(counts.values()) for table, counts in metrics.populations.items()}

@@ -37,10 +37,11 @@ def show_replay(text: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def show_verification(run: Path, nodes: int, keys: Path | None, as_json: bool) -> int:
-    """Replays a run on `nodes` nodes, compares all digests, prints the result, and returns the exit code.
+    """Replays a run on `nodes` processes, prints whether its history is the same, and returns the exit code.
 
-    The exit code is 0 if they are equal, else 1. With `keys`, a folder, the journal's hash chain must be signed by the
-    key of the file ledger.public in it.
+    Compares the digests (hashes of the world's state) that the run's journal recorded with those of the replay. The
+    exit code is 0 if all are equal, else 1. `keys` is a folder or None: the journal's hash chain, in which each entry
+    contains the hash of the entry before, must then be signed by the key of the file ledger.public in it.
     """
     public = load_chain_public(keys) if keys is not None else None
     with show_replay(f"verifying {run}") as show:
@@ -64,7 +65,8 @@ def show_verification(run: Path, nodes: int, keys: Path | None, as_json: bool) -
 def show_comparison(run: Path, other: Path, keys: Path | None, as_json: bool) -> int:
     """Prints up to which tick two runs have the same history, and returns the exit code.
 
-    The exit code is 1 if they share no history, or if a run does not match its hash chain; else 0.
+    The exit code is 1 if they share no history, or if a run does not match the hash chain in its journal; else 0.
+    `keys` is a folder with the file ledger.public, whose key must have signed the chains; None for no such check.
     """
     comparison, line = compare_runs(run, other, load_chain_public(keys) if keys is not None else None)
     shares_nothing = comparison.relation in ("nothing", "forged")

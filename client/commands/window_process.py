@@ -21,7 +21,8 @@ REQUIRED_PACKAGES = ("arcade", "imgui_bundle")
 class WindowProcess:
     """The process of a window on the run in `folder`; it is started once the run's gateway accepts connections.
 
-    `line` is the reason why the window ended with an error, empty if it did not.
+    The gateway is the process of the run that answers clients, such as the window. `keys` is the folder with the keys
+    that the world requires, "" for none. `line` is the reason why the window ended with an error, empty if it did not.
     """
 
     def __init__(self, folder: Path, keys: str):
@@ -63,11 +64,12 @@ class WindowProcess:
 
 
 def _missing_packages() -> list[str]:
+    """Returns those of `REQUIRED_PACKAGES` that are not installed."""
     return [name for name in REQUIRED_PACKAGES if find_spec(name) is None]
 
 
 def check_window(wanted: bool | None) -> None:
-    """Checks the option --window before a world is made.
+    """Checks the option --window before a world is made; `wanted` is its value, None if it is not given.
 
     Raises UmweltError if `wanted` is true, but packages or a display are missing.
     """

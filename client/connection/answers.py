@@ -2,6 +2,10 @@
 
 Answers that arrive as JSON are dictionaries with known keys (`TypedDict`); beings by column are `Rows`. Every answer is
 checked against its type when it arrives; a malformed answer raises `RunError`.
+
+Words in this file: a *table* contains the beings of one kind ("plants", "monsters"); a *node* is a process that
+computes a rectangle of the world, and its *halo* the copy of its neighbours' cells around that rectangle; the *journal*
+is the run's record of births and measurements. *Stimuli* are the inputs of a being's behaviour, *drives* the outputs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,7 +88,7 @@ class NodeStatus(TypedDict):
     pid: int
     host: str
     rectangle: list[int] | None
-    """The node's shard (y, x, height, width); None while it owns no cells."""
+    """The cells that the node owns (y, x, height, width); None while it owns no cells."""
     tick: int
     entities: int
     """Number of the node's beings, including those in its halo."""
@@ -121,7 +125,11 @@ class Event(TypedDict):
 
 
 class Status(TypedDict):
-    """The status of a running world; `umwelt status --json` prints the same content."""
+    """The status of a running world; `umwelt status --json` prints the same content.
+
+    The coordinator is the process that divides the world among the nodes; `ticks_per_exchange` is the number of ticks
+    that nodes compute between two exchanges of halos.
+    """
 
     world: str
     run: str
@@ -145,7 +153,7 @@ class Status(TypedDict):
 
 
 class Snapshot(TypedDict):
-    """A snapshot of a run."""
+    """A snapshot of a run: the complete state of the world at `tick`, saved on disk."""
 
     tick: int
     kept: bool
@@ -178,7 +186,7 @@ class Births(TypedDict):
     species: np.ndarray
     """Index into `Connection.species`; -1 if unknown."""
     marker_a: np.ndarray
-    """The first of three marker genes, which no law reads; 0 if the genome has no markers."""
+    """The first of three marker genes, which have no effect on the being; 0 if the genome has no markers."""
     marker_b: np.ndarray
     marker_c: np.ndarray
     more: bool
@@ -223,7 +231,7 @@ class Census(TypedDict):
 
 
 class Heatmap(TypedDict):
-    """Sums over squares of cells at a tick."""
+    """Numbers of beings, or sums of a layer (a quantity with one value per cell), in squares of cells at a tick."""
 
     tick: int
     of: str

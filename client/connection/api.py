@@ -13,8 +13,10 @@ methods as coroutines; `PromisedConnection` in `promises.py` has methods that re
 own main loop. Most methods of all three are generated from the functions in `requests.py` and `workflows.py`, which
 document them.
 
-Every command returns the tick at which it takes effect. If the gateway is lost, the connection finds it again and
-resends unanswered requests; each is executed once. Errors are `RunError` or `CommandError` (see `docs/errors.md`).
+A running world consists of processes: *nodes* compute its parts, the *coordinator* divides the world among them, and
+the *gateway* answers connections. Every command returns the tick at which it takes effect. If the gateway is lost, the
+connection finds it again and resends unanswered requests; each is executed once. Errors are `RunError` or
+`CommandError` (see `docs/errors.md`).
 """
 
 import asyncio
@@ -57,8 +59,8 @@ def connect(
 
     `address` is the folder of a run on this machine, or the gateway's address, as in "tcp://HOST:PORT". `keys` is a
     folder with keys, if the world requires them. Requests that take longer than `timeout_s` raise RunError.
-    `bytes_per_s` limits the average rate of watched tiles: fewer views arrive, but always the newest; None means no
-    limit. Raises RunError if no gateway answers within `timeout_s`.
+    `bytes_per_s` limits the average rate at which the data of views arrive: there are fewer views, but always the
+    newest; None means no limit. Raises RunError if no gateway answers within `timeout_s`.
     """
     return Connection(open_link(address, keys, bytes_per_s), timeout_s)
 
@@ -109,12 +111,12 @@ class Place:
 
     @property
     def layers(self) -> list[str]:
-        """The names of the layers that `watch` and `field` accept."""
+        """The names of the layers (quantities with one value per cell, as "water") that `watch` and `field` accept."""
         return self.link.known.layers[1:]
 
     @property
     def columns(self) -> dict[str, list[str]]:
-        """The names of the columns that `query` accepts, by table."""
+        """The names of the columns that `query` accepts, by table ("plants", "monsters" or another kind of beings)."""
         return self.link.known.columns
 
 
@@ -142,7 +144,10 @@ class RunningWorld(Place):
 
     @property
     def bytes_per_s(self) -> float | None:
-        """Limit of the average rate of tiles, in bytes per second; None for no limit. Can be set at any time."""
+        """Limit of the average rate at which the data of views arrive, in bytes per second; None for no limit.
+
+        Can be set at any time.
+        """
         return self.link.bytes_per_s
 
     @bytes_per_s.setter
@@ -151,7 +156,7 @@ class RunningWorld(Place):
 
 
 def _has_reached(tick: int) -> Callable[[dict[str, Any]], bool]:
-    """Returns a function of a status that returns whether the world has reached `tick`."""
+    """Returns a function that returns whether the world has reached `tick`, given a status of the world."""
     return lambda status: bool(status.get("tick", -1) >= tick)
 
 
@@ -403,7 +408,7 @@ class WaitingPlace(Place):
         )
 
     def task(self, name: str, *arguments: Any, near: Sequence[int] = (), within_s: float = 0.0, **named: Any) -> Any:
-        """Runs the task called `name` and returns its result.
+        """Runs the task called `name`, a function that the world's processes know, and returns its result.
 
         The task runs on the node that owns the cell `near` (y, x), or on an idle node if `near` is empty, for at most
         `within_s` seconds (0: 10 s).

@@ -1,7 +1,11 @@
 """The link to a gateway: one thread with one socket, which reconnects when the gateway is lost.
 
-The thread owns the pending requests (`pending.py`) and the subscriptions (`subscriptions.py`); other threads access
-them through `GatewayLink`.
+The gateway is the process of a running world that answers clients. A client subscribes to *tiles*: messages with the
+visible beings, or the values of one layer, in a square of the world. A *topic* names a tile. The gateway sends only as
+many tiles as the client has permitted by *credit* (`rate_limit.py`).
+
+The link's thread owns the requests without an answer (`pending.py`) and the subscriptions (`subscriptions.py`); other
+threads access them through `GatewayLink`.
 """
 
 import queue
@@ -47,11 +51,11 @@ BYE_S = 0.02
 MAX_MESSAGES_A_TURN = 256
 """Maximum number of messages that are processed in one pass of the loop."""
 MAX_LAYERS = 256
-"""Maximum number of layers that an announcement may contain."""
+"""Maximum number of layers that the gateway's announcement of the world may contain."""
 MAX_BYTES_PER_S = 1e15
 """Upper limit of `bytes_per_s`."""
 PLACE_COLUMNS = ["id", "y", "x"]
-"""The columns with which the tiles of each table must begin."""
+"""The columns of beings with which the tiles of each table ("plants", "monsters") must begin."""
 LIMITS = TransportLimits(message_bytes=64 << 20, queued=1000)
 """Limits of the socket: maximum size of a message, and maximum number of queued messages."""
 
@@ -60,8 +64,8 @@ class GatewayLink:
     """A link to the gateway of a running world. All public methods can be called from any thread.
 
     `place` is the gateway's address, or a run's folder, whose `gateway.json` is read again when the gateway is lost.
-    `open` starts the link's thread; `close` ends it. `bytes_per_s` limits the average rate at which tiles arrive (None:
-    no limit).
+    `keys` identify this client to a world that requires keys (None: no keys). `open` starts the link's thread; `close`
+    ends it. `bytes_per_s` limits the average rate at which tiles arrive (None: no limit).
     """
 
     def __init__(self, place: str | Path, keys: Keys | None = None, bytes_per_s: float | None = None):
@@ -147,7 +151,10 @@ class GatewayLink:
         return future
 
     def do(self, task: viewer_protocol.Task) -> "Future[Reply]":
-        """Sends a task, to be run by a node or worker, and returns the future of its answer; resent until answered."""
+        """Sends a task and returns the future of its answer; resent until answered.
+
+        A task is a call of a function by one of the world's processes (a node, or a worker beside it).
+        """
         future: Future[Reply] = Future()
 
         def begin() -> None:
@@ -214,7 +221,10 @@ class GatewayLink:
         timeout_s: float | None,
         is_cancelled: Callable[[], bool] = lambda: False,
     ) -> dict[str, Any]:
-        """Waits for a status for which `wanted` is true and returns it. Raises RunError as `wait_for_tiles` does."""
+        """Waits for a status for which `wanted` is true and returns it. Raises RunError as `wait_for_tiles` does.
+
+        A status is a dictionary with the keys of `answers.Status`; it is empty until the first one has arrived.
+        """
 
         def is_over() -> bool:
             return self._is_closing or is_cancelled()
@@ -322,7 +332,8 @@ class GatewayLink:
     def _lose_gateway(self) -> None:
         """Marks the gateway as lost, so that `Hello` is sent again.
 
-        Called if the gateway has sent nothing for `LOST_AFTER_S` seconds, or has answered `UnknownViewer`.
+        Called if the gateway has sent nothing for `LOST_AFTER_S` seconds, or has sent `UnknownViewer`, which means that
+        it does not know this client (for example after a restart).
         """
         self._is_welcome, self._hello_s = False, NEVER_S
         self._tiles.gateway_lost()
@@ -392,7 +403,10 @@ def welcome_problem(welcome: viewer_protocol.Welcome, known: viewer_protocol.Wel
 
 
 def _shape_of(welcome: viewer_protocol.Welcome) -> tuple[int, int, list[str], dict[str, list[str]]]:
-    """Returns the properties that are equal in all announcements of one world."""
+    """Returns the properties that are equal in all announcements of one world.
+
+    They are the height, the width, the names of the layers, and the names of the visible columns by table.
+    """
     return welcome.height, welcome.width, welcome.layers, welcome.looks
 
 

@@ -1,7 +1,8 @@
 """Requests without an answer yet: resent until the gateway answers, and sent to the next gateway if it is lost.
 
-The cluster's `Resender` is for single messages to a known receiver; here, tasks are sent in bundles, and all requests
-restart when the gateway changes.
+The gateway is the process of a running world that answers clients. Requests are single messages, except tasks (calls of
+functions that the world's nodes execute), which are sent in bundles. The class `Resender` of `umwelt.cluster` does not
+suffice here, because it has neither bundles nor a receiver that changes.
 """
 
 from collections.abc import Callable, Sequence
@@ -93,7 +94,10 @@ class PendingRequests:
             self._pending.pop(ticket, None)
 
     def settle(self, answer: viewer_protocol.Answer, raw: Sequence[bytes], address: str) -> bool:
-        """Completes the future of the request that `answer` belongs to; returns False if there is none."""
+        """Completes the future of the request that `answer` belongs to; returns False if there is none.
+
+        `raw` are the binary frames of the answer; `address` is the gateway's, for an error message.
+        """
         pending = self._pending.pop(answer.ticket, None)
         if pending is None:
             return False
@@ -110,7 +114,10 @@ class PendingRequests:
         return True
 
     def gateway_lost(self, address: str) -> None:
-        """Makes all requests due again, for the next gateway; sent requests with `once` fail with RunError."""
+        """Makes all requests due again, for the next gateway; sent requests with `once` fail with RunError.
+
+        `address` is that of the lost gateway, for the error message.
+        """
         self._due_s = 0.0
         for ticket, pending in list(self._pending.items()):
             pending.sent_s, pending.resend_s = NEVER_S, RESEND_S
@@ -144,7 +151,10 @@ class PendingRequests:
         self._due_s = min(due, default=now_s + IDLE_S)
 
     def _send_tasks(self, due: Sequence[_Pending], now_s: float) -> None:
-        """Sends tasks in bundles. The delay before a task is resent doubles each time, because most are in progress."""
+        """Sends the tasks `due` in bundles.
+
+        The delay before a task is resent doubles each time, because a task without an answer is usually in progress.
+        """
         while due:
             bundle: list[viewer_protocol.Task] = []
             size = 0

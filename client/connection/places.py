@@ -27,16 +27,17 @@ def running_runs() -> list[Path]:
 
 
 def _is_running(folder: Path) -> bool:
-    """Returns whether a run's coordinator, or the process that starts it, runs on this machine."""
+    """Returns whether the run in `folder` has a process on this machine: its coordinator, or the one that starts it."""
     return any(
         is_alive((read_announcement(folder / name) or {}).get("pid")) for name in (CLUSTER_FILE, COORDINATOR_FILE)
     )
 
 
 def place_of(address: str | None) -> str | Path:
-    """Returns the place to connect to: the gateway address or run folder `address`, or by default the only running run.
+    """Returns the place to connect to: the gateway's address (str) or a run's folder (Path), as named by `address`.
 
-    Waits for a run that is starting. Raises RunError if there is no such running world.
+    With None, returns the folder of the only run on this machine that is running. Waits for a run that is starting.
+    Raises RunError if there is no such running world.
     """
     if address is not None and "://" in address:
         return address

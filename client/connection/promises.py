@@ -1,7 +1,8 @@
 """A non-blocking connection for programs with their own main loop, such as the window: methods return promises.
 
-Calling a method sends the request; between two frames the program checks `Promise.done`. Such a program watches tiles
-through the connection's `link`: it calls `watch` once, then `tile` in each frame.
+Calling a method sends the request; in each pass of its main loop the program checks `Promise.done`. Such a program
+watches tiles (messages with the visible content of squares of the world) through the connection's `link`: it calls
+`watch` once, then `tile` in each pass.
 """
 
 import functools
@@ -22,7 +23,7 @@ T = TypeVar("T")
 
 
 class Promise(Generic[T]):
-    """The future answer to a request. No method blocks.
+    """The future answer to a request to the gateway, the process of the world that answers clients. No method blocks.
 
     `asked` is the future of the gateway's reply, `read` the function from the reply to the result, and `what` the
     request's name in error messages. The time limit `timeout_s` begins with the constructor.
@@ -34,16 +35,19 @@ class Promise(Generic[T]):
 
     @property
     def done(self) -> bool:
-        """Whether `result` can be called: an answer has arrived, or the time limit has passed."""
+        """Whether `result` can be called: the request was answered, refused or has failed, or its time has passed."""
         return self._asked.done() or time.monotonic() > self._end_s
 
     @property
     def answered(self) -> bool:
-        """Whether an answer or a refusal has arrived. Until then it is unknown whether the request took effect."""
+        """Whether the request was answered or refused, or has failed, as when the connection is closed.
+
+        Until then it is unknown whether the request took effect.
+        """
         return self._asked.done()
 
     def result(self) -> T:
-        """Returns the answer. Raises the error of a refused request, and RunError if no answer has arrived.
+        """Returns the answer. Raises the error of a refused or failed request, and RunError if no answer has arrived.
 
         In the latter case the request is cancelled.
         """

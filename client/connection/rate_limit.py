@@ -1,6 +1,7 @@
 """Credit for tiles: the number of tiles that a viewer permits the gateway to send, with or without a rate limit.
 
-The gateway sends one tile per credit and does not know the capacity of the network. A rate limit in bytes per second is
+A *tile* is a message with the visible content of a square of the world; the *gateway* is the process that sends it. The
+gateway sends one tile per credit and does not know the capacity of the network. A rate limit in bytes per second is
 enforced by a token bucket, a balance in bytes: it grows with time, up to the bytes of half a second; the size of each
 tile that arrives is subtracted; credit is granted for the remaining bytes, with an upper estimate of the size of future
 tiles. While the balance is negative, no credit is granted. So the limit holds on average for tiles of any sizes.
@@ -30,7 +31,9 @@ BURST_TILES = 1.25
 
 
 class CreditLimit:
-    """The credit of one connection. With `bytes_per_s` None, only the number of outstanding tiles is limited.
+    """The credit of one connection: how many tiles the gateway may send, which the caller tells it.
+
+    With `bytes_per_s` None, only the number of outstanding tiles is limited.
 
     All times `now_s` are monotonic, in seconds.
     """

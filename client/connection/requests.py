@@ -5,6 +5,10 @@ Each public function takes a `Target`, then the arguments of the connection meth
 awaits it, or returns a promise. The method has the docstring of the function; therefore the docstrings state the
 result of the method, not the `Request` that the function returns.
 
+Words in this file: the *gateway* is the process of a running world that answers clients. A *table* contains the beings
+of one kind, such as "plants" or "monsters"; a *layer* has one value for each cell of the world. A *snapshot* is the
+complete state of the world at a tick, saved on disk; the *journal* is the run's record of births and measurements.
+
 To add a request, write its function here and add one line to each connection class.
 """
 
@@ -36,7 +40,7 @@ T = TypeVar("T")
 REPLAY_TIMEOUT_S = 600.0
 """Time limit of requests that replay a part of the run, in seconds."""
 MAX_BIRTHS = 20_000
-"""Default maximum number of births in a page."""
+"""Default maximum number of births in one answer to `births`."""
 ERROR_CHARACTERS = 200
 """Maximum length of the reason in the error message for a malformed answer."""
 
@@ -95,7 +99,10 @@ def _effect_tick(reply: Reply) -> int:
 
 
 def _question(target: Target, question: queries.Question, interpret: Callable[[Reply], T]) -> Request[T]:
-    """Returns the request for a query (`question`) about the target's world and tick."""
+    """Returns the request for a query (`question`) about the target's world and tick.
+
+    `interpret` reads the result from the gateway's answer.
+    """
     content = msgspec.json.encode(question)
     return Request("a question", lambda ticket: viewer_protocol.Query(ticket, content, target.shown), interpret)
 
@@ -108,7 +115,7 @@ def query(
     table: str = "monsters",
     max_rows: int = queries.MAX_ROWS,
 ) -> Request[Rows]:
-    """Returns the beings of `table` that meet all conditions, as arrays by column; at most `max_rows` beings.
+    """Returns the living beings of `table` that meet all conditions, as arrays by column; at most `max_rows` beings.
 
     `rectangle` limits the search to y, x, height, width in cells. `where` lists conditions that must all hold: a
     column, one of == != < <= > >=, and an integer, as in `[("sugar_count", ">", 50)]`; a species can be given by name.
@@ -131,7 +138,10 @@ def count(target: Target, rectangle: Cells | None = None) -> Request[Counts]:
 
 
 def fetch(target: Target, being: int) -> Request[FetchedBeing | None]:
-    """Returns all data of the being with the id `being`: columns, stimuli, drives. None if there is none."""
+    """Returns all data of the living being with the id `being`; None if no living being has this id.
+
+    The data include its columns, its stimuli (the inputs of its behaviour) and its drives (the outputs).
+    """
 
     def interpret(reply: Reply) -> FetchedBeing | None:
         place_and_row = queries.read_being(reply.content)
@@ -183,7 +193,7 @@ def paint(target: Target, y: int, x: int, height: int, width: int, part: str, va
 
 
 def rain(target: Target, y: int, x: int, radius_cells: int = 4, count: int = 100) -> Request[int]:
-    """Adds `count` molecules of water to each cell of the disc around `y`, `x`.
+    """Adds `count` molecules of water to each cell within `radius_cells` cells of the cell `y`, `x`.
 
     Returns the tick at which the command takes effect.
     """
@@ -215,7 +225,8 @@ def remove(target: Target, being: int) -> Request[int]:
 def move(target: Target, being: int, y: float, x: float) -> Request[int]:
     """Moves a being to `y`, `x` (in cells); returns the tick at which the command takes effect.
 
-    The gateway reads the being's state before that tick, and the being is placed in the state that was read.
+    The gateway reads the being's state before that tick, and the being has this state in its new place: changes of the
+    being in between are lost.
     """
     return command(target, "move", id=being, y=y, x=x)
 
@@ -229,7 +240,9 @@ def wound(target: Target, being: int, tissue_count: int) -> Request[int]:
 
 
 def drive(target: Target, being: int, **drives: float) -> Request[int]:
-    """Controls a body: until `release`, these drives (-1 to 1) replace those of its behaviour; drives not given are 0.
+    """Controls the body of a being: until `release`, these drives replace those that its behaviour computes.
+
+    A drive controls one action of the body, such as a bite, by a number from -1 to 1; drives not given are 0.
 
     Returns the tick at which the command takes effect.
     """
@@ -245,7 +258,7 @@ def release(target: Target, being: int) -> Request[int]:
 
 
 def set_rate(target: Target, reaction: str, rate: float | None) -> Request[int]:
-    """Sets the rate of a reaction, per tick; None restores the rate of the world file.
+    """Sets the rate of a chemical reaction, per tick; None restores the rate with which the world began.
 
     Returns the tick at which the command takes effect.
     """
@@ -299,7 +312,7 @@ def speed(target: Target, ticks_per_s: float = 0.0) -> Request[int]:
 
 
 def save(target: Target) -> Request[int]:
-    """Saves a snapshot that is never removed; returns its tick."""
+    """Saves a snapshot that is never removed automatically; returns its tick."""
     return _order("save")
 
 
@@ -322,7 +335,10 @@ def stop(target: Target) -> Request[int]:
 def _history(
     what: str, tick: int, interpret: Callable[[Reply], T], timeout_s: float | None = None, **more: Any
 ) -> Request[T]:
-    """Returns the request for `what` of `viewer_protocol.History`, which documents the fields in `more`."""
+    """Returns the request for something of the run's past, such as its snapshots (`what` is "list") or its births.
+
+    `what`, `tick` and the fields in `more` are those of the message `viewer_protocol.History`, which documents them.
+    """
     return Request(
         f"{what} {tick}",
         lambda ticket: viewer_protocol.History(ticket, what, tick, **more),
@@ -343,10 +359,10 @@ def show(target: Target, tick: int) -> Request[int]:
 
 
 def play(target: Target, ticks_per_s: float) -> Request[int]:
-    """Continues the replay of the past tick at `ticks_per_s`; 0 stops it. Returns the tick reached so far.
+    """Lets the past that `show` returned advance, at `ticks_per_s`; 0 stops it. Returns the tick reached so far.
 
-    Views and answers contain the tick that the replay has reached. Calling `show` again with the tick with which this
-    replay was requested resets the replay to that tick.
+    From then on, queries and views of this past tick are answered from the tick that the replay has reached, which they
+    contain. Calling `show` again with the same tick resets the replay to it.
     """
     return _history("play", target.shown, _effect_tick, REPLAY_TIMEOUT_S, value=float(ticks_per_s))
 
@@ -362,7 +378,10 @@ def fork(target: Target, tick: int) -> Request[str]:
 
 
 def metrics(target: Target, since: int = 0) -> Request[Metrics]:
-    """Returns the measurements in the journal from the tick `since` on: at most 2,000 ticks, evenly spaced."""
+    """Returns the journal's measurements (births, deaths, populations, substances) from the tick `since` on.
+
+    The answer has at most 2,000 ticks, evenly spaced.
+    """
     return _history(
         "metrics", int(since), lambda reply: check_shape(msgspec.json.decode(reply.raw, type=Metrics), Metrics)
     )
@@ -374,8 +393,8 @@ def births(
     """Returns a page of the births in the journal from the tick `since` on: at most `max_rows`.
 
     `table` limits the births to one table; "" means all tables. For the next page, pass the answer's `next` as `since`
-    and its `after` as `after`: immediately if `more` is true, otherwise after the world has advanced. Ticks that are
-    not yet completely journalled are left to the next page.
+    and its `after` as `after`: immediately if `more` is true, otherwise after the world has advanced. Ticks whose
+    births are not yet all in the journal are left to the next page.
     """
 
     def interpret(reply: Reply) -> Births:

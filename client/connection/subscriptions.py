@@ -1,7 +1,8 @@
 """The tiles that a connection watches: the subscribed topics, the newest pieces of each tile, and credit.
 
-A *topic* names a tile; a tile consists of one or more encoded *pieces*. *Credit* is the number of tiles that the
-gateway may send until it is given more (see `rate_limit.py`).
+A *tile* is the visible content of a square of the world: its beings, or the values of one layer. A *topic* names a
+tile; a tile consists of one or more encoded *pieces*, each for a rectangle of it. *Credit* is the number of tiles that
+the gateway (the process that serves clients) may send until it is given more (see `rate_limit.py`).
 
 Any thread can watch, unwatch and read tiles. All other methods of `Subscriptions` are called by the link's thread
 (`connection.py`), which owns the socket.
@@ -16,7 +17,7 @@ from umwelt.cluster import Topic, viewer_protocol
 from umwelt.sandbox.errors import RunError
 
 FIRST_SETTLE_FACTOR = 20
-"""Factor by which the first view of a rectangle waits longer for its remaining tiles than later views do."""
+"""Factor by which the first `wait` for tiles (`after` is 0) waits longer for the remaining ones than later calls do."""
 
 
 class Subscriptions:
@@ -41,7 +42,7 @@ class Subscriptions:
         self._unsent: dict[int, None] = {}
         """Values of `shown` whose subscriptions changed since they were last sent to the gateway (an ordered set)."""
         self._dropped: dict[int, set[bytes]] = {}
-        """Topics unwatched since then; the gateway does not resend their tiles while they are unchanged."""
+        """By `shown`: topics that were unwatched since its subscriptions were last sent. See `_send_watched`."""
         self._tiles: dict[tuple[int, bytes], tuple[int, list[bytes]]] = {}
         """Arrival number and pieces of each received tile, by `shown` and topic."""
         self._arrivals = 0
@@ -110,7 +111,7 @@ class Subscriptions:
     # --- the connection's thread
 
     def take(self, tile: viewer_protocol.Tile, raw: list[bytes], size_bytes: int, now_s: float) -> None:
-        """Stores the pieces of a tile that arrived, if the tile is still watched."""
+        """Stores the pieces `raw` of a tile that arrived in a message of `size_bytes`, if it is still watched."""
         self.limit.record_tile(size_bytes, now_s)
         self.received_bytes += size_bytes
         with self._changed:
@@ -129,7 +130,7 @@ class Subscriptions:
             self._unsent |= dict.fromkeys(self._watched)
 
     def restart_credit(self) -> None:
-        """Marks one subscription to be sent again, which also restarts the count of credit."""
+        """Marks the subscriptions of one `shown` to be sent again: the message replaces the gateway's credit."""
         with self._changed:
             shown = next((shown for shown, topics in self._watched.items() if topics), None)
             if shown is not None:
@@ -152,14 +153,18 @@ class Subscriptions:
         return heard
 
     def _send_watched(self, now_s: float) -> None:
-        """Sends all changed subscriptions, with the same credit, because each message restarts the gateway's count."""
+        """Sends a message with all topics for each `shown` whose subscriptions changed.
+
+        All messages contain the same credit, because each one replaces the gateway's credit.
+        """
         with self._changed:
             changed, self._unsent = self._unsent, {}
             watched = {shown: list(self._watched.get(shown, ())) for shown in changed}
             dropped = {shown: self._dropped.pop(shown, set()) for shown in changed}
         credit, self._is_counting = self.limit.restart(now_s), True
         for shown, topics in watched.items():
-            # the gateway resends an unchanged tile only if a previous subscription did not include it
+            # the gateway resends an unchanged tile only if the previous message did not include it: topics that were
+            # unwatched and are watched again are therefore first left out
             kept = [topic for topic in topics if topic not in dropped[shown]]
             for part in [kept, topics] if len(kept) < len(topics) else [topics]:
                 self._send(viewer_protocol.Watch(part, credit, shown))

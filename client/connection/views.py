@@ -1,4 +1,8 @@
-"""Views of a rectangle: selects the tiles that cover it, and joins their pieces into arrays."""
+"""Views of a rectangle: selects the tiles that cover it, and joins their pieces into arrays.
+
+A *tile* is the visible content of a square of the world: its beings, or the values of one layer. A *topic* names a
+tile. A tile arrives as one or more *pieces*, each of which contains the data of a rectangle at one tick.
+"""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -133,7 +137,7 @@ class Watcher:
 
 
 def _decode(frames: Sequence[bytes], torus: Torus) -> list[Piece]:
-    """Decodes the pieces of a tile; skips malformed ones."""
+    """Returns the decoded pieces of a tile, given its encoded ones; skips malformed ones."""
     pieces = []
     for frame in frames:
         with suppress(ValueError):  # a malformed piece leaves its cells empty

@@ -1,6 +1,7 @@
 """Workflows on a running world or on a tick of its past, and the queries that are implemented as workflows.
 
-A workflow is a coroutine function whose first argument is a `WorldFlow`, which runs tasks on the world's nodes. The
+A *node* is a process that computes a part of the world; a *task* is a function that a node runs on its part. A workflow
+is a coroutine function whose first argument is a `WorldFlow`, through which it runs tasks on the world's nodes. The
 queries `census`, `heatmap`, `nearest` and `lineage` are workflows of this module. Each answer contains the tick of the
 world state from which it was computed.
 """
@@ -37,9 +38,9 @@ ORGANS_SUFFIX = "_organs"
 HEATMAP_SQUARES = 40
 """Approximate number of squares along the longer side of a heat map if no size of a square is given."""
 FIRST_RADIUS_CELLS = 8
-"""Radius of the first square that `nearest` searches."""
+"""Half of the side of the first square that `nearest` searches, in cells."""
 MARGIN_CELLS = 2
-"""Cells by which the last square that `nearest` searches exceeds the distance to the best being so far."""
+"""Once `nearest` has found a being, half of the side of its last square exceeds that being's distance by this."""
 
 T = TypeVar("T")
 _Area = tuple[int, int, int, int]
@@ -62,7 +63,7 @@ class WorldFlow(Flow):
         return self._link.known
 
     async def family(self, being: int) -> Family:
-        """Returns the ancestors and children of a being that have a birth in the journal."""
+        """Returns the ancestors and children of a being whose births are in the journal, the run's record on disk."""
         future = self._link.ask(lambda ticket: viewer_protocol.History(ticket, "family", 0, being=int(being)))
         return check_shape((await asyncio.wrap_future(future)).content, Family)
 
@@ -116,7 +117,9 @@ async def census(flow: WorldFlow, rectangle: Cells | None = None) -> Census:
 
 
 async def heatmap(flow: WorldFlow, of: str = "", cell: int = 0, rectangle: Cells | None = None) -> Heatmap:
-    """Counts beings, or sums a layer, in squares of `cell` x `cell` cells (0: about 40 squares on the longer side).
+    """Counts beings, or sums the values of a layer, in squares of `cell` x `cell` cells.
+
+    A layer has one value for each cell. If `cell` is 0, there are about 40 squares along the longer side.
 
     `of` is a species, a table or a layer; "" means the beings of the first table. `rectangle` (y, x, height, width)
     limits the map; None means the full world.
@@ -204,7 +207,7 @@ def _square(y: int, x: int, radius_cells: int, torus: tuple[int, int]) -> _Area:
 
 
 def _tables_of(flow: WorldFlow, species: str) -> list[str]:
-    """Returns the names of the tables that can contain beings of `species`."""
+    """Returns the names of the tables (such as "plants" and "monsters") that can contain beings of `species`."""
     if species in flow.known.kinds:
         return [flow.known.kinds[species]]
     return [table for table, columns in flow.known.columns.items() if "species" in columns]

@@ -1,5 +1,6 @@
 """Analyses across the runs of an experiment.
 
+The runs of an experiment differ in some keys of their world files or commands, the *varied keys*, and in their seeds.
 An analysis is a function of a list of rows, one for each run, and returns figures (named numbers). A row has the values
 of the varied keys in the run, and the run's own figures. Like the analyses of single runs, an analysis always returns
 the same names, with NaN for figures that cannot be determined.
@@ -34,6 +35,7 @@ HOLLING_FIGURES = tuple(
     f"holling.{name}" for name in ("attack_rate", "handling_ticks", "linear_worse", "third_worse", "plateau_worse")
 )
 MATCHING_FIGURES = ("matching.slope", "matching.slope_error")
+"""The names of the figures that `holling` (above) and `matching` return."""
 
 
 def holling(rows: Rows) -> Figures:
@@ -88,10 +90,10 @@ def _akaike(misfit: float, parameters: int, count: int) -> float:
 def matching(rows: Rows) -> Figures:
     """Returns the slope of the share of foragers in the eastern of two patches over that patch's share of the food.
 
-    The food supply is the `count` in the commands of the first treatment (west) and of the second treatment (east) of
-    the experiment file. A slope of 1 is the ideal free distribution: Fretwell and Lucas, "On territorial behavior and
-    other factors influencing habitat distribution in birds", Acta Biotheoretica 19, 1970. `matching.slope_error` is the
-    standard error of the slope.
+    The food supply is the `count` in the first (west) and the second (east) entry of the section [[commands]] of the
+    experiment file, which must be varied keys. A slope of 1 is the ideal free distribution: Fretwell and Lucas, "On
+    territorial behavior and other factors influencing habitat distribution in birds", Acta Biotheoretica 19, 1970.
+    `matching.slope_error` is the standard error of the slope.
     """
     west, east = (np.array([row[f"commands.{number}.do.count"] for row in rows], np.float64) for number in (0, 1))
     share = np.array([row.get("foragers.east_share", np.nan) for row in rows])

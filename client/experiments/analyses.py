@@ -23,12 +23,13 @@ Cycles of grazers and hunters in a meadow last about 3,000 ticks, and lags of mo
 SETTLED_TICKS = 2000
 """First tick that `hunters_lag` uses, which excludes the initial growth of the founders' populations."""
 MIN_LAG_ROWS, MIN_LAGS_IN_RUN = 4, 8
-"""The minimum number of measurements within the longest lag, and minimum length of a run in longest lags."""
+"""Minimum number of measurements in the longest lag, and minimum length of a run as a multiple of the longest lag."""
 LAG_FIGURES = tuple(f"hunters_lag.{name}" for name in ("ticks", "correlation", "chance", "cycle_ticks", "cycles"))
+"""The names of the figures that `hunters_lag` returns."""
 
 
 def hunters_lag(columns: Columns) -> Figures:
-    """Returns the lag, in ticks, between the populations of grazers and hunters, and how strong the relation is.
+    """Returns by how many ticks the population of hunters follows that of grazers, and how strong the relation is.
 
     `ticks` is the lag at which the logarithms of both populations have the highest `correlation`. Both are taken
     relative to their running means over twice the longest lag, which removes slow trends. `cycle_ticks` is the length
@@ -86,7 +87,7 @@ def _correlation(first: np.ndarray, second: np.ndarray, lag: int) -> float:
 def intake(columns: Columns) -> Figures:
     """Returns the tissue that a monster eats per tick, and the mean fodder per cell, in the second half of a run.
 
-    Intake is the loss of fodder, which is exact if plants neither grow nor wither.
+    Fodder is the food of the monsters. Intake is its decrease, which is exact if plants neither grow nor wither.
     """
     late = _later_half(columns)
     ticks, fodder = columns["tick"][late], columns["fodder_count"][late]

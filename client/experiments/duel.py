@@ -34,7 +34,7 @@ from umwelt.sandbox.text import one_of
 
 LIVING = purpose("duel.living")
 FOUNDERS = purpose("duel.founders")
-"""The purposes of the dice that choose living beings (`LIVING`) and founders (`FOUNDERS`)."""
+"""The purposes of the pseudorandom numbers that choose living beings and founders; they are part of their keys."""
 DUEL_FIGURES = ("founders", "descendants", "more")
 """Figures of a duel in an experiment: the offspring of founders and of descendants, and the difference."""
 FOUNDER_SIDE, DESCENDANT_SIDE, GAIN = "founders", "descendants", "gain"
@@ -44,7 +44,7 @@ FOUNDER_SIDE, DESCENDANT_SIDE, GAIN = "founders", "descendants", "gain"
 class Row(TypedDict):
     """The state of one species of a duel's world at a tick.
 
-    It counts the founders of the species with the name `group`, and all their descendants.
+    `group` is the name of the species. It counts the founders of that species and all their descendants.
     """
 
     tick: int
@@ -121,9 +121,9 @@ def find_duelling_species(world: WorldFile, region: Region) -> list[str]:
 
 
 def sample_living_genomes(world: WorldFile, region: Region, species: str, count: int, seed: int) -> list[bytes]:
-    """Returns the genomes of up to `count` living beings of a species, drawn by dice; empty if it is extinct.
+    """Returns the genomes of up to `count` living beings of a species in `region`; empty if it is extinct.
 
-    The draw depends only on `seed` and the ids of the beings.
+    The choice is pseudorandom; it depends only on `seed` and the ids of the beings.
     """
     assert world.laws.sample_genomes is not None
     ids, genomes = world.laws.sample_genomes(world, region, species)
@@ -132,7 +132,7 @@ def sample_living_genomes(world: WorldFile, region: Region, species: str, count:
 
 
 def sample_founder_genomes(world: WorldFile, species: str, count: int, seed: int) -> list[bytes]:
-    """Returns the genomes of up to `count` founders of a species, drawn by dice that depend only on `seed`.
+    """Returns the genomes of up to `count` founders of a species; the choice is pseudorandom and depends on `seed`.
 
     If all founders have the same genome, returns only that genome.
     """
@@ -198,7 +198,8 @@ def run_garden(world: WorldFile, region: Region, stage: GardenStage, seed: int) 
     """Measures living beings of a species and equally many founders in one new world with the seed `seed`.
 
     The genomes of the living beings are those in `region`. Returns the mean of each measured column over the second
-    half, `descendants.COLUMN` and `founders.COLUMN`, and the difference `gain.COLUMN` (descendants minus founders).
+    half of the ticks, `descendants.COLUMN` and `founders.COLUMN`, and the difference `gain.COLUMN` (descendants minus
+    founders). The measurements are those of `stage.measures`, for each side separately.
     Returns an empty dict if the species is extinct.
     """
     living = sample_living_genomes(world, region, stage.species, stage.each, seed)
@@ -216,7 +217,7 @@ def run_garden(world: WorldFile, region: Region, stage: GardenStage, seed: int) 
 
 
 def garden_figure_names(world: WorldFile, stage: GardenStage) -> list[str]:
-    """Returns the names of all figures that `run_garden` can return."""
+    """Returns the names of all figures that `run_garden` can return, by measuring a new world at tick 0."""
     garden = _populate_garden(world, stage, sample_founder_genomes(world, stage.species, 1, 0), 0)
     return list(_with_gains(measure_region(garden, begin(garden), stage.measures)))
 
@@ -327,13 +328,16 @@ def run_duels(
 
 
 async def _run_all(flow: Flow, jobs: Sequence[tuple[str, str, str, int, int]]) -> list[list[Row]]:
-    """Runs the task `duel_job` with each of `jobs`, its arguments; returns the rows of each. A workflow."""
+    """Runs the task `duel_job` with each of `jobs`, its arguments; returns the rows of each.
+
+    A workflow: a coroutine that runs tasks in worker processes, through `flow`.
+    """
     return await flow.gather(flow.run("duel.run", job, ticket=str(number)) for number, job in enumerate(jobs))
 
 
 @task("duel.run")
 def duel_job(job: tuple[str, str, str, int, int], say: Callable[[int], None]) -> list[Row]:
-    """Runs one duel; the task of a worker.
+    """Runs one duel and returns its rows; a task, which is run by a worker process.
 
     `job` contains the world file's text, source and name, the number of ticks, and the ticks between rows. `say` is
     called with each tick.

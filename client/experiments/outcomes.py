@@ -1,7 +1,8 @@
 """The outcomes of an experiment's runs, and the evaluation of its expectations. No I/O.
 
-An outcome is a named number of a run: a figure, which a duel, a garden or an analysis returns, or `COLUMN.STATISTIC`, a
-statistic of a measured column. A point is a combination of values of the varied keys.
+An outcome is a named number of a run: a figure or `COLUMN.STATISTIC`, a statistic of a measured column. A figure is the
+result of an analysis, or of a duel or a garden, which compare descendants with founders in new worlds. A point is a
+combination of values of the varied keys. The quick form of an experiment is a shortened version.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -152,7 +153,7 @@ def _judge(
     """Evaluates one expectation; `points` are all points, and `across` the figures across all runs.
 
     A run satisfies the expectation if its value is not NaN and within the bounds. With `against`, the value is the
-    difference to the run of the same seed at the partner point.
+    difference to the run of the same seed at the point with which `against` compares.
     """
     if expectation.value in across:
         value = across[expectation.value]
@@ -176,7 +177,7 @@ def _judge(
 def outcome_rows(experiment: Experiment, runs: Sequence[Run], findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """Returns a row for each run: varied keys, seed, plotted outcomes, figures, and the values of expectations.
 
-    The value that an expectation selects has the expectation's text `says` as its key.
+    The value of a run for an expectation has the expectation's text `says` as its key.
     """
     plotted = list(dict.fromkeys(name for plot in experiment.file.plots for name in plot.outcomes))
     rows = {

@@ -1,6 +1,8 @@
 """Turns an experiment file (schema.py) into trials: one run for each point of the varied keys and each seed.
 
-A point is one combination of values of the varied keys.
+A point is one combination of values of the varied keys. A *treatment* is an entry of the section [[commands]] of the
+file: commands that are given repeatedly. The sections [duel] and [garden] compare descendants with founders in new
+worlds. The quick form of an experiment is a shortened version, for `--quick`.
 """
 
 import hashlib
@@ -36,7 +38,7 @@ MAX_TRIALS, MAX_COMMANDS = 10_000, 1_000_000
 FINGERPRINT_TICKS = 16
 """Number of ticks after which the digest of a small world is taken, to identify its laws."""
 SCATTER = purpose("experiment.scatter")
-"""The purpose of the dice that choose the cells of commands with an area `over`."""
+"""The purpose of the pseudorandom numbers that choose the cells of commands with an area `over`; part of their key."""
 COMMANDS_PREFIX = "commands."
 """The prefix of keys that set values of the commands in the experiment file, not of the world file."""
 KEYS_PLACE = "set, vary or points:"
@@ -64,7 +66,10 @@ class Trial:
     duel: DuelStage | None
     garden: GardenStage | None
     fingerprint: int
-    """Digest of a small world of the same laws after `FINGERPRINT_TICKS` ticks; it changes if the laws change."""
+    """Digest (hash of the state) of a small world of the same laws after `FINGERPRINT_TICKS` ticks.
+
+    It changes if the laws change.
+    """
 
     @property
     def name(self) -> str:
@@ -295,9 +300,10 @@ def _encode_command(world: WorldFile, content: Values) -> bytes:
 
 
 def _scatter(world: WorldFile, area: tuple[int, int, int, int], content: Values, tick: int, number: int) -> bytes:
-    """Returns a command as JSON, at a cell of `area` that is drawn by dice from the tick and the treatment's `number`.
+    """Returns a command as JSON, whose fields are `content`, at a pseudorandom cell of `area`.
 
-    `area` is (y, x, height, width) and can extend across the seams of the torus.
+    The cell depends on the world's seed, the tick, and the index `number` of the treatment. `area` is (y, x, height,
+    width) and can extend across the edges of the torus.
     """
     top, left, height, width = area
     common = world.common

@@ -1,4 +1,8 @@
-"""Draws the plots of an experiment on one page, with matplotlib."""
+"""Draws the plots of an experiment on one page, with matplotlib.
+
+A point is one combination of values of the varied keys of an experiment; it has a run for each seed. An outcome is a
+named number of a whole run; a column has a number for each measurement in a run.
+"""
 
 import re
 from collections.abc import Sequence

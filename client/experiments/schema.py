@@ -41,7 +41,8 @@ An example with all sections:
     [quick]                                      # replacements for --quick
     ticks = 200
 
-Every mistake in a file is reported before the first run (plan.py, validation.py).
+A *point* is one combination of values of the varied keys; it has a run for each seed. An *outcome* is a named number of
+a run, as in `value` above. Every mistake in a file is reported before the first run (plan.py, validation.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,7 +67,7 @@ class Treatment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     until: int | None = None
     every: int = 1
     over: tuple[int, int, int, int] | None = None
-    """Area `[y, x, height, width]`; each command acts on a cell of it, drawn by dice. None: the commands give cells."""
+    """Area `[y, x, height, width]`; each command acts on a pseudorandom cell of it. None: the commands give cells."""
 
 
 class DuelStage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -101,7 +102,7 @@ class GardenStage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Expectation(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A bound on an outcome of each run: `value` is `COLUMN.STATISTIC`, or a figure of a stage or an analysis.
+    """A bound on an outcome of each run: `value` is `COLUMN.STATISTIC`, or a figure of a duel, a garden or an analysis.
 
     `where` selects the points to judge by values of varied keys. With `against`, the judged value is the difference to
     the run of the same seed at another point: the only point with the values in `against`, or else the one of these

@@ -1,7 +1,9 @@
 """Runs the trials of an experiment, with checkpoints from which an interrupted trial continues.
 
-A checkpoint consists of a snapshot and of a file, written afterwards, with its tick and the rows so far. A snapshot
-without that file is ignored. A trial that continues from a checkpoint has the same result as an uninterrupted one.
+A trial is one run of an experiment: one world, with measurements and possibly comparisons of descendants with founders
+in new worlds (duels and gardens). A checkpoint consists of a snapshot (the complete state of the world) and of a file,
+written afterwards, with its tick, and the rows and figures so far. A snapshot without that file is ignored. A trial
+that continues from a checkpoint has the same result as an uninterrupted one.
 """
 
 import shutil
@@ -37,16 +39,17 @@ CHECKPOINT_EVERY_S = 120.0
 ROWS = "rows.json"
 """The name of the file of a checkpoint in its folder, beside the snapshot."""
 SEED_DISTANCE = 1_000_000
-"""The difference between the seeds of the new worlds of a duel or garden and of the trial."""
+"""What is added to the seed of the trial to get the seed of the new worlds of its duels and garden."""
 
 Row = dict[str, int | float]
 """The numbers of one measurement by name, with `tick`, the tick of the measurement; NaN is left out."""
 
 
 class Job(msgspec.Struct):
-    """A trial in the form that is sent to a worker; `folder` is the folder of its checkpoints.
+    """A trial in the form that is sent to a worker process; `folder` is the folder of its checkpoints.
 
-    `text`, `source` and `name` are those of the world file; `due` has tick, number and content of each command.
+    `key` is a hash of all that the results depend on. `text`, `source` and `name` are those of the world file; `due`
+    has the tick, the number and the content of each command.
     """
 
     key: str
@@ -64,7 +67,10 @@ class Job(msgspec.Struct):
 
 
 class Result(NamedTuple):
-    """The result of a trial: a row for each measurement, its figures, and the digest of the world at the end."""
+    """The result of a trial: a row for each measurement, its figures, and the digest of the world at the end.
+
+    The figures are the results of its duels and garden, by name; the digest is a hash of the world's state.
+    """
 
     rows: list[Row]
     figures: dict[str, float]
@@ -101,9 +107,9 @@ def make_job(trial: Trial, folder: Path) -> Job:
 
 @task("experiment.run")
 def run_job(job: Job, say: Callable[[int], None]) -> Result:
-    """Runs a trial to its end, from its checkpoint if there is one; the task of a worker.
+    """Runs a trial to its end, from its checkpoint if there is one; a task, which is run by a worker process.
 
-    `say` is called with each tick.
+    `say` is called with each tick. Removes the checkpoint at the end.
     """
     world = parse_world(job.text, job.source, job.name)
     region, checkpoint = _load_checkpoint(job, world) or (begin(world), Checkpoint(job.key, 0, [], {}))
@@ -130,7 +136,7 @@ def run_job(job: Job, say: Callable[[int], None]) -> Result:
 
 
 async def all_runs(flow: Flow, jobs: Sequence[Job], ended: Callable[[int, Result], None]) -> None:
-    """Runs all trials of an experiment in parallel; a workflow.
+    """Runs all trials of an experiment in parallel; a workflow, which runs tasks in worker processes through `flow`.
 
     `ended` is called with the index and the result of each trial when it ends.
     """
@@ -145,7 +151,7 @@ async def all_runs(flow: Flow, jobs: Sequence[Job], ended: Callable[[int, Result
 
 
 def _is_measured(checkpoint: Checkpoint, tick: int) -> bool:
-    """Returns whether the checkpoint has a row for `tick`."""
+    """Returns whether the checkpoint has a row for `tick` or a later tick."""
     return bool(checkpoint.rows) and checkpoint.rows[-1]["tick"] >= tick
 
 
@@ -160,7 +166,7 @@ def _other_seed(world: WorldFile) -> int:
 
 
 def _save_checkpoint(job: Job, world: WorldFile, region: Region, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint of the trial and removes the previous one."""
+    """Writes a checkpoint of the trial at the tick of `region`, and removes the previous one."""
     folder = Path(job.folder)
     with report_disk_errors(folder, "--to"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -191,9 +197,10 @@ def _load_checkpoint(job: Job, world: WorldFile) -> tuple[Region, Checkpoint] | 
 
 
 def _run_duels(world: WorldFile, region: Region, stage: DuelStage) -> dict[str, float]:
-    """Runs a duel for each species; returns the offspring of founders and descendants, and the difference.
+    """Runs a duel for each species of `stage`; `region` has the living descendants.
 
-    For an extinct species, only the difference is returned, as -1.
+    Returns three figures for each: the offspring of founders (`duel.SPECIES.founders`), that of descendants
+    (`.descendants`), and the difference (`.more`). For an extinct species, only the difference is returned, as -1.
     """
     figures: dict[str, float] = {}
     seed = _other_seed(world)

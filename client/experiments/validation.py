@@ -1,7 +1,8 @@
 """Checks, before the first run, that an experiment's expectations can be judged and its plots can be drawn.
 
-Measures, analyses and gardens return the same names at all ticks, so the names are determined by measuring worlds at
-tick 0.
+Measures and analyses, and gardens (comparisons of descendants with founders in a new world), return the same names at
+all ticks, so the names are determined by measuring worlds at tick 0. A point is one combination of values of the
+experiment's varied keys. A figure is a named number of a run, and a column has a number for each measurement.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,8 +38,8 @@ def check(
 ) -> None:
     """Raises WorldFileError for any mistake in the analyses, plots and expectations of `file`.
 
-    `worlds` has one world for each point. If `runs_a_point` is None, `in_runs` and ticks of expectations are not
-    checked.
+    `worlds` has one world for each point; `runs_a_point` is the number of runs of each point. If it is None, `in_runs`
+    and ticks of expectations are not checked.
     """
     known = KnownNames(file, points, worlds)
     for number, plot in enumerate(file.plots):

@@ -1,6 +1,8 @@
 """Reads the descent of all beings of a run: the parent, species and clade of each.
 
-Founders are read from the first snapshot, births from the journal, and living beings from the last snapshot.
+Founders are read from the first snapshot (the complete state of the world at a tick, saved on disk), births from the
+journal (the run's record of events), and living beings from the last snapshot. A clade is a branch of the tree of life:
+genetically similar descendants of one being, its founder (clades.py).
 
 Births are read in pages. Genomes are compared with those of the clades' founders and then discarded, so a being uses
 some tens of bytes regardless of the length of its genome. Arrays are processed by generation, without a loop over
@@ -157,7 +159,11 @@ def read_descent(
 
 
 def _beings_by_table(pieces: list[Piece], tables: list[str]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Yields pairs of a table's name and its columns for each piece of a snapshot, with the cells `y` and `x` added."""
+    """Yields pairs of a table's name and its columns, for each piece of a snapshot and each of `tables`.
+
+    A piece has the state of one rectangle of the world, and a table the beings of one kind, such as "plants". The
+    columns `y` and `x` are added: the cell of each being in the world.
+    """
     for piece in pieces:
         for table in tables:
             rows = piece.tables[table]
@@ -197,7 +203,10 @@ class DescentBuilder:
         return len(self._clade_of_id)
 
     def add_founders(self, table: str, beings: Mapping[str, np.ndarray], species: str) -> None:
-        """Adds the beings of one table in one piece of the first snapshot, limited to `species` unless it is empty."""
+        """Adds the beings of one table in one piece of the first snapshot, limited to `species` unless it is empty.
+
+        `beings` are the columns of the table, with the cells `y` and `x`.
+        """
         if "species" not in beings:
             beings = {**beings, "species": np.full(len(beings["id"]), self._species_index(table))}
         selected = _select_species(beings, species, self._names)
@@ -208,7 +217,10 @@ class DescentBuilder:
         self._add(page, np.full(count, genomes.shape[1]), genomes.ravel(), born=False)
 
     def add_births(self, rows: list[tuple[Any, ...]]) -> None:
-        """Adds births, given as rows of the journal. Raises ValueError, TypeError or OverflowError for invalid rows."""
+        """Adds births, given as rows of the journal: id, parent_id, tick, y, x, species, genome.
+
+        Raises ValueError, TypeError or OverflowError for invalid rows.
+        """
         import pyarrow as pa
 
         columns = list(zip(*rows, strict=True))
@@ -239,7 +251,7 @@ class DescentBuilder:
         founders.
         """
         ids, count = page["id"], len(page["id"])
-        # a being that was placed by a command has no parent
+        # ids of founders and of beings that a command placed have the highest bit set: these beings have no parent
         parents = np.where(ids >> (KIND_BITS + TICK_BITS + PLACE_BITS) > 0, 0, page["parent_id"])
         if not count:
             return
@@ -298,7 +310,11 @@ class DescentBuilder:
     def _tabulate_clades(
         self, world: WorldFile, columns: Mapping[str, np.ndarray], lives: np.ndarray, min_beings: int
     ) -> tuple[np.ndarray, CladeTable]:
-        """Returns the clade of each being and the table of clades, after merging small clades into their parents."""
+        """Returns the clade of each being, `int32[n]`, and the table of clades, after merging small ones into others.
+
+        `columns` are those of all beings in order of birth, and `lives` is whether each is alive. A being's clade is
+        the index in the table.
+        """
         clades, numbers = self._clades, columns["clade"]
         merged = merge_small_clades(clades.parents, np.bincount(numbers, minlength=len(clades)), min_beings)
         kept = np.flatnonzero(merged == np.arange(len(clades)))  # parents before the clades that split off from them
@@ -330,7 +346,11 @@ class DescentBuilder:
 
 
 def _markers_of(world: WorldFile, ids: np.ndarray, genomes: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns the marker genes of `genomes`, `int16[n, 3]`; the table of each being follows from its id in `ids`."""
+    """Returns the marker genes of `genomes`, `int16[n, 3]`; `NO_MARKER` where a genome has none.
+
+    `ids` are the ids of the beings with these genomes; an id contains the kind of its table, which determines the
+    positions of the marker genes.
+    """
     markers = np.full((len(genomes), MARKER_COUNT), NO_MARKER, np.int16)
     if not world.laws.ids_name_tables:
         return markers

@@ -151,7 +151,7 @@ class GenomeClades:
         return clades
 
     def _max_difference(self, gene_count: int) -> float:
-        """Returns the sum of the differences of genes that corresponds to the drift."""
+        """Returns the sum of the differences of `gene_count` genes above which a genome is further than the drift."""
         return self._drift * GENE_RANGE * gene_count
 
     def _place_orphans(
@@ -180,7 +180,10 @@ class GenomeClades:
         return clades[which.ravel()]
 
     def _found(self, parents: np.ndarray, ids: np.ndarray, genomes: np.ndarray) -> np.ndarray:
-        """Creates a clade for each of these founders; returns the numbers of the clades."""
+        """Creates a clade for each of these founders; returns the numbers of the clades, `int32[n]`.
+
+        `parents` are the clades from which they split off, -1 for none; `ids` and `genomes` are those of the founders.
+        """
         gene_count = genomes.shape[1]
         self._gene_counts.add(np.full(len(ids), gene_count))
         self._places.add(self._genomes.setdefault(gene_count, GrowingArray(np.int8, gene_count)).add(genomes))
@@ -201,8 +204,9 @@ def genetic_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def merge_small_clades(parents: np.ndarray, beings: np.ndarray, min_beings: int = MIN_BEINGS) -> np.ndarray:
     """Returns the clade into which each clade is merged: itself, if its branch has at least `min_beings` beings.
 
-    A clade with a smaller branch is merged into the same clade as its parent. `parents: int32[clade]` has smaller
-    numbers than their clades, or -1; `beings: int[clade]` excludes the beings of clades that split off.
+    A clade without a parent is merged into itself, a clade with a smaller branch into the same clade as its parent.
+    `parents: int32[clade]` has the clade from which each one split off, which has a smaller number, or -1 for none;
+    `beings: int[clade]` has the number of its beings, without those of clades that split off from it.
     """
     branch_sizes = beings.astype(np.int64).tolist()
     above = parents.tolist()
@@ -249,8 +253,9 @@ def spindle_widths(births: np.ndarray, max_births: np.ndarray | float | None = N
     """Returns half the widths of spindles, in rows, for numbers of births: `float64[row, bin]`.
 
     A spindle is a shape along the axis of time, which is wider where more beings of a clade were born. Births are
-    smoothed over neighbouring bins; the width is proportional to the square root of their number. A bin with
-    `max_births` (default: the highest smoothed number) has the maximum width.
+    smoothed over neighbouring bins (intervals of time); the width is proportional to the square root of their number. A
+    bin with `max_births` (default: the highest smoothed number) has the maximum width; a bin with any births has at
+    least the minimum width.
     """
     padded = np.pad(births.astype(np.float64), ((0, 0), (1, 1)), mode="edge")
     smooth = 0.25 * padded[:, :-2] + 0.5 * padded[:, 1:-1] + 0.25 * padded[:, 2:]

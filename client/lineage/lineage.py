@@ -1,4 +1,8 @@
-"""The command `umwelt lineage`: writes the tree of life of a run as tables, as Newick trees and as a picture."""
+"""The command `umwelt lineage`: writes the tree of life of a run as tables, as Newick trees and as a picture.
+
+A clade is a branch of the tree of life: genetically similar descendants of one being, its founder. A *snapshot* is the
+complete state of the world at a tick, saved on disk; the *journal* is the run's record of births on disk.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -18,6 +22,7 @@ from umwelt.cluster import open_store, read_run_world, replace_file, report_disk
 from umwelt.sandbox.dice import purpose
 
 SAMPLE = purpose("lineage.sample")
+"""The purpose of the pseudorandom numbers that choose the sample of beings; it is part of their key."""
 BATCH_ROWS = 1 << 17
 """The number of rows that are written together."""
 
@@ -96,7 +101,8 @@ def _show_progress(text: str) -> Iterator[OnProgress]:
 def sample_tips(descent: Descent, max_tips: int, all_beings: bool) -> np.ndarray:
     """Returns the rows of the living beings, or of all beings, in order of birth.
 
-    If there are more than `max_tips`, returns a sample of that size, drawn by dice.
+    If there are more than `max_tips`, returns a sample of that size, which depends only on the world's seed and the ids
+    of the beings.
     """
     rows = np.arange(len(descent)) if all_beings else np.flatnonzero(descent.living)
     if len(rows) <= max_tips:
@@ -123,7 +129,10 @@ def make_beings_tree(descent: Descent, tips: np.ndarray) -> Tree:
 
 
 def make_clades_tree(descent: Descent) -> Tree:
-    """Returns the tree of clades. The line of a living clade ends at the last tick, any other at its last birth."""
+    """Returns the tree of clades.
+
+    The branch of a clade with living beings ends at the tick of the last snapshot, that of any other at its last birth.
+    """
     table = descent.clade_table
     lines = Lines(np.arange(len(table)), table.parents.astype(np.int64), table.first_ticks.astype(np.int64))
     ends = np.where(table.living > 0, descent.last_tick, table.last_ticks).tolist()

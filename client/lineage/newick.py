@@ -1,9 +1,9 @@
 """Trees of descent over time in the Newick format, which most programs for phylogenies read.
 
-A line of descent (a being, or a clade) extends from a first tick to a last tick. Where another line splits off, the
-tree has a fork at the tick of that birth. So branch lengths are ticks, and all living lines end at the same tick. The
-tree of the ancestors of the living beings is a reconstructed phylogeny: Nee, May and Harvey, "The Reconstructed
-Evolutionary Process", Philosophical Transactions of the Royal Society B 344, 1994.
+A line of descent (of a being, or of a clade, a branch of the tree of life) extends from a first tick to a last tick.
+Where another line splits off, the tree has a fork at the tick of that birth. So branch lengths are ticks, and all
+living lines end at the same tick. The tree of the ancestors of the living beings is a reconstructed phylogeny: Nee, May
+and Harvey, "The Reconstructed Evolutionary Process", Philosophical Transactions of the Royal Society B 344, 1994.
 
 The format is that of Felsenstein, "The Newick Tree Format", 1990: branch lengths follow colons; names with characters
 other than letters and digits are in single quotes, in which quotes are doubled. No library is used, because this code
@@ -51,10 +51,10 @@ class Lines(NamedTuple):
 
 
 def find_lines(parents: np.ndarray, ticks: np.ndarray, tips: np.ndarray) -> Lines:
-    """Returns the lines of the rows `tips` and of those of their ancestors at which the tree forks.
+    """Returns the lines of the beings (or clades) `tips`, and of those of their ancestors at which the tree forks.
 
-    `parents: int[n]` has the row of each being's parent (-1 for none), and `ticks: int[n]` the ticks of birth, which
-    are later than the parents'.
+    A being is given by its row, its index in `parents` and `ticks`. `parents: int[n]` has the row of each being's
+    parent (-1 for none), and `ticks: int[n]` the ticks of birth, which are later than the parents'.
     """
     is_ancestor = np.zeros(len(parents), bool)
     front = np.asarray(tips, np.int64)
@@ -84,10 +84,10 @@ def make_time_tree(
 ) -> Tree:
     """Returns the tree of `lines`, where branch lengths are ticks.
 
-    At tick 0, the root forks into the groups, and each group into its lines without a parent. `names`, `ends` and
-    `groups` have one entry per line; `root` is the name of the root. An end is the last tick of a line, or None for a
-    line that is not a tip and is continued by its last child. A line that ends before its last child splits off becomes
-    a tip at that end.
+    At tick 0, the root forks into the groups (such as species), and each group into its lines without a parent.
+    `names`, `ends` and `groups` (the name of its group) have one entry per line; `root` is the name of the root, which
+    is left out if there is only one group. An end is the last tick of a line, or None for a line that is not a tip and
+    is continued by its last child. A line that ends before its last child splits off becomes a tip at that end.
     """
     tree, splits = Tree(), lines.splits.tolist()
     first_nodes: dict[int, int] = {}

@@ -1,7 +1,9 @@
 """Draws the tree of life of a run: births of each clade over time as spindles, and below, the living beings by clade.
 
-The journal records the number of living beings of each species, but no deaths, so it is unknown which beings lived at a
-past tick. The picture assumes that they are those born last. The numbers at the right are counted in the last snapshot.
+A clade is a branch of the tree of life: genetically similar descendants of one being. A spindle is a horizontal shape
+that is wider where more beings of the clade were born. The run's journal records the number of living beings of each
+species, but no deaths, so it is unknown which beings lived at a past tick. The picture assumes that they are those born
+last. The numbers at the right are counted in the last snapshot (saved state) of the world.
 """
 
 from pathlib import Path
@@ -16,7 +18,7 @@ from umwelt.cluster import Journal, Metrics, Store
 from umwelt.sandbox.columns import Schema
 
 BINS = 240
-"""The number of time bins of the picture."""
+"""The number of time bins (equal intervals of ticks) of the picture."""
 MAX_ROWS, MAX_MOMENTS = 36, 2000
 """The maximum numbers of clades that are chosen for drawing, and of ticks whose recorded populations are read."""
 GAP_ROWS = 0.9
@@ -54,9 +56,9 @@ class Chart(NamedTuple):
     edges: np.ndarray
     """Edges of the time bins, in ticks: `float64[BINS + 1]`."""
     counts: np.ndarray
-    """Number of births by row and bin."""
+    """Number of births by row and bin: `int64[row, BINS]`."""
     living: np.ndarray
-    """Estimated number of living beings by row and bin edge."""
+    """Estimated number of living beings by row and bin edge: `float64[row, BINS + 1]`."""
 
 
 def draw_lineage(path: Path, store: Store, descent: Descent) -> None:
@@ -189,8 +191,8 @@ def _estimate_living(
 ) -> np.ndarray:
     """Returns the estimated number of living beings by row and bin edge, assuming that those born last are alive.
 
-    `born[row]` has the cumulative number of beings before the founders (0), before the first birth, and at the end of
-    each bin. `moments` are the recorded populations of the species.
+    `born`, `float64[row, BINS + 2]`, has the number of beings so far: 0, the founders, and founders and births up to
+    the end of each bin. `moments` are the recorded populations at many ticks; rows of a species without records are 0.
     """
     ticks = [metrics.tick for metrics in moments]
     living = np.zeros((len(rows), len(edges)))

@@ -103,7 +103,10 @@ def shade_rosettes(
 def shade_stems(
     beings: Beings, rows: np.ndarray, side: int, scale: float, dy: np.ndarray, dx: np.ndarray
 ) -> np.ndarray:
-    """Shades the stem that connects a module to the module from which it budded: a curved cord over a shadow."""
+    """Shades the stems of plants: curved cords, each over a shadow.
+
+    A plant consists of modules, each of which is a being; a stem connects a module to the module from which it budded.
+    """
     y, x = _grid(beings, rows, side, scale, dy, dx)
     canvas = np.zeros((*y.shape, 4), np.float32)
     turn = (beings.looks["stem"][rows] - 1) * (np.pi / 4)
@@ -266,8 +269,9 @@ def _draw_patches(
 ) -> None:
     """Shades a patch for each visible being, and blends the patches over `canvas`, in place.
 
-    `reach` is the width of each patch in cells. `seen` is the result of `find_visible`. Patches are blended in
-    ascending order of `height_order`, in groups of at most about `HELD_PIXELS` pixels.
+    `seen` is the result of `find_visible`; `reach` and `height_order` have an entry for each of its entries: the width
+    of the patch in cells, and a number in whose ascending order the patches are blended, so that high ones are on top.
+    Patches are held in memory in groups of about `HELD_PIXELS` pixels.
     """
     sides = np.maximum(5, np.ceil(reach * scale / 4) * 4 + 3).astype(np.int64)
     order = np.lexsort((seen[0], height_order))
@@ -315,7 +319,10 @@ def _draw_patch_group(
 def find_visible(
     beings: Beings, shape: tuple[int, int], scale: float, top: float, left: float, world: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the rows and pixel positions (y, x) of all beings in view, once for each copy of the torus.
+    """Returns the rows in `beings` and the pixel positions (y, x) of all beings in view, in three arrays.
+
+    Beyond the edges of the torus, a view shows copies of it; a being is listed once for each copy in which it is in
+    view.
 
     `shape` is the height and width of the view in pixels; other parameters as for `draw_beings`.
     """

@@ -1,4 +1,7 @@
-"""A small map of a running world for the terminal, drawn from the gateway's tiles: ground, water and beings."""
+"""A small map of a running world for the terminal: ground, water and beings.
+
+It is drawn from views: what the world's gateway (the process that answers clients) sends of a rectangle at one tick.
+"""
 
 import threading
 from collections.abc import Mapping
@@ -24,7 +27,7 @@ For larger worlds, only the number of beings in each bin of 8 x 8 cells is recei
 UPDATE_EVERY_S = 0.4
 """The pause between two views, and between two attempts to connect, in seconds."""
 TILES_WITHIN_S = 3600.0
-"""The time within which a view must arrive before the connection is made again, in seconds."""
+"""If no view arrives within this time, in seconds, the connection is made again."""
 PLANT_CELLS = 0.6
 """The share of a cell that a plant covers on the map."""
 BARE = 0.3
@@ -61,7 +64,7 @@ class Minimap:
                 self._species = connection.species
                 layers = [name for name in GROUND if name in connection.layers]
                 while not self._ended.wait(UPDATE_EVERY_S):
-                    # subscribes for one view at a time, so that nodes need not encode tiles in between
+                    # subscribes for one view at a time, so that the world need not prepare views in between
                     for view in connection.watch(level=level, layers=layers, timeout_s=TILES_WITHIN_S):
                         if view.complete or self._ended.is_set():
                             self._view = view
@@ -79,7 +82,10 @@ class Minimap:
         return draw_crowds(ground, crowds, max(1.0, common.height / rows * common.width / columns))
 
     def _ground(self, view: View, rows: int, columns: int) -> np.ndarray:
-        """Returns the colour of land and water, `float32[rows, columns, 3]`; layers that the world lacks count as 0."""
+        """Returns the colour of land and water, `float32[rows, columns, 3]`, from the layers of `view`.
+
+        A layer has one value for each cell of the world; layers that the view lacks count as 0.
+        """
         shape = (rows, columns)
         y = (np.arange(rows) * view.rectangle.height // rows)[:, None]
         x = (np.arange(columns) * view.rectangle.width // columns)[None, :]
@@ -121,9 +127,10 @@ class Minimap:
         return crowds
 
     def _densities(self, view: View) -> list[Crowd]:
-        """Returns the beings of a view by bins, at pseudorandom places within their bins, to hide the grid of bins.
+        """Returns the beings of a view at the level "densities", which has the number of beings in each bin of cells.
 
-        The places are the same for the same counts.
+        They are put at pseudorandom places within their bins, to hide the grid of bins; the same places for the same
+        counts. There is a `Crowd` for each species.
         """
         crowds: list[Crowd] = []
         for table, planes in view.counts.items():

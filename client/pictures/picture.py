@@ -21,7 +21,7 @@ MAX_PIXELS, MAX_SIDE = 34_000_000, 16383
 MIN_ZOOM, MAX_ZOOM = 0.1, 200.0
 """The bounds of the zoom, in pixels per cell."""
 MAX_IMAGES = 256
-"""Maximum number of copies of the torus in a picture, all of whose beings are drawn."""
+"""Maximum number of copies of the world in a picture: beyond its edges, the torus is repeated, with all its beings."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """The suffixes of the file names of pictures."""
 
@@ -34,7 +34,7 @@ def draw_run(
     at: tuple[int, int] | None = None,
     zoom: float | None = None,
 ) -> None:
-    """Draws the world of the run in `folder` at `tick` (None: its last snapshot) and writes the picture to `out`.
+    """Draws the world of the run in `folder` at `tick` (None: its last saved state) and writes the picture to `out`.
 
     `size` is width, height in pixels; `at` (x, y) is the cell in the middle (None: the world's centre); `zoom` is
     pixels per cell (None: the world fills the picture). Raises UmweltError for invalid arguments, and RunError if the
@@ -192,7 +192,7 @@ def _slope(elevation: np.ndarray) -> np.ndarray:
 def _noise(y: np.ndarray, x: np.ndarray, scene: Scene) -> np.ndarray:
     """Returns the grain of the ground at the places `y`, `x` (cells), from 0 to 1: `float32[len(y), len(x)]`.
 
-    It is the sum of noise of three widths, and depends only on the place.
+    It is the sum of noise of three widths, and depends only on the place and the world's size.
     """
     dice = np.random.default_rng(7)
     total = np.zeros((len(y), len(x)), np.float32)

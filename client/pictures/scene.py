@@ -1,6 +1,8 @@
 """The visible content of a region, for pictures and the terminal: ground, water, scents, and bodies with their looks.
 
-Floats are permitted here, because no result affects the world. Fields and columns that a world lacks have defaults.
+Floats are permitted here, because no result affects the world. A region holds the state of a rectangle of cells, which
+it *owns*, and a halo of copied cells around it, which is not drawn. A *field* has one value for each cell; a *table*
+holds the beings of one kind, in columns. Fields and columns that a world lacks have defaults.
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +26,7 @@ SEED_CELLS, LEAF_MIN_CELLS, LEAF_MAX_CELLS = 0.2, 0.75, 2.3
 GOLDEN = 0.618034
 """The fractional part of the golden ratio; hues at successive multiples of it are well separated."""
 TWO_SIDED = ("price",)
-"""Signed fields, drawn in red where positive and in green where negative (the colours of two scents)."""
+"""Names of signed fields, drawn in red where positive and in green where negative (the colours of two scents)."""
 MAX_OFFSET_CELLS = 0.42
 """Maximum offset, along each axis, at which a plant is drawn from the middle of its cell, to hide the grid of cells."""
 
@@ -56,7 +58,10 @@ class Beings:
 
 @dataclass
 class Scene:
-    """The visible content of a region. Planes are `float32[height, width]`; with a stride, of every stride-th cell."""
+    """The visible content of a region.
+
+    Each array except `scents` is a plane, `float32[height, width]`; with a stride, it has every stride-th cell only.
+    """
 
     height: int
     """Height of the owned rectangle, in cells; `width` likewise."""
@@ -264,7 +269,7 @@ def ground_colour(
 
 @dataclass
 class Crowd:
-    """Beings to draw on a small map.
+    """Beings to draw on a small map, all plants or all others (`plant`).
 
     `y` and `x` are places from 0 to 1 across the map, `weight` is the share of a cell that each being covers, and
     colours are 0 to 1.
