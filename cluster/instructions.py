@@ -77,7 +77,10 @@ class RunTick:
 
 @dataclass(frozen=True)
 class RecordTick:
-    """Compute digest and metrics of the shard's owned cells. Answered with `ReportReady`."""
+    """Compute digest and metrics of the shard without its halo. Answered with `ReportReady`.
+
+    The digest is a 64-bit sum over cells and beings; the metrics are counts of births, deaths, beings and molecules.
+    """
 
     tick: int
 

@@ -156,8 +156,9 @@ def options_from(settings: CoordinatorSettings, world: WorldFile) -> RunOptions:
 def _open_journal(store: Store, keys: str) -> tuple[Journal, bytes | None]:
     """Opens the journal and updates its hash chain.
 
-    Returns the journal, and the secret key that signs the chain, None if the folder `keys` has none. Raises RunError if
-    there is a key, but the journal's last head does not match the chain.
+    The hash chain is a sequence of hashes over the journal's entries, by which later changes are detected; its *head*
+    is a record of its end at some time, signed if there is a key. Returns the journal, and the secret key in the folder
+    `keys` that signs heads, or None. Raises RunError if there is a key, but the last head does not match the chain.
     """
     journal = Journal(store.journal)
     secret = load_chain_secret(Path(keys)) if keys else None

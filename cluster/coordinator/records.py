@@ -1,4 +1,8 @@
-"""Digest and metrics of the full world, added up from the tick records of its nodes. No I/O."""
+"""Digest and metrics of the full world, added up from the tick records of its nodes. No I/O.
+
+The *digest* is a 64-bit sum over all cells and beings; the *metrics* are counts of births, deaths, beings and
+molecules. An *epoch* begins whenever the torus is divided among the nodes again, from a snapshot that all nodes load.
+"""
 
 from collections.abc import Sequence
 

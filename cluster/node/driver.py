@@ -106,7 +106,7 @@ class NodeStorage(Protocol):
 
         The state at the time of the call is written; `shard.digest` is the digest of that state. `kept` says whether
         the snapshot is a permanent one. `done` is called with the result, possibly after this method has returned and
-        from another thread.
+        from another thread; it is not called if the snapshot was abandoned meanwhile.
         """
 
 

@@ -138,7 +138,7 @@ class NodeProcess:
             self.queries.poll(None, -1)
 
     def _torus_and_reach(self) -> tuple[Torus, int]:
-        """Returns the size of the prepared world and the light speed of its laws in cells per tick."""
+        """Returns the size of the prepared world, and how many cells an effect of its laws can travel in one tick."""
         assert self._world is not None, "a shard is assigned after the world is prepared"
         return torus_of(self._world), self._world.laws.light_speed
 

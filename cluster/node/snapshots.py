@@ -72,7 +72,11 @@ class SnapshotFolder:
         return ShardContents(pieces, constants, Controls.from_json(manifest.controls))
 
     def write_part(self, epoch: int, tick: int, kept: bool, shard: Shard, done: Callable[[SnapshotPart], None]) -> None:
-        """Copies the shard's owned cells and beings, and writes the copy in another thread, which calls `done`."""
+        """Copies the shard's owned cells and beings, and writes the copy in another thread.
+
+        That thread calls `done` with the report for the coordinator, which says whether the part was written. It does
+        not call `done` if the snapshot was abandoned meanwhile, or the part exists already.
+        """
         start_s = time.thread_time()
         region, entry = shard.region, Entry(tick, kept)
         piece, digest, controls = region.cut(region.owned), shard.digest, region.controls.to_json()

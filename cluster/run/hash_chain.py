@@ -1,6 +1,8 @@
 """The hash chain of a run: how it is computed, checked and compared. Works on rows in memory, without files.
 
-The hash chain consists of two chains of BLAKE2b hashes, the links and the items, and of heads that bind both.
+By the hash chain, a later change of the run's files is detected. Among them is the journal, which contains all commands
+and the digests (64-bit sums over the state of the world) of many ticks. The hash chain consists of two chains of
+BLAKE2b hashes, the links and the items, and of heads that bind both.
 
 **Links** cover the history of the world: the world file, the commands, and the resulting digests.
 
@@ -22,7 +24,7 @@ was lost.
 **Heads** hold the last link and the last item at the time when the head was entered. They are signed if the run has
 keys.
 
-Recovery snapshots are in neither chain, since they are deleted after seconds. They are checked against the digest of
+Temporary snapshots are in neither chain, since they are deleted after seconds. They are checked against the digest of
 their tick.
 """
 
@@ -90,7 +92,10 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True)
 class Rows:
-    """All rows of a journal that the hash chain consists of or covers, with their values unchecked."""
+    """All rows of a journal that the hash chain consists of or covers, with their values unchecked.
+
+    `digests` are hexadecimal, by tick.
+    """
 
     digests: Mapping[int, str]
     commands: Sequence[CommandRow]

@@ -85,9 +85,11 @@ class Journal:
         )
 
     def enter_births(self, record: Mapping[str, np.ndarray], species: list[str], world_width: int) -> None:
-        """Enters the births that one law caused in one tick, given as the columns that `Region.record_births` collects.
+        """Enters the births that one law caused in one tick.
 
-        `record["species"]` holds indices into `species`; an index beyond its end is entered as a number.
+        `record` has the columns of the born beings: `id`, `cell` (row times `world_width` plus column) and, if the
+        beings have them, `parent_id`, `species` and `genome`. `record["species"]` holds indices into `species`; an
+        index beyond its end is entered as a number.
         """
         ids = record["id"]
         absent = [None] * len(ids)

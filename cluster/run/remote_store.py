@@ -1,6 +1,7 @@
 """A run whose snapshots are stored at a URL. Its journal and world file are in a local folder.
 
-Snapshots are downloaded to that folder when they are read.
+Snapshots are downloaded to that folder when they are read. *Superseded* snapshots, which newer ones make unnecessary,
+are deleted (`store.snapshots_to_drop`).
 """
 
 import shutil

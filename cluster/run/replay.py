@@ -202,7 +202,7 @@ def find_last_tick(store: Store) -> int:
 
 @dataclass
 class VerifyResult:
-    """The result of verifying a run."""
+    """The result of verifying a run: of checking its files against the hash chain in its journal, and of replaying it."""
 
     compared: int = 0
     """Number of journalled digests that the replay reproduced."""
@@ -280,7 +280,10 @@ def load_shards(world: WorldFile, first: snapshot.Snapshot, nodes: int) -> list[
 
 
 def step_shards(shards: Sequence[Shard], due: Sequence[ScheduledCommand]) -> None:
-    """Exchanges halos among `shards`, which cover the torus, applies the commands `due`, and computes one tick."""
+    """Rebuilds the halos of `shards`, which cover the torus, applies the commands `due`, and computes one tick.
+
+    A halo is a copy of the cells around a shard, which its neighbours own.
+    """
     region = shards[0].region
     received: list[dict[int, list[Any]]] = [{} for _ in shards]
     for giver in shards:

@@ -1,4 +1,4 @@
-"""Transfers parts of snapshots between a node and the store of the run.
+"""Transfers parts of snapshots between a node and the store of the run, which is its folder or a URL.
 
     SharedFolderTransfer    node and coordinator share a folder: parts are written and read in place
     MessageTransfer         hosts without a shared folder: files are sent in chunks, as messages by the caller
@@ -121,7 +121,10 @@ class Chunk(NamedTuple):
 
 
 def needed_names(manifest: snapshot.Manifest, rectangle: Rectangle | None) -> list[str]:
-    """Returns the files and folders of a snapshot that are needed to load `rectangle` (None: the full world)."""
+    """Returns the names of the files and folders in a snapshot's folder that are needed to load `rectangle`.
+
+    None stands for the full world. The first name is that of the manifest.
+    """
     parts = manifest.parts if rectangle is None else snapshot.select_parts(manifest, rectangle)
     return [snapshot.MANIFEST, snapshot.CONSTANTS, *(part["folder"] for part in parts)]
 

@@ -26,7 +26,7 @@ STARTS_WITHIN_S, CANCELS_WITHIN_S = 60.0, 0.5
 
 
 class TaskOutcome(NamedTuple):
-    """The outcome of a task: its packed result, or the `line` and `code` of its error.
+    """The outcome of a task: its encoded result, or the `line` and `code` of its error.
 
     `again` is true if the process died, so that the task could succeed elsewhere. `spent_s` is the duration in seconds.
     """
@@ -68,7 +68,7 @@ class NodeWorker:
     """The open tasks of a node. Used by the node's thread: `poll` returns outcomes, `close` ends the process.
 
     `wake` is called from another thread when no waiting task remains or the process has ended; other outcomes are
-    collected at the node's next turn. `where` is the node's name in error messages.
+    collected by the node's next `poll`. `where` is the node's name in error messages.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 
 
 class TaskReply(Protocol):
-    """The result of a task: a packed value, and the tick of the data that the task used."""
+    """The result of a task: a value encoded by `registry.pack`, and the tick of the data that the task used."""
 
     tick: int
     raw: bytes

@@ -2,7 +2,10 @@
 
 A query is sent to all nodes that own queried cells. Each node answers for its shard (`answer`), and the answers are
 merged (`merge`). Rows are in the order of ids, so the result does not depend on how the torus is divided. A query is
-JSON; an answer is JSON with a raw frame of bytes.
+JSON; an answer is JSON (its *content*) with a raw frame of bytes.
+
+A node's *shard* is its rectangle of the torus; its *region* holds the cells and beings of the shard, which it owns, and
+of a halo around it.
 """
 
 import base64
@@ -40,10 +43,11 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 PLACES = ("y", "x", "y_fixed", "x_fixed")
 """Columns for the place of a being in the world: `y` and `x` in cells, `y_fixed` and `x_fixed` in subcells.
 
-In tables, the columns of these names are relative to the corner of the region's window; answers hold world coordinates.
+In tables, the columns of these names are relative to the corner of the region with its halo; answers hold world
+coordinates.
 """
 LAST = ("stimuli", "drives")
-"""Derived columns that can be queried: they hold the values of the last tick."""
+"""Columns that are computed anew in every tick and can be queried: inputs and outputs of the beings' behaviours."""
 
 Four = tuple[int, int, int, int]
 """A rectangle: y, x, height, width in cells."""
@@ -233,7 +237,7 @@ def _column(region: Region, table: Table, name: str, rows: np.ndarray) -> np.nda
 
 
 def _select(region: Region, question: Select, max_bytes: int) -> tuple[dict[str, Any], bytes]:
-    """Returns content and raw frame of the answer to a `Select`."""
+    """Returns content and raw frame of the answer to a `Select`, in the form that `_pack_columns` describes."""
     table = region.tables[question.table]
     rows = np.flatnonzero(region.owned_rows(question.table))
     rows = _inside(region, table, question.rectangle, rows)
@@ -250,7 +254,9 @@ def _pack_columns(
 ) -> tuple[dict[str, Any], bytes]:
     """Encodes columns, `id` among them, as the content and raw frame of an answer, with as many rows as fit.
 
-    `total` is the number of rows that match the query.
+    `total` is the number of rows that match the query. The content has `total`, `count` (the number of encoded rows)
+    and `columns` (name, dtype and entries per row of each, 0 for a scalar); the raw frame has the columns one after
+    another.
     """
     row_bytes = sum(array[:1].nbytes or array.itemsize for array in columns.values())
     count = min(len(columns["id"]), max_bytes // row_bytes)

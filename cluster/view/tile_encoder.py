@@ -1,4 +1,8 @@
-"""Encodes tiles of the rectangle that a region owns; `tiles.py` describes the format. Only reads the region."""
+"""Encodes tiles, the format in which viewers receive the world, from a region. Only reads the region.
+
+A region holds the cells and beings of the rectangle that it owns, and of a halo around it. `tiles.py` describes the
+format, and defines topics, levels, layers, pieces and bins.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -97,7 +101,7 @@ class TileEncoder:
     def _weather(self, name: str, rows: slice, columns: slice) -> np.ndarray:
         """Returns light, temperature or rain at the present tick, computed as in `weather.make_weather`.
 
-        `rows` and `columns` are slices of the region's window.
+        `rows` and `columns` are slices of the region's arrays, which include the halo.
         """
         region = self.region
         if self._sky is None or self._sky[0] != region.tick:

@@ -439,7 +439,11 @@ def join_counts(pieces: Iterable[Piece], view: Rectangle, torus: Torus) -> dict[
 
 
 def _bins_along(first: int, count: int, size: int) -> np.ndarray:
-    """Returns the bins of `count` cells from `first` on, along an axis of `size` cells that wraps around."""
+    """Returns the numbers of the bins of `count` cells from `first` on, along an axis of `size` cells that wraps
+    around.
+
+    They are in the order of the cells, `int[bin]`.
+    """
     along = np.arange(first, first + min(count, size)) % size // BIN_CELLS
     return np.array(list(dict.fromkeys(along.tolist())))
 
@@ -462,7 +466,10 @@ def topics_over(view: Rectangle | None, level: str, layers: Iterable[int], torus
 
 
 def _squares(first: int, count: int, size: int, side: int) -> list[int]:
-    """Returns the squares with this `side` that contain `count` cells from `first` on, along an axis that wraps."""
+    """Returns the numbers of the squares that contain `count` cells from `first` on, along an axis of `size` cells.
+
+    The axis wraps around. `side` is the side of the squares in cells.
+    """
     return np.unique(np.arange(first, first + count) % size // side).tolist()
 
 

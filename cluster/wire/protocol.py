@@ -408,7 +408,7 @@ class QueryRequest(Message, frozen=True):
     """Gateway -> node: a question about the node's shard, or a task to run. Answered with `QueryAnswer`.
 
     `question` is JSON (view/queries.py), answered between two ticks, at tick `tick`, or at the present tick if that is
-    -1. If `task` is not empty, the node runs the task of that name with the packed `arguments`; `question` is then a
+    -1. If `task` is not empty, the node runs the task of that name with the encoded `arguments`; `question` is then a
     JSON list, possibly empty, and the task also gets the node's answers to these questions. A task that takes longer
     than `within_s` seconds is ended. A task with the same ticket is run only once.
     """
