@@ -98,7 +98,7 @@ class Snapshots:
         self._cost_s = max(COST_DECAY * self._cost_s, cost_s) if self._cost_s else cost_s
 
     def complete(self, epoch: int, keys: list[str], totals: tuple[int, int] | None) -> list[CompleteSnapshot]:
-        """Returns the instruction to complete the snapshot; none while parts or the totals are missing.
+        """Returns a list with the instruction to complete the snapshot, once; empty while parts or totals are missing.
 
         `keys` are the members' keys in the order of the map. `totals` are births and deaths from the start of the run
         to the snapshot's tick; None while the record of that tick is incomplete.

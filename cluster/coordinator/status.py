@@ -49,7 +49,7 @@ class NodeStatus:
 
 @dataclass(frozen=True)
 class MetricsStatus:
-    """Digest (16 hex digits) and metrics of the full world at the latest recorded tick.
+    """Digest of the world's state (16 hex digits), and metrics of the full world, at the latest recorded tick.
 
     `births` and `deaths` are counted from the start of the run; `populations` are numbers of beings by table and
     species, `substances` numbers of molecules by name.

@@ -1,4 +1,9 @@
-"""Storage of a coordinator: writes journal and snapshots in the run's folder."""
+"""Storage of a coordinator: writes journal and snapshots in the run's folder.
+
+A snapshot consists of a *part* from each node, the *constants* (read-only arrays of the world), and the *manifest*,
+which describes them and is written last. The *hash chain* is a sequence of hashes in the journal, by which later
+changes of journal and snapshots are detected.
+"""
 
 import queue
 from collections.abc import Callable, Sequence

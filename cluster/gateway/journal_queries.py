@@ -128,7 +128,7 @@ class JournalQueries:
         return {self._kinds[table]}
 
     def _read_births(self, journal: Journal, message: History, limit: int, kinds: set[int] | None) -> JournalAnswer:
-        """Returns a page of up to `limit` births, from the tick `message.tick` on.
+        """Returns a page of up to `limit` births, from the tick `message.tick` on, in that tick after `message.being`.
 
         The raw frame contains one array per column, one after the other. The content describes the columns; if `more`
         is true, `next` and `after` are the tick and the id of a being from which the next page starts.

@@ -6,7 +6,7 @@ from umwelt.sandbox.region import Rectangle, Torus, images
 
 
 class NodeMap(NamedTuple):
-    """The nodes among which the torus is divided at present; every tuple has one entry for each of them, in one order.
+    """The nodes among which the torus is divided. The tuples have one entry for each node, in the same order.
 
     `epoch` is the number of this division. `pass_key` is a random key that messages to these nodes must contain.
     """

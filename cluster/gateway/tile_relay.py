@@ -60,7 +60,7 @@ class TileRelay:
             bucket.refill(clock())
 
     def connect_to(self, shown: int, node_map: NodeMap) -> None:
-        """Subscribes to the publishers of `node_map`, for the live world or a replayed tick."""
+        """Subscribes to the publishers of `node_map`; `shown` is `LIVE` (the live world) or a replayed tick."""
         if shown not in self.sources:
             self.sources[shown] = TileSource(self._context, self._keys, shown)
         self.sources[shown].connect_to(node_map.tile_addresses)

@@ -1,6 +1,9 @@
 """Carries out the instructions of a node's state machine (`machine.py`): sends messages, computes ticks, reads and
 writes snapshots.
 
+The state machine gets *events* and returns *instructions*: messages to send, and *actions*, whose results are passed to
+it as events. The *map* says which node has which rectangle of the torus, its *shard*; its *epoch* is its number.
+
 The same driver runs in a node's process (`process.py`) and in simulations: transport, clock and storage are arguments.
 """
 

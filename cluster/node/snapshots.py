@@ -1,4 +1,8 @@
-"""Storage of a node: loads its rectangle from a snapshot, and writes its part of new snapshots in the background."""
+"""Storage of a node: loads its rectangle from a snapshot, and writes its part of new snapshots in the background.
+
+A snapshot consists of a *part* from each node, the *constants* (read-only arrays of the world), and the *manifest*,
+which describes them. The parts need not be of the rectangles into which the torus is divided when they are loaded.
+"""
 
 import errno
 import time

@@ -1,4 +1,4 @@
-"""Publishes tiles of a shard to the gateways that subscribe to them.
+"""Publishes tiles of a shard (the rectangle of the torus that a node computes) to the gateways that subscribe to them.
 
 A *tile* is a square of the world as viewers see it; its *topic* names the square and what of it is shown. A gateway
 subscribes to the tiles that its viewers watch; only subscribed tiles are encoded. Publishing takes at most

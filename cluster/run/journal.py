@@ -6,8 +6,9 @@
     Journal.chain             the hash chain over digests, commands and snapshots       journal_chain.py
     Journal.database          tables, format version, transactions                      journal_database.py
 
-Rows are keyed by tick or by id, so entering the same ticks again, as after a crash, changes nothing. Entering a
-different digest for a journalled tick raises `RunError`.
+The *digest* of a tick is a 64-bit sum over the state of the world; its *metrics* are counts of births, deaths, beings
+and molecules. Rows are keyed by tick or by id, so entering the same ticks again, as after a crash, changes nothing.
+Entering a different digest for a journalled tick raises `RunError`.
 """
 
 import json

@@ -202,7 +202,7 @@ def find_last_tick(store: Store) -> int:
 
 @dataclass
 class VerifyResult:
-    """The result of verifying a run: of checking its files against the hash chain in its journal, and of replaying it."""
+    """The result of verifying a run: of checking its files against the journal's hash chain, and of replaying it."""
 
     compared: int = 0
     """Number of journalled digests that the replay reproduced."""

@@ -4,8 +4,9 @@
     MessageTransfer         hosts without a shared folder: files are sent in chunks, as messages by the caller
     UrlTransfer             object storage, or any other storage that fsspec can open
 
-A node uses all of them in the same way. To save, it writes its part into `part_folder(name)` and calls `submit_part`.
-To load, it calls `fetch` and reads from the folder that this returns. `discard` deletes local files.
+A snapshot consists of a *part* from each node, the constants of the world, and a manifest that describes them. A node
+uses all classes in the same way. To save, it writes its part into `part_folder(name)` and calls `submit_part`. To load,
+it calls `fetch` and reads from the folder that this returns. `discard` deletes local files.
 """
 
 import os

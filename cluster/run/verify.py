@@ -1,7 +1,8 @@
 """Checks the files of a run against its hash chain, adds snapshots to the chain, and compares the history of two runs.
 
-This module only reads and hashes files, which detects every changed byte. `replay.verify` also recomputes the run,
-which checks that its history follows from the laws.
+The hash chain (`hash_chain.py`) is a sequence of hashes in the journal that cover the journal's entries, the world file
+and the kept snapshots. This module only reads and hashes files, which detects every changed byte. `replay.verify` also
+recomputes the run, which checks that its history follows from the laws.
 """
 
 from collections.abc import Iterator

@@ -47,7 +47,7 @@ In tables, the columns of these names are relative to the corner of the region w
 coordinates.
 """
 LAST = ("stimuli", "drives")
-"""Columns that are computed anew in every tick and can be queried: inputs and outputs of the beings' behaviours."""
+"""Columns that every tick computes anew and that can be queried: inputs and outputs of beings' behaviours."""
 
 Four = tuple[int, int, int, int]
 """A rectangle: y, x, height, width in cells."""
