@@ -49,8 +49,8 @@ class MessageReceived:
 class WorldPrepared:
     """Answer to `PrepareWorld`: the world is read and its laws are compiled.
 
-    `seals` are the hashes of the node's laws, species, tables and libraries, by these four names; the coordinator
-    refuses the node if they differ from its own (see `fingerprint.seals_of`). `shares_folder` says whether the node can
+    `seals` are hashes of the node's laws, species and tables, and the versions of its libraries, by these four names;
+    the coordinator refuses the node if they differ from its own (see `fingerprint.seals_of`). `shares_folder` says whether the node can
     read and write the run's folder.
     """
 

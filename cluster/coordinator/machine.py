@@ -93,8 +93,8 @@ class CoordinatorMachine:
     """The state machine of a coordinator. Owned by a `CoordinatorDriver`, which calls `handle` and carries out the
     instructions.
 
-    `state` is the run's state on disk, and `welcome` the message that answers a node's `Hello`. `seals` are four hashes
-    that must be equal on all nodes: of the world's laws, species and tables, and of the versions of libraries.
+    `state` is the run's state on disk, and `welcome` the message that answers a node's `Hello`. `seals` are four texts
+    that must be equal on all nodes: hashes of the world's laws, species and tables, and the versions of libraries.
     `dropped` counts received messages of classes that a coordinator does not handle.
     """
 

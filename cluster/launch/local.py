@@ -352,7 +352,7 @@ class Engine:
 
     @property
     def is_running(self) -> bool:
-        """Whether all nodes have joined, so that the world can run."""
+        """Whether the coordinator has reported that it no longer waits for nodes to join."""
         return self.coordinator is not None and self.coordinator.status.get("phase") not in (None, "gathering")
 
     def _note_restart(self, child: ManagedProcess) -> None:

@@ -2,10 +2,10 @@
 
     runs/meadow-1/
         run.json          the format version of the folder, and the URL of its snapshots if they are not in it
-        world.toml        the run's world file, overrides included; never changed journal.sqlite    the journal, see
-        journal.py snapshots/        one folder for each snapshot, named by its tick: with a *part* from each node, the
-        constants of
-                          the world, and a manifest that describes them
+        world.toml        the run's world file, overrides included; never changed
+        journal.sqlite    the journal, see journal.py
+        snapshots/        one folder for each snapshot, named by its tick: it has a *part* from each node, the constants
+                          of the world, and a manifest that describes them
             tick-000000000120    a kept snapshot: compressed and durable; older ones are thinned
             mark-000000000123    a temporary snapshot (a *mark*, in messages "passing mark"): neither compressed nor
                                  durable, used to continue after a crash

@@ -439,10 +439,9 @@ def join_counts(pieces: Iterable[Piece], view: Rectangle, torus: Torus) -> dict[
 
 
 def _bins_along(first: int, count: int, size: int) -> np.ndarray:
-    """Returns the numbers of the bins of `count` cells from `first` on, along an axis of `size` cells that wraps
-    around.
+    """Returns the numbers of the bins of `count` cells from `first` on, along an axis of `size` cells: `int[bin]`.
 
-    They are in the order of the cells, `int[bin]`.
+    The axis wraps around. The bins are in the order of the cells.
     """
     along = np.arange(first, first + min(count, size)) % size // BIN_CELLS
     return np.array(list(dict.fromkeys(along.tolist())))

@@ -1,6 +1,6 @@
 """Key pairs by which processes and viewers authenticate, and the role of each public key, in one folder.
 
-The pairs are for CURVE, the encryption of ZeroMQ.
+CURVE is the encryption of ZeroMQ.
 
     keys/
         world.public      world.secret        identifies the world: used by coordinator, gateway and node sockets

@@ -181,7 +181,7 @@ class LoopbackTransport:
         """Sends to an address (str), or answers a sender (bytes).
 
         Returns False if no transport has that address, or the sender that is answered has no connection to this
-        transport, or if this transport is closed.
+        transport, or if this transport is closed. A message to a killed transport is lost, but returns True.
         """
         assert len(frames) > 0, "a message has at least one frame"
         if not self._open:

@@ -111,8 +111,7 @@ class History(Message, frozen=True):
 
 
 class Task(msgspec.Struct, array_like=True, frozen=True):
-    """A task to run: its name, its arguments (encoded, cluster/tasks/registry.py), and time limit `within_s` in
-    seconds.
+    """A task to run: its name, its encoded arguments (cluster/tasks/registry.py), and time limit `within_s` in seconds.
 
     With `questions` (a JSON list, view/queries.py), every node that owns cells in question runs the task on its answers
     to them, all of the same tick; the raw frame of the answer is an encoded list of the results. Without `questions`,
