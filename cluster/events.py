@@ -50,8 +50,8 @@ class WorldPrepared:
     """Answer to `PrepareWorld`: the world is read and its laws are compiled.
 
     `seals` are hashes of the node's laws, species and tables, and the versions of its libraries, by these four names;
-    the coordinator refuses the node if they differ from its own (see `fingerprint.seals_of`). `shares_folder` says whether the node can
-    read and write the run's folder.
+    the coordinator refuses the node if they differ from its own (see `fingerprint.seals_of`). `shares_folder` says
+    whether the node can read and write the run's folder.
     """
 
     seals: dict[str, str]

@@ -79,8 +79,8 @@ class CommandSubmitter:
     ) -> None:
         """Composes the commands of a request and sends them to the coordinator, whose result answers the ticket.
 
-        `being` has the attributes, by name, of the being that the request is about; None for other requests. Raises
-        UmweltError if the request is not valid.
+        `being` describes the being that the request is about, as `queries.read_being` returns it: `kind`, `id`, place,
+        and its attributes as `row`. It is None for other requests. Raises UmweltError if the request is not valid.
         """
         contents = [commands.encode(command) for command in commands.compose(self._world, request, being)]
         if not contents:

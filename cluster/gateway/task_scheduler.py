@@ -25,7 +25,7 @@ RESEND_AFTER_S, MAX_RESEND_AFTER_S = 1.0, 8.0
 MAX_DEATHS = 3
 """Number of nodes or worker processes that must die while executing a task before the task fails."""
 AHEAD_S, MAX_AHEAD = 0.05, 16
-"""A node has two assigned tasks, and as many more as take this time in seconds; at most this number altogether."""
+"""A node is assigned two tasks at a time, and as many more as take this time in seconds; at most this number."""
 LONG_TASK_S = 1.0
 """Average duration of tasks on a node above which no further task is queued there."""
 TICKET_PREFIX = "task-"

@@ -1,7 +1,7 @@
 """The hash chain of a run: how it is computed, checked and compared. Works on rows in memory, without files.
 
-By the hash chain, later changes of the run's files are detected. The most important file is the journal: it contains all
-commands, and the digest (a 64-bit sum over the state of the world) of many ticks. The hash chain consists of two
+By the hash chain, later changes of the run's files are detected. The most important file is the journal: it contains
+all commands, and the digest (a 64-bit sum over the state of the world) of many ticks. The hash chain consists of two
 chains of BLAKE2b hashes, the links and the items, and of heads that bind both.
 
 **Links** cover the history of the world: the world file, the commands, and the resulting digests.

@@ -72,8 +72,8 @@ class Join(Message, frozen=True):
 
     `address` is the node's address for neighbours and gateways, `tiles_address` that for subscriptions to tiles.
     `cores` is the number of processor cores. With `shares_folder`, the node can use the run's folder. `seals` are
-    hashes of laws, species and tables, and the versions of libraries, which must be equal on all nodes. `reached` is the latest
-    tick that the node has ever computed. `name` is the requested name, or empty.
+    hashes of laws, species and tables, and the versions of libraries, which must be equal on all nodes. `reached` is
+    the latest tick that the node has ever computed. `name` is the requested name, or empty.
     """
 
     key: Name
