@@ -2,6 +2,8 @@
 
 The drivers (`node/driver.py`, `coordinator/driver.py`) carry them out. Instructions that have a result are answered
 with an event (`events.py`, which also defines the terms *map*, *epoch*, *shard* and *halo*).
+
+A snapshot consists of a *part* from each node, and a *manifest*, which describes the parts and is written last.
 """
 
 from collections.abc import Sequence

@@ -7,6 +7,9 @@ their rectangles, so that only the contents are sent, as raw frames of a `HaloMe
     int32[part, table]      number of beings of each table in each part
     bytes                   for each part: the fields in their order, then the stored columns of each table
     b"zstd"                 only if the bytes are compressed
+
+A *piece* (`sandbox.region.Piece`) holds the cells and beings of one rectangle. A *digest* is a 64-bit sum over cells
+and beings; equal digests mean equal states.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -4,6 +4,9 @@ snapshots.
 The state machine gets *events* and returns *instructions*; the result of an instruction is passed to it as an event.
 The same driver runs in the coordinator's process (`process.py`) and in simulations: transport, clock and storage are
 arguments.
+
+A *ticket* identifies an order, or the commands of one submission. Commands that are submitted again under the same
+ticket are not executed again.
 """
 
 import queue

@@ -21,6 +21,9 @@ This module decides about phases and maps. `membership.py` keeps the nodes and t
 snapshots, `grants.py` grants time, `commands.py` schedules commands, `records.py` adds up digests and metrics,
 `balance.py` decides whether another map would be faster, and `status.py` composes status reports. `driver.py` carries
 out the instructions, and `process.py` runs machine and driver.
+
+A *ticket* identifies an order, or the commands of one submission. Commands that are submitted again under the same
+ticket are not executed again.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,8 @@
 """The initial state of a coordinator (read from the run's folder), the options of a run, and its phases.
 
 A *map* says which node has which rectangle of the torus; its *epoch* is its number.
+
+A *ticket* identifies the commands of one submission.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,8 @@
 """Queries to the nodes that own the queried cells, answered by all of them at the same tick, and merged.
 
 Queries are resent to nodes that do not answer. When the node map changes, open queries start again with the new map.
+
+A *ticket* identifies a query at the nodes; when the query is repeated for another tick or map, it gets a new one.
 """
 
 import itertools

@@ -1,6 +1,7 @@
 """Receives the watched tiles from the publishers of the nodes, and caches each tile once for all viewers.
 
-A *tile* is a square of the world as viewers see it; its *topic* names the square and what of it is shown.
+A *tile* is a square of the world as viewers see it; its *topic* names the square and what of it is shown. A tile
+consists of *pieces*, one from each node that owns cells of it.
 """
 
 from collections import OrderedDict

@@ -5,6 +5,9 @@ The state machine gets *events* and returns *instructions*: messages to send, an
 it as events. The *map* says which node has which rectangle of the torus, its *shard*; its *epoch* is its number.
 
 The same driver runs in a node's process (`process.py`) and in simulations: transport, clock and storage are arguments.
+
+The *halo* is a margin of the neighbours' cells around the shard, which the node computes as well; every few ticks it is
+rebuilt from messages of the neighbours.
 """
 
 import queue

@@ -1,6 +1,9 @@
 """The process of a node: runs its state machine and driver, publishes tiles, answers queries and runs tasks.
 
 python -m umwelt.cluster.node.process SETTINGS      (started by umwelt launch and umwelt join)
+
+A *shard* is the rectangle of the torus that a node computes; an *epoch* is the number of a division of the torus among
+the nodes.
 """
 
 import os

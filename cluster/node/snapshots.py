@@ -2,6 +2,8 @@
 
 A snapshot consists of a *part* from each node, the *constants* (read-only arrays of the world), and the *manifest*,
 which describes them. The parts need not be of the rectangles into which the torus is divided when they are loaded.
+
+A *shard* is the rectangle of the torus that a node computes.
 """
 
 import errno

@@ -2,6 +2,8 @@
 
 Snapshots are downloaded to that folder when they are read. *Superseded* snapshots, which newer ones make unnecessary,
 are deleted (`store.snapshots_to_drop`).
+
+The *manifest* of a snapshot describes its parts; a snapshot without a manifest is not finished.
 """
 
 import shutil

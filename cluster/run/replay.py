@@ -1,6 +1,10 @@
 """Replays a run: recomputes its world at any past tick from an earlier snapshot and the journalled commands.
 
 A replay gives exactly the states that the run had. It is used to show a past tick, to fork a run, and to verify one.
+
+The *digest* of a tick is a 64-bit sum over the state of the world. The *hash chain* is a sequence of hashes in the
+journal, by which later changes of the run's files are detected. A *shard* is a rectangle of the torus with its beings.
+The *manifest* of a snapshot describes its parts.
 """
 
 import shutil

@@ -7,6 +7,9 @@
 A snapshot consists of a *part* from each node, the constants of the world, and a manifest that describes them. A node
 uses all classes in the same way. To save, it writes its part into `part_folder(name)` and calls `submit_part`. To load,
 it calls `fetch` and reads from the folder that this returns. `discard` deletes local files.
+
+An *epoch* is the number of a division of the torus among the nodes. The parts of an unfinished snapshot are all of one
+epoch, which its name contains.
 """
 
 import os

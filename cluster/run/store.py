@@ -14,6 +14,8 @@
 An epoch is the number of a division of the torus among nodes. Kept snapshots are thinned: those that
 `choose_kept_ticks` does not return are deleted. Of the marks only the newest two remain. Other than these, only
 unfinished snapshots are deleted. Damaged snapshots are reported, skipped, and left in place.
+
+A *digest* is a 64-bit sum over the state of the world at a tick; equal digests mean equal states.
 """
 
 import errno

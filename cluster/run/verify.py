@@ -3,6 +3,8 @@
 The hash chain (`hash_chain.py`) is a sequence of hashes in the journal that cover the journal's entries, the world file
 and the kept snapshots. This module only reads and hashes files, which detects every changed byte. `replay.verify` also
 recomputes the run, which checks that its history follows from the laws.
+
+The *manifest* of a snapshot describes its parts, and contains the *digest*, a 64-bit sum over the state of the world.
 """
 
 from collections.abc import Iterator

@@ -3,6 +3,8 @@
 The node continues to compute ticks: a thread passes tasks to the process and waits for the results. If a task exceeds
 its time limit, the process is killed, and a new process executes the waiting tasks. The reasons for not using an
 existing pool are in worker.py.
+
+A *ticket* is the id of one execution of a task.
 """
 
 import queue

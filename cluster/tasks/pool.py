@@ -3,6 +3,8 @@
 A pool offers a workflow the same two operations as the nodes of a world: `post` executes a task, and `halt` ends tasks.
 The duration of a task is not limited. If a worker dies, its task is given to another one, up to `max_deaths` times. The
 reasons for not using an existing pool are in worker.py.
+
+A *ticket* is the id of one execution of a task.
 """
 
 import asyncio

@@ -125,9 +125,10 @@ def layers_of(world: WorldFile) -> list[str]:
 class Head(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """The head of a piece.
 
-    `tables` has for each table its name, number of beings, and columns (name, dtype, shift). `planes` has the table and
-    species of each plane of counts (species -1: all beings of the table). The values of a field are stored as `value >>
-    shift`.
+    `epoch` is the number of the division of the torus among the nodes, `rectangle` the cells of the piece (y, x,
+    height, width). `tables` has for each table its name, number of beings, and columns (name, dtype, shift). `planes`
+    has the table and species of each plane of counts (species -1: all beings of the table). The values of a field are
+    stored as `value >> shift`.
     """
 
     version: int

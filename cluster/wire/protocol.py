@@ -15,6 +15,9 @@ requests are recognised. To *grant* time is to permit the nodes to run until a t
 
 `PROTOCOL_VERSION` is incremented whenever a message changes. `Hello` and `Refused` have the same form in all versions,
 so that a peer of another version receives the reason why it is refused.
+
+A *shard* is the rectangle of a node, with the beings in it. A *digest* is a 64-bit sum over cells and beings; equal
+digests mean equal states.
 """
 
 from typing import Annotated, Any
@@ -141,7 +144,7 @@ class ScheduledCommand(msgspec.Struct, array_like=True, frozen=True):
 class SnapshotRequest(msgspec.Struct, array_like=True, frozen=True):
     """A request to take a snapshot of `tick`, before that tick's commands.
 
-    `kept` snapshots are permanent; others are for recovery and soon replaced.
+    `kept` snapshots are permanent; others are temporary: they serve to recover from a failure and are soon deleted.
     """
 
     tick: Tick

@@ -38,8 +38,9 @@ class Hello(Message, frozen=True):
 class Watch(Message, frozen=True):
     """Sets the watched tiles (squares of the world, view/tiles.py), which replace all earlier ones.
 
-    `topics` are encoded by `tiles.Topic.packed`. `shown` is `LIVE`, or a tick of the past (see `History`). `credit` is
-    the number of tiles that the gateway may send until it gets more credit; it replaces any earlier credit.
+    `topics` name the tiles; they are encoded by `tiles.Topic.packed`. `shown` is `LIVE`, or a tick of the past (see
+    `History`). `credit` is the number of tiles that the gateway may send until it gets more credit; it replaces any
+    earlier credit.
     """
 
     topics: list[bytes]
