@@ -181,7 +181,10 @@ def _best_line(model: _CostModel, rectangle: Rectangle, parts: int, fewer: int) 
 
 
 def _sides(rectangle: Rectangle, axis: int, offset: int) -> tuple[Rectangle, Rectangle]:
-    """Returns the two rectangles that result from a cut at `offset` cells from the start of `axis`."""
+    """Returns the two rectangles that result from a cut at `offset` cells from the start of `axis`; (low, high).
+
+    Axis 0 is y, axis 1 is x.
+    """
     y, x, height, width = rectangle
     if axis == 0:
         return Rectangle(y, x, offset, width), Rectangle(y + offset, x, height - offset, width)

@@ -300,7 +300,7 @@ def pack_births(births: Sequence[Mapping[str, np.ndarray]]) -> bytes:
 
 
 def unpack_births(content: Any) -> list[dict[str, np.ndarray]]:
-    """Decodes bytes that `pack_births` encoded. Raises ValueError if they are malformed."""
+    """Returns the births that `pack_births` encoded, as dicts of columns. Raises ValueError if they are malformed."""
     kind = list[dict[str, tuple[str, list[int], bytes]]]
     try:
         records = msgspec.msgpack.decode(content, type=kind)

@@ -146,7 +146,10 @@ class NodeProcess:
         return torus_of(self._world), self._world.laws.light_speed
 
     def _prepare(self, welcome: Welcome) -> tuple[WorldFile, WorldPrepared]:
-        """Reads the world, compiles its laws by running a small world, and selects how snapshots are transferred."""
+        """Reads the world, compiles its laws by running a small world, and selects how snapshots are transferred.
+
+        Returns the world, and the event for the state machine, with the hashes that the coordinator compares.
+        """
         self._report(f"{welcome.world_name}: reading the world and compiling its laws")
         self._world = world = parse_world(welcome.world_text, welcome.world_name, welcome.world_name)
         audit.digest(try_small_world(world, ticks=1))

@@ -109,7 +109,11 @@ class SnapshotFolder:
         self._writer.submit(write)
 
     def read_chunk(self, request: FileRequest) -> tuple[FileChunk, list[Any]] | None:
-        """Returns a chunk of a file of a snapshot part that this node has written; None if there is no such file."""
+        """Returns a chunk of a file of a snapshot part that this node has written: a message, and the data as raw
+        frame.
+
+        Returns None if there is no such file.
+        """
         aside, _, part = request.snapshot.partition("/")
         try:
             folder = self.depot.part_folder(aside) / snapshot_transfer.check_name(part)

@@ -130,7 +130,7 @@ def hash_fields(*fields: str | bytes | int) -> str:
 
 
 def hash_world(text: bytes) -> str:
-    """Returns the hash of a run's world file."""
+    """Returns the hash of a run's world file, whose content is `text`, as 64 hexadecimal digits."""
     return hash_fields("world", text)
 
 

@@ -131,7 +131,11 @@ def _select(solution: Solution, word: str, size: int) -> list[tuple[Any, ...]]:
 
 
 def _results(solution: Solution, source: str) -> dict[str, Any]:
-    """Returns the results in an inert solution. Raises RunError if a task has failed or never began."""
+    """Returns the results in an inert solution, as plain values by the names of the tasks.
+
+    Raises RunError if a task without a replacement has failed, a task never began, or there are no tasks. `source` is
+    the program's name for messages.
+    """
     results: dict[str, Any] = {}
     failures: dict[str, Any] = {}
     incomplete = {name for _, name, _, _ in _select(solution, "PLACED", 4)}

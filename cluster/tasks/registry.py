@@ -197,7 +197,10 @@ def unpack(content: bytes) -> Any:
 
 
 def _unpack_arguments(content: bytes) -> tuple[list[Any], dict[str, Any]]:
-    """Decodes arguments that `pack_arguments` encoded. Raises RunError if the bytes are malformed."""
+    """Returns the positional arguments and the keyword arguments that `pack_arguments` encoded.
+
+    Raises RunError if the bytes are malformed.
+    """
     try:
         return msgspec.convert(unpack(content), tuple[list[Any], dict[str, Any]])
     except msgspec.ValidationError as error:
@@ -211,7 +214,10 @@ def pack_list(parts: Sequence[bytes]) -> bytes:
 
 
 def _encode_numpy(value: Any) -> Any:
-    """Converts a numpy array or scalar for msgspec's encoder. Raises NotImplementedError for other types."""
+    """Converts a numpy array to a msgpack extension type, and a numpy scalar to a Python number, for msgspec's encoder.
+
+    The extension contains the encoded (dtype, shape, bytes). Raises NotImplementedError for other types.
+    """
     if isinstance(value, np.ndarray):
         dtype = value.dtype.newbyteorder("<").str
         if not _DTYPE.fullmatch(dtype):

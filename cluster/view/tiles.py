@@ -248,7 +248,11 @@ def pack(head: Head, contents: bytes) -> bytes:
 
 
 def _encode_field(values: np.ndarray) -> tuple[int, bytes]:
-    """Encodes a field as (shift, bytes): differences along the rows, all low bytes before all high bytes."""
+    """Returns a field, `int[row, column]`, as (shift, bytes).
+
+    The bytes are those of `value >> shift` with 16 bits, minus the value on its left: all low bytes, then all high
+    ones.
+    """
     values = values.astype(np.int32)
     low, high = int(values.min(initial=0)), int(values.max(initial=0))
     shift = max(0, max(high, ~low).bit_length() - VALUE_BITS)
