@@ -158,7 +158,7 @@ class JournalCommands:
 
 @dataclass(frozen=True)
 class JournalBirths:
-    """Write births to the journal. `raw` holds one frame, encoded by `shard.pack_births`."""
+    """Write births to the journal. `raw` contains one item, the births as `shard.pack_births` encoded them."""
 
     raw: Sequence[Any]
 

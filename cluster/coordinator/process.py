@@ -44,7 +44,7 @@ LOCK_RETRY_S = 0.05
 
 
 class CoordinatorProcess:
-    """A coordinator that runs in this process. Created by `main`; `run` returns when the run has ended.
+    """A coordinator in this process. Created by `main`; the method `run` returns when the world has been stopped.
 
     The constructor raises RunError if the run has a coordinator already, or its folder cannot be used.
     """
@@ -71,7 +71,11 @@ class CoordinatorProcess:
         announce(store.folder / COORDINATOR_FILE, {"address": self._transport.address, "pid": os.getpid()})
 
     def run(self) -> int:
-        """Operates the coordinator until the run has ended or a signal stops it; returns the exit status."""
+        """Operates the coordinator until the world has been stopped and saved, or an error ends the run.
+
+        SIGTERM, SIGINT and the end of the parent process stop the world; if it cannot be saved in
+        `COORDINATOR_ORPHAN_S` seconds, the coordinator ends without. Returns the exit status: 2 after an error, else 0.
+        """
         signal = StopSignal()
         stopping_s: float | None = None
         while self.driver.ended is None:

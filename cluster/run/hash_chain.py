@@ -67,7 +67,11 @@ class Link(NamedTuple):
 
 
 class Item(NamedTuple):
-    """An item of the chain; `kind` determines what `content` holds."""
+    """An item of the chain; `kind` determines what `content` holds.
+
+    For "start" it is the version of the chain and the hash of the world file, for "command" the number of the command
+    and a hash of it, for "digest" the digest, and for "snapshot" the hashes of its manifest and of its constants.
+    """
 
     number: int
     kind: str

@@ -266,7 +266,7 @@ def _pack_columns(
 
 
 def read_columns(content: dict[str, Any], raw: bytes) -> dict[str, np.ndarray]:
-    """Returns the columns of an answer to `Select` by name: `dtype[row]`, or `dtype[row, entry]` if they have entries."""
+    """Returns the columns of an answer to `Select` by name: `dtype[row]`, or `dtype[row, entry]` unless scalar."""
     columns, offset = {}, 0
     for name, dtype, entries in content["columns"]:
         size = content["count"] * max(1, entries)

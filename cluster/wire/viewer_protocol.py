@@ -71,7 +71,11 @@ class CommandRequest(Message, frozen=True):
 
 
 class Order(Message, frozen=True):
-    """A command on time or nodes; the fields are those of `protocol.Order`."""
+    """A command on time or nodes: `what` is pause, go, step, speed, save, leave or stop.
+
+    `value` is the number of ticks to step, or the speed in ticks per second, `name` the name of the node that is to
+    leave (see `protocol.Order`).
+    """
 
     ticket: str
     what: str
