@@ -44,7 +44,7 @@ LOCK_RETRY_S = 0.05
 
 
 class CoordinatorProcess:
-    """A coordinator in this process. Created by `main`; the method `run` returns when the world has been stopped.
+    """A coordinator in this process. Created by `main`; the method `run` returns when the world has ended.
 
     The constructor raises RunError if the run has a coordinator already, or its folder cannot be used.
     """
@@ -71,7 +71,7 @@ class CoordinatorProcess:
         announce(store.folder / COORDINATOR_FILE, {"address": self._transport.address, "pid": os.getpid()})
 
     def run(self) -> int:
-        """Operates the coordinator until the world has been stopped and saved, or an error ends the run.
+        """Operates the coordinator until the world is stopped or has reached its last tick, or an error ends the run.
 
         SIGTERM, SIGINT and the end of the parent process stop the world; if it cannot be saved in
         `COORDINATOR_ORPHAN_S` seconds, the coordinator ends without. Returns the exit status: 2 after an error, else 0.
