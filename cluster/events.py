@@ -29,7 +29,7 @@ class Timer:
 
 @dataclass(frozen=True)
 class MessageReceived:
-    """A received message with its raw frames.
+    """A received message with its raw frames (binary data that follows the encoded message).
 
     If `on_own_connection` is true, the message is an answer on a connection that this process opened, and `sender` is
     the address of that connection. Otherwise it arrived at the listening socket, and `sender` is the identity that the
@@ -49,9 +49,9 @@ class MessageReceived:
 class WorldPrepared:
     """Answer to `PrepareWorld`: the world is read and its laws are compiled.
 
-    `seals` are the hashes of the node's laws, species, tables and libraries, by these four names; the coordinator
-    refuses the node if they differ from its own (see `fingerprint.seals_of`). `shares_folder` says whether the node can
-    read and write the run's folder.
+    `seals` are hashes of the node's laws, species and tables, and the versions of its libraries, by these four names;
+    the coordinator refuses the node if they differ from its own (see `fingerprint.seals_of`). `shares_folder` says
+    whether the node can read and write the run's folder.
     """
 
     seals: dict[str, str]
@@ -70,7 +70,8 @@ class ShardLoaded:
 class HaloCut:
     """Answer to `CutHalo`: the halo contents for each neighbour at `tick`.
 
-    `contents` maps the neighbour's index in the map to the raw frames of its halo message.
+    `contents` maps the neighbour's index in the map to the raw frames of the halo message for that neighbour: the state
+    of the owned cells that lie in the neighbour's halo.
     """
 
     tick: int
@@ -105,8 +106,9 @@ class TickFinished:
 
 @dataclass(frozen=True)
 class ReportReady:
-    """A report to be sent to the coordinator: a tick record, a snapshot part or a failure, with its raw frames.
+    """A report to be sent to the coordinator, with its raw frames.
 
+    It is a tick record (digest and counts of the shard at a tick), a written part of a snapshot, or a failure.
     `epoch` is the epoch of the map in which the report was made.
     """
 

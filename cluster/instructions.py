@@ -2,6 +2,8 @@
 
 The drivers (`node/driver.py`, `coordinator/driver.py`) carry them out. Instructions that have a result are answered
 with an event (`events.py`, which also defines the terms *map*, *epoch*, *shard* and *halo*).
+
+A snapshot consists of a *part* from each node, and a *manifest*, which describes the parts and is written last.
 """
 
 from collections.abc import Sequence
@@ -77,7 +79,10 @@ class RunTick:
 
 @dataclass(frozen=True)
 class RecordTick:
-    """Compute digest and metrics of the shard's owned cells. Answered with `ReportReady`."""
+    """Compute digest and metrics of the shard without its halo. Answered with `ReportReady`.
+
+    The digest is a 64-bit sum over cells and beings; the metrics are counts of births, deaths, beings and molecules.
+    """
 
     tick: int
 
@@ -153,7 +158,7 @@ class JournalCommands:
 
 @dataclass(frozen=True)
 class JournalBirths:
-    """Write births to the journal. `raw` holds one frame, encoded by `shard.pack_births`."""
+    """Write births to the journal. `raw` contains one item, the births as `shard.pack_births` encoded them."""
 
     raw: Sequence[Any]
 

@@ -1,8 +1,8 @@
 """Cuts the torus into one rectangle for each node, by cost, and computes which cells neighbours exchange.
 
-The cut is a k-d tree: rectangles are cut in two repeatedly. A node computes its rectangle and the halo around it, so a
-good cut divides the cost evenly and keeps the rectangles compact: a thin rectangle has a large halo for its area.
-All functions are pure.
+The cut is a k-d tree: rectangles are cut in two repeatedly. A node computes its rectangle and the *halo* around it (the
+nearest cells of its neighbours), so a good cut divides the cost evenly and keeps the rectangles compact: a thin
+rectangle has a large halo for its area. All functions are pure.
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ def overlaps(taker: Rectangle, giver: Rectangle, halo_cells: int, torus: Torus) 
 
     `part` is in world coordinates; `y, x` is the position of its corner relative to the corner of the taker's window
     (its rectangle with the halo). On a small torus the halo can contain the same cells several times, and cells of the
-    taker itself; each such image is listed. The order is deterministic.
+    taker itself; each such copy is listed. The order is deterministic.
     """
     home = (halo_cells, halo_cells)
     every_image = images(taker.expand(halo_cells), giver, torus)
@@ -181,7 +181,10 @@ def _best_line(model: _CostModel, rectangle: Rectangle, parts: int, fewer: int) 
 
 
 def _sides(rectangle: Rectangle, axis: int, offset: int) -> tuple[Rectangle, Rectangle]:
-    """Returns the two rectangles that result from a cut at `offset` cells from the start of `axis`."""
+    """Returns the two rectangles that result from a cut at `offset` cells from the start of `axis`; (low, high).
+
+    Axis 0 is y, axis 1 is x.
+    """
     y, x, height, width = rectangle
     if axis == 0:
         return Rectangle(y, x, offset, width), Rectangle(y + offset, x, height - offset, width)

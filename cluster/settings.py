@@ -48,8 +48,11 @@ class CoordinatorSettings(msgspec.Struct):
 
     `run` is the run's folder, `bind` the address where the coordinator listens, `keys` a folder of keys; if it is
     empty, connections are not authenticated. With `checked`, nodes check the behaviours of species
-    (`shard.check_species`). The other fields have the meaning of the same fields of `coordinator.state.RunOptions`;
-    a time of 0 selects the default given there.
+    (`shard.check_species`). `nodes` is the number of nodes to wait for, `ticks_per_exchange` the number of ticks after
+    which neighbouring nodes exchange the cells near their borders (0: chosen by measurements), and `last_tick` the tick
+    at which the run ends. Times are in seconds; 0 selects the default in `coordinator.state.RunOptions`. `mark_s` and
+    `kept_s` are the intervals of temporary and of kept snapshots, `dead_after_s` is the time without a message after
+    which a node is considered dead, and `gather_s` the time to wait for the nodes.
     """
 
     run: str

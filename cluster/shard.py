@@ -7,6 +7,9 @@ their rectangles, so that only the contents are sent, as raw frames of a `HaloMe
     int32[part, table]      number of beings of each table in each part
     bytes                   for each part: the fields in their order, then the stored columns of each table
     b"zstd"                 only if the bytes are compressed
+
+A *piece* (`sandbox.region.Piece`) holds the cells and beings of one rectangle. A *digest* is a 64-bit sum over cells
+and beings; equal digests mean equal states.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -130,7 +133,11 @@ class Shard:
         region.paste(placed)
 
     def _parts(self, taker: int, giver: int) -> list[tuple[Rectangle, int, int]]:
-        """Returns `partition.overlaps` of two rectangles, given by their indices in the map."""
+        """Returns the parts of the giver's rectangle that lie in the halo of the taker's, as (part, y, x).
+
+        `taker` and `giver` are indices in the map. `part` is in world coordinates; `y, x` is the position of its corner
+        relative to that of the taker's rectangle with the halo.
+        """
         rectangles = self.rectangles
         return overlaps(rectangles[taker], rectangles[giver], self.region.halo_cells, self.region.torus)
 
@@ -143,7 +150,10 @@ class Shard:
         step(self.region, self.world.laws, between)
 
     def record(self) -> tuple[TickRecord, list[dict[str, np.ndarray]]]:
-        """Computes digest and metrics of the owned cells; returns them with the births since the last record."""
+        """Computes digest and metrics of the owned cells; returns them with the births since the last record.
+
+        The births are one dict of columns for each law and tick with births; empty if the region records none.
+        """
         region = self.region
         births, deaths = region.counts["births"], region.counts["deaths"]
         populations, substances = measure_populations(self.world, region, self._species)
@@ -209,7 +219,8 @@ def measure_populations(
 def pack_halo(region: Region, places: Sequence[tuple[Rectangle, int, int]], compressed: bool = False) -> list[Any]:
     """Encodes the cells and beings of parts of the owned rectangle as raw frames (see the module's docstring).
 
-    `places` are the parts as `partition.overlaps` returns them. With `compressed`, the frames are compressed by zstd.
+    `places` are (part, y, x) as `partition.overlaps` returns them; only the parts are used. With `compressed`, the
+    frames are compressed by zstd.
     """
     counts = np.zeros((len(places), len(region.tables)), np.int32)
     contents: list[Any] = []
@@ -280,7 +291,7 @@ def _decompress(frames: Sequence[Any], size: int) -> np.ndarray:
 
 
 def pack_births(births: Sequence[Mapping[str, np.ndarray]]) -> bytes:
-    """Encodes records of births, as `Region.births` collects them, for the journal."""
+    """Encodes births for the journal: for each law and tick, a dict with the columns of the born beings by name."""
     records = [
         {name: (array.dtype.str, list(array.shape), np.ascontiguousarray(array).tobytes()) for name, array in r.items()}
         for r in births
@@ -289,7 +300,7 @@ def pack_births(births: Sequence[Mapping[str, np.ndarray]]) -> bytes:
 
 
 def unpack_births(content: Any) -> list[dict[str, np.ndarray]]:
-    """Decodes bytes that `pack_births` encoded. Raises ValueError if they are malformed."""
+    """Returns the births that `pack_births` encoded, as dicts of columns. Raises ValueError if they are malformed."""
     kind = list[dict[str, tuple[str, list[int], bytes]]]
     try:
         records = msgspec.msgpack.decode(content, type=kind)

@@ -1,6 +1,8 @@
 """Decides whether the world would run faster with another number of ticks per exchange, or another division. No I/O.
 
-A *map* is a division of the torus into one rectangle for each node.
+A *map* is a division of the torus into one rectangle (a *shard*) for each node. A node also computes the cells around
+its rectangle, the *halo*. At an *exchange*, neighbouring nodes send each other the state of these cells; until the next
+exchange, every node runs its ticks without the others, and less of the halo is correct after each tick.
 """
 
 from collections.abc import Sequence
@@ -34,8 +36,8 @@ class Improvement(NamedTuple):
 class LoadBalance:
     """Evaluates the present map by the measurements in the nodes' heartbeats. Owned by `CoordinatorMachine`.
 
-    `reach` is the light speed of the world's laws in cells per tick. `fixed_ticks_per_exchange` is the number of ticks
-    per exchange that the user has chosen; 0 if it is chosen here.
+    `reach` is the number of cells that an effect can travel in one tick. `fixed_ticks_per_exchange` is the number of
+    ticks per exchange that the user has chosen; 0 if it is chosen here.
     """
 
     def __init__(self, torus: Torus, reach: int, fixed_ticks_per_exchange: int):
@@ -43,7 +45,7 @@ class LoadBalance:
         self._judged_s = self._changed_s = 0.0
 
     def restart(self, now_s: float) -> None:
-        """Restarts all intervals, because the map has changed."""
+        """Starts the waiting times for evaluations and for divisions again, because the map has changed."""
         self._judged_s = self._changed_s = now_s
 
     def is_due(self, nodes: Sequence[NodeRecord], now_s: float) -> bool:
@@ -85,7 +87,7 @@ def exchange_ticks(
 
     The cost of a tick is the computation of the shard and its halo, which is wider for more ticks per exchange, plus a
     share of the cost of an exchange. Both are estimated from `heartbeats`, measured with `current` ticks per exchange.
-    Returns `current` unless another number is considerably faster.
+    Returns `current` unless another number is considerably faster, and 1 if there is only one node.
     """
     if len(members) < 2:
         return 1
@@ -105,8 +107,8 @@ def exchange_ticks(
 def window_share(height: int, width: int, reach: int, ticks_per_exchange: int) -> float:
     """Returns the mean number of cells computed per tick, divided by the number of owned cells.
 
-    The mean is taken over the ticks between two exchanges, in which the exact part of the halo shrinks. `height` and
-    `width` are those of the shard's rectangle.
+    The mean is taken over the ticks between two exchanges, in which the part of the halo that is still correct, and is
+    computed, shrinks. `height` and `width` are those of the shard's rectangle.
     """
     margins = [reach * (ticks_per_exchange - tick - 0.5) for tick in range(ticks_per_exchange)]
     cells = sum((height + 2 * margin) * (width + 2 * margin) for margin in margins) / len(margins)

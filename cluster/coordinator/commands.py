@@ -1,6 +1,8 @@
-"""Assigns ticks and journal numbers to submitted commands, and keeps those that nodes may still need. No I/O.
+"""Schedules submitted commands, and keeps the commands that nodes may still need. No I/O.
 
-A ticket identifies the commands of one submission. Each ticket is accepted once, however often it is received.
+Every command gets the tick at which it takes effect, and a *journal number*: commands are numbered in the order in
+which they are written to the run's journal. A *ticket* identifies the commands of one submission. Each ticket is
+accepted once, however often it is received.
 """
 
 from umwelt.cluster.wire.protocol import ScheduledCommand, SubmitCommands, TicketResult
@@ -30,7 +32,7 @@ class PendingCommands:
         self._next_number = next_number
 
     def result(self, ticket: str) -> TicketResult | None:
-        """Returns the result of a ticket that was accepted before; None if the ticket is new."""
+        """Returns tick and first journal number of a ticket that was accepted before; None if the ticket is new."""
         known = self.tickets.get(ticket)
         return TicketResult(ticket, *known) if known is not None else None
 
@@ -61,5 +63,5 @@ class PendingCommands:
         return [command for command in self.commands if from_tick <= command.tick < through]
 
     def drop_before(self, tick: int) -> None:
-        """Drops commands of ticks before `tick`, at which a snapshot is complete."""
+        """Drops commands of ticks before `tick`, whose effects a complete snapshot of `tick` contains."""
         self.commands = [command for command in self.commands if command.tick >= tick]

@@ -1,8 +1,12 @@
 """Carries out the instructions of the coordinator's state machine (`machine.py`): sends messages, writes journal and
 snapshots.
 
+The state machine gets *events* and returns *instructions*; the result of an instruction is passed to it as an event.
 The same driver runs in the coordinator's process (`process.py`) and in simulations: transport, clock and storage are
 arguments.
+
+A *ticket* identifies an order, or the commands of one submission. Commands that are submitted again under the same
+ticket are not executed again.
 """
 
 import queue
@@ -76,10 +80,10 @@ class CoordinatorStorage(Protocol):
         """Writes commands to the journal; they are durable after `commit`."""
 
     def journal_births(self, raw: Sequence[Any]) -> None:
-        """Writes births to the journal; `raw` holds one frame of `shard.pack_births`."""
+        """Writes births to the journal; `raw` contains one item, the births as `shard.pack_births` encoded them."""
 
     def journal_tick(self, record: JournalTick) -> None:
-        """Writes digest and metrics of a tick to the journal."""
+        """Writes a tick to the journal: the digest of the world's state, and counts of beings and molecules."""
 
     def commit(self) -> None:
         """Makes all journal entries durable."""
@@ -104,9 +108,10 @@ class CoordinatorStorage(Protocol):
         """Stores a received chunk of a file that is being fetched from `sender`."""
 
     def read_chunk(self, request: FileRequest) -> tuple[FileChunk, list[Any]] | None:
-        """Returns the requested chunk of a file of a complete snapshot, or the list of the snapshot's files.
+        """Returns the answer to a request for a file of a complete snapshot: the message, and its raw frames.
 
-        Returns None if there is no such snapshot or file.
+        The raw frame is the requested part of the file. If the request names no file, there is no raw frame, and the
+        message lists the snapshot's files. Returns None if there is no such snapshot or file.
         """
 
     def poll(self, now_s: float) -> None:
@@ -193,7 +198,7 @@ class CoordinatorDriver:
                     self.transport.send(incoming.sender, encode(result))
                     return
             case Hello() | Join():
-                self.machine.set_time(self.clock())  # the machine's time is old if the last turn took long
+                self.machine.set_time(self.clock())  # its time is that of the last `Timer`, maybe long ago
         self._handle(MessageReceived(message, raw, incoming.sender))
 
     def order(self, order: Order) -> None:

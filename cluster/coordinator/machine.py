@@ -4,9 +4,10 @@ The coordinator grants time. All nodes get the same grants: the tick until which
 take effect until then. Commands are journalled before they are granted, and take effect at the first tick that was not
 granted yet.
 
-The map always changes in the same way. First a complete snapshot is needed: one of the present tick is taken, or, after
-a node has died, the last complete one is used. Then the torus is divided again, every node loads its rectangle, and
-ticks and commands since the snapshot are granted again. Every map has an epoch; messages of an older epoch are dropped.
+The *map* assigns a rectangle of the torus to each node. It always changes in the same way. First a complete snapshot is
+needed: one of the present tick is taken, or, after a node has died, the last complete one is used. Then the torus is
+divided again, every node loads its rectangle, and ticks and commands since the snapshot are granted again. The maps are
+numbered: the number of a map is its *epoch*, and messages of an older epoch are dropped.
 
     gathering   waits for nodes                              -> dividing
     dividing    the torus is divided by load                 -> assigning
@@ -20,6 +21,9 @@ This module decides about phases and maps. `membership.py` keeps the nodes and t
 snapshots, `grants.py` grants time, `commands.py` schedules commands, `records.py` adds up digests and metrics,
 `balance.py` decides whether another map would be faster, and `status.py` composes status reports. `driver.py` carries
 out the instructions, and `process.py` runs machine and driver.
+
+A *ticket* identifies an order, or the commands of one submission. Commands that are submitted again under the same
+ticket are not executed again.
 """
 
 from collections.abc import Sequence
@@ -92,9 +96,9 @@ class CoordinatorMachine:
     """The state machine of a coordinator. Owned by a `CoordinatorDriver`, which calls `handle` and carries out the
     instructions.
 
-    `state` is the run's state on disk, `welcome` the message that answers a node's `Hello`, and `seals` are the hashes
-    of everything that must be equal on all nodes (`fingerprint.seals_of`). `dropped` counts received messages of
-    classes that a coordinator does not handle.
+    `state` is the run's state on disk, and `welcome` the message that answers a node's `Hello`. `seals` are four texts
+    that must be equal on all nodes: hashes of the world's laws, species and tables, and the versions of libraries.
+    `dropped` counts received messages of classes that a coordinator does not handle.
     """
 
     def __init__(self, state: RunState, options: RunOptions, welcome: Welcome, seals: dict[str, str]):
@@ -213,7 +217,10 @@ class CoordinatorMachine:
         return SendMessage(sender, self._welcome)
 
     def _on_join(self, join: Join, sender: Any) -> Instructions:
-        """Adds a new node, or refuses it if one of its seals differs; repeated messages have no effect."""
+        """Adds a new node, or refuses it if one of its seals (see the class) differs; repeated messages have no effect.
+
+        A node that joined before from the same address is removed: it was started again.
+        """
         if join.key in self.membership.nodes:
             self.membership.find(join.key, sender, self._now_s)
             return []
@@ -285,7 +292,10 @@ class CoordinatorMachine:
     # --- a new map
 
     def _gather(self, since_s: float) -> Instructions:
-        """Divides the torus when enough nodes have joined, or at least one has and the waiting time is over."""
+        """Divides the torus when enough nodes have joined, or when one has joined and the waiting time is over.
+
+        `since_s` is the time at which the waiting began.
+        """
         enough = len(self.membership.nodes) >= min(self._options.nodes, self._options.max_parts)
         patience_s = self._options.gather_s if self.epoch > 0 else LOADING_DEAD_AFTER_S
         late = self._now_s - since_s > patience_s
@@ -381,7 +391,10 @@ class CoordinatorMachine:
         return self._grant() if self.phase == Phase.RUNNING and heartbeat.tick >= self.grants.granted else []
 
     def _on_report(self, report: NumberedReport, event: MessageReceived) -> Instructions:
-        """Handles a report if it is the next one of its node in sequence; the node resends the others."""
+        """Handles the next report of a node in sequence.
+
+        Others are ignored, until the node has resent the missing one.
+        """
         node = self.membership.find(report.key, event.sender, self._now_s)
         if node is None:
             return [self.membership.reject(event.sender, report.key)]
@@ -494,7 +507,10 @@ class CoordinatorMachine:
         return self._change(finished.reason) if finished.reason else []
 
     def _change(self, reason: str) -> Instructions:
-        """Changes the map, or ends the run if it is stopping. Called when a snapshot of the present is complete."""
+        """Changes the map, or ends the run if it is stopping.
+
+        Called when a snapshot of the last granted tick is complete.
+        """
         if not self.stopping or not self.grants.caught_up:
             return self._divide(reason)
         if self.snapshots.last.kept:

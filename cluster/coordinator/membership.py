@@ -21,7 +21,11 @@ LEFT_LINE = "left the world, which goes on"
 
 @dataclass
 class NodeRecord:
-    """The coordinator's record of a node. `tick` is the latest tick that the node has reported."""
+    """The coordinator's record of a node.
+
+    `key` is the random id that the node has chosen, `name` its name for users, `join` the message with which it joined,
+    and `tick` the latest tick that it has reported.
+    """
 
     key: str
     name: str
@@ -171,7 +175,10 @@ class Membership:
         return self.reject(node.sender, node.key)
 
     def reject(self, sender: Any, key: str) -> SendMessage:
-        """Returns the message to a removed or unknown node: `Stop` if it had asked to leave, else `Fenced`."""
+        """Returns the message to a removed or unknown node: `Stop` if it had asked to leave.
+
+        Otherwise `Fenced`, which says that the node no longer takes part in the run under this key.
+        """
         return SendMessage(sender, Stop(LEFT_LINE) if self._retired.get(key) else Fenced(key))
 
     def begin_map(self, rectangles: Sequence[tuple[int, int, int, int]], tick: int, now_s: float) -> None:

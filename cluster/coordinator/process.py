@@ -44,7 +44,7 @@ LOCK_RETRY_S = 0.05
 
 
 class CoordinatorProcess:
-    """A coordinator that runs in this process. Created by `main`; `run` returns when the run has ended.
+    """A coordinator in this process. Created by `main`; the method `run` returns when the world has ended.
 
     The constructor raises RunError if the run has a coordinator already, or its folder cannot be used.
     """
@@ -71,7 +71,11 @@ class CoordinatorProcess:
         announce(store.folder / COORDINATOR_FILE, {"address": self._transport.address, "pid": os.getpid()})
 
     def run(self) -> int:
-        """Operates the coordinator until the run has ended or a signal stops it; returns the exit status."""
+        """Operates the coordinator until the world is stopped or has reached its last tick, or an error ends the run.
+
+        SIGTERM, SIGINT and the end of the parent process stop the world; if it cannot be saved in
+        `COORDINATOR_ORPHAN_S` seconds, the coordinator ends without. Returns the exit status: 2 after an error, else 0.
+        """
         signal = StopSignal()
         stopping_s: float | None = None
         while self.driver.ended is None:
@@ -156,8 +160,9 @@ def options_from(settings: CoordinatorSettings, world: WorldFile) -> RunOptions:
 def _open_journal(store: Store, keys: str) -> tuple[Journal, bytes | None]:
     """Opens the journal and updates its hash chain.
 
-    Returns the journal, and the secret key that signs the chain, None if the folder `keys` has none. Raises RunError if
-    there is a key, but the journal's last head does not match the chain.
+    The hash chain is a sequence of hashes over the journal's entries, by which later changes are detected; its *head*
+    is a record of its end at some time, signed if there is a key. Returns the journal, and the secret key in the folder
+    `keys` that signs heads, or None. Raises RunError if there is a key, but the last head does not match the chain.
     """
     journal = Journal(store.journal)
     secret = load_chain_secret(Path(keys)) if keys else None

@@ -1,4 +1,9 @@
-"""Digest and metrics of the full world, added up from the tick records of its nodes. No I/O."""
+"""Digest and metrics of the full world, added up from the tick records of its nodes. No I/O.
+
+A *tick record* is a node's report of the digest and metrics of its own cells and beings at a tick. The *digest* is a
+64-bit sum over all cells and beings; the *metrics* are counts of births, deaths, beings and molecules. An *epoch*
+begins whenever the torus is divided among the nodes again, from a snapshot that all nodes load.
+"""
 
 from collections.abc import Sequence
 

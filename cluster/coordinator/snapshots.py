@@ -1,8 +1,8 @@
 """State of a run's snapshots: the last complete one, the one that is being taken, and when the next is due. No I/O.
 
 A snapshot is taken of a tick that no node has passed. Every member writes its part; when all parts and the record of
-that tick are present, the manifest is written, and the snapshot is complete. *Recovery* snapshots are frequent and soon
-replaced; *kept* snapshots are permanent.
+that tick (digest and counts of the full world) are present, the manifest, which lists the parts, is written, and the
+snapshot is complete. *Temporary* snapshots are frequent and soon deleted; *kept* snapshots are permanent.
 """
 
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class SnapshotRound:
 
     @property
     def request(self) -> SnapshotRequest:
-        """The request for this snapshot that grants contain."""
+        """The request for this snapshot, which is sent to the nodes with every grant of time until it is complete."""
         return SnapshotRequest(self.tick, self.kept)
 
 
@@ -94,11 +94,11 @@ class Snapshots:
         return self.round is not None and (self.round.tick, self.round.kept) == (tick, kept)
 
     def add_cost(self, cost_s: float) -> None:
-        """Adds the processor time that a node spent on its part to the estimated cost of a snapshot."""
+        """Updates the estimated cost of a snapshot by the processor time that a node spent on its part."""
         self._cost_s = max(COST_DECAY * self._cost_s, cost_s) if self._cost_s else cost_s
 
     def complete(self, epoch: int, keys: list[str], totals: tuple[int, int] | None) -> list[CompleteSnapshot]:
-        """Returns the instruction to complete the snapshot, if all parts and the tick's totals are present.
+        """Returns a list with the instruction to complete the snapshot, once; empty while parts or totals are missing.
 
         `keys` are the members' keys in the order of the map. `totals` are births and deaths from the start of the run
         to the snapshot's tick; None while the record of that tick is incomplete.

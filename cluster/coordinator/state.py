@@ -1,6 +1,8 @@
 """The initial state of a coordinator (read from the run's folder), the options of a run, and its phases.
 
 A *map* says which node has which rectangle of the torus; its *epoch* is its number.
+
+A *ticket* identifies the commands of one submission.
 """
 
 from collections.abc import Callable
@@ -18,7 +20,7 @@ class RunState:
 
     torus: Torus
     reach: int
-    """The light speed of the world's laws, in cells per tick."""
+    """Number of cells that an effect of the world's laws can travel in one tick."""
     snapshot: Entry
     """The newest undamaged snapshot."""
     births: int
@@ -44,7 +46,10 @@ class RunOptions:
     nodes: int = 1
     """Number of nodes to wait for before the first map."""
     ticks_per_exchange: int = 0
-    """Number of ticks per exchange; 0 if it is chosen by measurements (`balance.py`)."""
+    """Number of ticks after which neighbouring nodes send each other the cells near their border.
+
+    0 if it is chosen by measurements (`balance.py`).
+    """
     last_tick: int | None = None
     """Tick at which the run ends; None if it runs until it is stopped."""
     max_parts: int = 1 << 30
@@ -58,7 +63,7 @@ class RunOptions:
     dead_after_s: float = 1.0
     """Time in seconds without a message after which a node is considered dead; longer if its ticks take long."""
     new_pass: Callable[[], bytes] = bytes
-    """Returns a new random pass key for a map."""
+    """Returns a new random key for a map, with which nodes and gateways authenticate their messages to nodes."""
 
 
 class Phase(StrEnum):

@@ -25,9 +25,12 @@ class EventLine:
 
 @dataclass(frozen=True)
 class NodeStatus:
-    """A node in a status report. Most fields are those of `protocol.Join` and `protocol.Heartbeat`.
+    """A node in a status report.
 
-    `rectangle` is (y, x, height, width) in cells; None while the node has none. `entities` is the number of beings.
+    `rectangle` is (y, x, height, width) in cells; None while the node has none. `entities` is the number of beings,
+    `ticks_per_s` the speed without the time that the node waits for its neighbours, `waiting_share` the share of the
+    time that it waits (0 to 1), `round_trip_s` the time for a message to a neighbour and back (0 if unknown), and
+    `resident_bytes` the memory of its process.
     """
 
     name: str
@@ -46,7 +49,7 @@ class NodeStatus:
 
 @dataclass(frozen=True)
 class MetricsStatus:
-    """Digest (16 hex digits) and metrics of the full world at the latest recorded tick.
+    """Digest of the world's state (16 hex digits), and metrics of the full world, at the latest recorded tick.
 
     `births` and `deaths` are counted from the start of the run; `populations` are numbers of beings by table and
     species, `substances` numbers of molecules by name.

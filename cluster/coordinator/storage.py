@@ -1,4 +1,9 @@
-"""Storage of a coordinator: writes journal and snapshots in the run's folder."""
+"""Storage of a coordinator: writes journal and snapshots in the run's folder.
+
+A snapshot consists of a *part* from each node, the *constants* (read-only arrays of the world), and the *manifest*,
+which describes them and is written last. The *hash chain* is a sequence of hashes in the journal, by which later
+changes of journal and snapshots are detected.
+"""
 
 import queue
 from collections.abc import Callable, Sequence
@@ -80,7 +85,7 @@ class RunStorage:
         self._first_populations = first.populations if first is not None else {}
         self._secret = secret
         self._completed: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
-        """Kept snapshots that are to be added to the hash chain, as (tick, record by `verify.snapshot_record`)."""
+        """Kept snapshots that are to be added to the journal's hash chain, as (tick, text with hashes of its files)."""
         self._folder: Path | None = None
         """Folder of the snapshot that is being written, or None."""
         self._fetches: dict[str, _Fetch] = {}
@@ -232,9 +237,10 @@ class RunStorage:
                 self._request_batch(fetch)
 
     def read_chunk(self, request: FileRequest) -> tuple[FileChunk, list[Any]] | None:
-        """Returns the requested chunk of a file of a complete snapshot, or the list of the snapshot's files.
+        """Returns the answer to a request for a file of a complete snapshot: the message, and its raw frames.
 
-        Returns None if there is no such snapshot or file.
+        The raw frame is the requested part of the file. If the request names no file, there is no raw frame, and the
+        message lists the snapshot's files. Returns None if there is no such snapshot or file.
         """
         entry = Entry.parse(request.snapshot)
         if entry is None:

@@ -1,4 +1,7 @@
-"""Submits the requests of viewers that change a world: commands, and orders that control its time and nodes."""
+"""Submits the requests of viewers that change a world: commands, and orders that control its time and nodes.
+
+A request has a *ticket*, an id that the viewer has chosen; the answer contains it.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +29,8 @@ ORDERS = ("pause", "go", "step", "speed", "save", "leave", "stop")
 class CommandSubmitter:
     """Checks commands and orders, and passes them to the coordinator. One instance for each gateway.
 
-    A command about a being, such as a move, needs the being's present row, which is first fetched from the nodes.
+    A command about a being, such as a move, needs the being's present attributes, which are first fetched from the
+    nodes.
     """
 
     def __init__(
@@ -75,8 +79,8 @@ class CommandSubmitter:
     ) -> None:
         """Composes the commands of a request and sends them to the coordinator, whose result answers the ticket.
 
-        `being` is the row of the being that the request is about; None for other requests. Raises UmweltError if the
-        request is not valid.
+        `being` describes the being that the request is about, as `queries.read_being` returns it: `kind`, `id`, place,
+        and its attributes as `row`. It is None for other requests. Raises UmweltError if the request is not valid.
         """
         contents = [commands.encode(command) for command in commands.compose(self._world, request, being)]
         if not contents:

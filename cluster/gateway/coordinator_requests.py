@@ -1,4 +1,7 @@
-"""Sends commands and orders to the coordinator, repeatedly until it answers."""
+"""Sends commands and orders to the coordinator, repeatedly until it answers.
+
+A *ticket* is the id of a request, by which its answer is recognised.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,8 @@
-"""Serves requests of viewers about the past: replays of earlier ticks, forks, and queries of the journal."""
+"""Serves requests of viewers about the past: replays of earlier ticks, forks, and queries of the journal.
+
+A *replay* computes an earlier tick again, from a snapshot and the journal, in a process of its own. A *fork* is a new
+run that shares the past of this one up to a tick.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +56,10 @@ class HistoryRouter:
         session.answer(message.ticket, self._reached(), msgspec.json.encode(content))
 
     def _replay(self, session: ViewerSession, message: History, now_s: float) -> None:
-        """Starts a replay process that shows a tick, or forks the run from it."""
+        """Makes a replay process show a tick, or fork the run from it, and answers when this is done.
+
+        The answer is a JSON object whose `run` is the folder of the fork; empty for a replay.
+        """
         reached = self._reached()
         if not 0 <= message.tick <= reached:
             raise RunError(f"tick {message.tick}: the run has reached tick {reached}: give one from 0 to {reached}")
@@ -67,7 +74,7 @@ class HistoryRouter:
         self._replays.begin(message.what, message.tick, now_s, on_ready)
 
     def _play(self, session: ViewerSession, message: History, now_s: float) -> None:
-        """Sets the speed at which a replay continues."""
+        """Sets the speed at which a replay continues; answers with the replay's present tick."""
         if not 0 <= message.value <= MAX_TICKS_PER_S:  # excludes nan
             raise RunError(f"play {message.value}: give 0 (rest) to {MAX_TICKS_PER_S} ticks a second")
         session.take_query_tokens(now_s)

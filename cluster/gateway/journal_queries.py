@@ -37,7 +37,7 @@ _COLUMNS = {"id": np.int64, "parent_id": np.int64, "tick": np.int32, "y": np.int
 
 
 class JournalAnswer(NamedTuple):
-    """An answer: JSON content and a raw frame."""
+    """An answer: `content`, which is sent to the viewer as JSON, and `raw`, binary data that follows it."""
 
     content: dict[str, Any]
     raw: bytes = b""
@@ -107,10 +107,10 @@ class JournalQueries:
             on_answer(outcome)
 
     def _kinds_of(self, table: str) -> set[int] | None:
-        """Returns the number by which ids of beings name `table` (their kind), as a set; None if all births match.
+        """Returns the *kind* of `table` in a set: the number of the table, which ids of its beings contain.
 
-        All births match if `table` is empty or the world's only table. Raises RunError for an unknown table, and if the
-        ids of this world do not contain a kind.
+        Returns None if births of all tables match: `table` is empty, or the world's only table. Raises RunError for an
+        unknown table, and if the ids of this world do not contain a kind.
         """
         if not table:
             return None
@@ -128,7 +128,11 @@ class JournalQueries:
         return {self._kinds[table]}
 
     def _read_births(self, journal: Journal, message: History, limit: int, kinds: set[int] | None) -> JournalAnswer:
-        """Returns up to `limit` births as columns in the raw frame; the content says where the next page starts."""
+        """Returns a page of up to `limit` births, from the tick `message.tick` on, in that tick after `message.being`.
+
+        The raw frame contains one array per column, one after the other. The content describes the columns; if `more`
+        is true, `next` and `after` are the tick and the id of a being from which the next page starts.
+        """
         births = journal.lineage.births_from(message.tick, message.being or -1, limit, kinds, self._marker_genes)
         by_column: list[Any] = list(zip(*births.rows, strict=True)) or [()] * 7
         by_column[5] = [self._species.get(name, -1) for name in by_column[5]]

@@ -6,7 +6,10 @@ from umwelt.sandbox.region import Rectangle, Torus, images
 
 
 class NodeMap(NamedTuple):
-    """The nodes of one epoch. All tuples have one entry for each node, in the same order."""
+    """The nodes among which the torus is divided. The tuples have one entry for each node, in the same order.
+
+    `epoch` is the number of this division. `pass_key` is a random key that messages to these nodes must contain.
+    """
 
     epoch: int
     pass_key: bytes
@@ -15,7 +18,10 @@ class NodeMap(NamedTuple):
     tile_addresses: tuple[str, ...]
     """Addresses at which the nodes publish tiles."""
     rectangles: tuple[tuple[int, int, int, int], ...] = ()
-    """The rectangle of each node's shard (y, x, height, width in cells); empty if one node holds the full world."""
+    """The rectangle that each node owns, its shard (y, x, height, width in cells).
+
+    Empty if one node holds the full world.
+    """
 
     def owners(self, wanted: tuple[int, int, int, int] | None, torus: Torus) -> list[int]:
         """Returns the indices of the nodes whose shards overlap the rectangle `wanted`, or of all nodes for None."""

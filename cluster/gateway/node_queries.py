@@ -1,6 +1,8 @@
 """Queries to the nodes that own the queried cells, answered by all of them at the same tick, and merged.
 
 Queries are resent to nodes that do not answer. When the node map changes, open queries start again with the new map.
+
+A *ticket* identifies a query at the nodes; when the query is repeated for another tick or map, it gets a new one.
 """
 
 import itertools
@@ -80,8 +82,8 @@ class NodeQueries:
 
     All nodes must answer at the same tick. They are first queried at their present tick. If these differ, they are
     queried at a tick shortly after the latest of them; if a node has passed that tick before the request arrives, at a
-    later tick; if that tick does not come because the world is not advancing, at their present tick again. A `Fetch` is
-    complete as soon as one node has the being.
+    later tick; if that tick does not come because the world is not advancing, at their present tick again. The ticks
+    need not be equal for a `Fetch`, a query for one being, if a node has found the being.
     """
 
     def __init__(self, torus: Torus, send: Send, map_of: Callable[[int], NodeMap | None]):
@@ -109,9 +111,9 @@ class NodeQueries:
         """Sends a query; `on_answer` is called once, with the merged answer or an error.
 
         `asked` is one question or several, `shown` is `LIVE` or a replayed tick. With `task`, the raw frame of the
-        answer is a packed list of the results of the task at each node. If the world is advancing (`resting` is false),
-        such a query is first sent for tick 0: since tick 0 is in the past, the nodes answer with their present ticks
-        and do not execute the task. The task is then executed at one later tick.
+        answer is an encoded list of the results of the task, one for each node. If the world is advancing (`resting` is
+        false), such a query is first sent for tick 0: since tick 0 is in the past, the nodes answer with their present
+        ticks and do not execute the task. The task is then executed at one later tick.
         """
         questions = asked if isinstance(asked, Sequence) else [asked]
         ends_after_s = ENDS_AFTER_S if task is None else STARTS_WITHIN_S + task.within_s

@@ -2,6 +2,9 @@
 
 Each message of a viewer is charged to the viewer's budget (viewer_session.py) and passed to the component that handles
 its type. Spectators can watch and query; commands and orders need a keeper's key.
+
+A *ticket* is the id of a request, which the viewer chooses. A repeated request is recognised by it, and the answer
+contains it.
 """
 
 import time

@@ -2,6 +2,9 @@
 
 A task *over data* contains queries; every node that owns queried cells runs it with the node's answers as input. Any
 other task runs once, on one node.
+
+A *ticket* is the id of a request, which the viewer chooses. A repeated request is recognised by it, and the answer
+contains it.
 """
 
 from collections.abc import Callable, Sequence

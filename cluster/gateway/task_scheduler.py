@@ -25,7 +25,7 @@ RESEND_AFTER_S, MAX_RESEND_AFTER_S = 1.0, 8.0
 MAX_DEATHS = 3
 """Number of nodes or worker processes that must die while executing a task before the task fails."""
 AHEAD_S, MAX_AHEAD = 0.05, 16
-"""Work that a node is assigned beyond its present task: in seconds, and as a maximum number of tasks."""
+"""A node is assigned two tasks at a time, and as many more as take this time in seconds; at most this number."""
 LONG_TASK_S = 1.0
 """Average duration of tasks on a node above which no further task is queued there."""
 TICKET_PREFIX = "task-"
@@ -92,7 +92,7 @@ class TaskScheduler:
         return len(self._open)
 
     def begin(self, owner: Hashable, task: Task, on_result: OnResult) -> None:
-        """Queues a task; `on_result` is called once, with the packed result or an error."""
+        """Queues a task; `on_result` is called once, with the encoded result or an error."""
         scheduled = _ScheduledTask(owner, task, on_result, f"{TICKET_PREFIX}{next(self._numbers)}")
         self._open[scheduled.ticket] = scheduled
         self.argument_bytes += len(task.arguments)

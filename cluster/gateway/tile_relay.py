@@ -1,5 +1,6 @@
 """Relays tiles from nodes to viewers: each tile is received and cached once, and shared by all its viewers.
 
+A *tile* is a square of the world as viewers see it; its *topic* names the square and what of it is shown.
 Each viewer grants a credit, the number of tiles that it can receive. If a viewer is slower than the tiles arrive, older
 versions of a tile are replaced rather than queued: it gets the newest version of each tile and does not delay other
 viewers. Viewers are served in turn, and relaying uses a bounded share of the gateway's processor time.
@@ -59,7 +60,7 @@ class TileRelay:
             bucket.refill(clock())
 
     def connect_to(self, shown: int, node_map: NodeMap) -> None:
-        """Subscribes to the publishers of `node_map`, for the live world or a replayed tick."""
+        """Subscribes to the publishers of `node_map`; `shown` is `LIVE` (the live world) or a replayed tick."""
         if shown not in self.sources:
             self.sources[shown] = TileSource(self._context, self._keys, shown)
         self.sources[shown].connect_to(node_map.tile_addresses)

@@ -1,4 +1,8 @@
-"""Receives the watched tiles from the publishers of the nodes, and caches each tile once for all viewers."""
+"""Receives the watched tiles from the publishers of the nodes, and caches each tile once for all viewers.
+
+A *tile* is a square of the world as viewers see it; its *topic* names the square and what of it is shown. A tile
+consists of *pieces*, one from each node that owns cells of it.
+"""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -21,7 +25,7 @@ VIEWER_BYTES_A_S, VIEWER_BYTES_AT_ONCE = 8e6, 16e6
 
 @dataclass(eq=False)
 class CachedTile:
-    """The newest pieces of a tile, by their rectangles, and the tile's subscribers.
+    """The newest pieces of a tile, by their rectangles (y, x, height, width), and the tile's subscribers.
 
     Each node that owns cells of the tile sends one piece. `shown` is `LIVE` or a replayed tick.
     """

@@ -2,6 +2,9 @@
 
 Viewers are not trusted. Every message is charged to the budget of its sender, malformed messages are dropped, and a
 viewer that sends nothing for `IDLE_AFTER_S` seconds is removed.
+
+A *ticket* is the id of a request, which the viewer chooses. A repeated request is recognised by it, and the answer
+contains it.
 """
 
 from collections import OrderedDict

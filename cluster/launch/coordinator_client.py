@@ -1,6 +1,8 @@
 """Connection of the process that launched a run (`launch/local.py`) to the run's coordinator.
 
 It receives status reports and sends orders such as stop (`protocol.Order` lists them).
+
+Every order has a *ticket*, an id by which its result is recognised.
 """
 
 import os

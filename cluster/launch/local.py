@@ -66,9 +66,10 @@ USAGE_EXIT_CODE = 2
 def begin_run(world: WorldFile, folder: Path | None = None, checked: bool = False, url: str = "") -> Store:
     """Creates a run at tick 0: generates the world, saves its snapshot, and enters the first row of the journal.
 
-    `folder` is the run's folder; None stands for the next free one under `runs/`. With `checked`, the species are
-    checked first (`shard.check_species`). If `url` is not empty, snapshots are stored at that URL. The folder is
-    created after the world has been generated, and removed if a later step fails.
+    `folder` is the run's folder; None stands for the next free one under `runs/`. With `checked`, checks first that
+    what the species do is a function of each being's own stimuli (`shard.check_species`). If `url` is not empty,
+    snapshots are stored at that URL. The folder is created after the world has been generated, and removed if a later
+    step fails.
     """
     region = generate_world(world)
     if checked:
@@ -120,7 +121,10 @@ def strip_process_name(line: str) -> str:
 class Plan:
     """The options with which a run is launched.
 
-    Fields without a description are those of `settings.CoordinatorSettings`.
+    `ticks_per_exchange` is the number of ticks after which neighbouring nodes exchange the cells near their borders (0:
+    chosen by measurements), `last_tick` the tick at which the run ends (None: it has no end), `mark_s` the interval of
+    temporary snapshots, and `dead_after_s` the time without a message after which a node is considered dead, in seconds
+    (0: a default). With `checked`, the nodes check the behaviours of species (`shard.check_species`).
     """
 
     nodes: int = 0
@@ -348,7 +352,7 @@ class Engine:
 
     @property
     def is_running(self) -> bool:
-        """Whether all nodes have joined, so that the world can run."""
+        """Whether the coordinator has reported that it no longer waits for nodes to join."""
         return self.coordinator is not None and self.coordinator.status.get("phase") not in (None, "gathering")
 
     def _note_restart(self, child: ManagedProcess) -> None:

@@ -1,7 +1,13 @@
 """Carries out the instructions of a node's state machine (`machine.py`): sends messages, computes ticks, reads and
 writes snapshots.
 
+The state machine gets *events* and returns *instructions*: messages to send, and *actions*, whose results are passed to
+it as events. The *map* says which node has which rectangle of the torus, its *shard*; its *epoch* is its number.
+
 The same driver runs in a node's process (`process.py`) and in simulations: transport, clock and storage are arguments.
+
+The *halo* is a margin of the neighbours' cells around the shard, which the node computes as well; every few ticks it is
+rebuilt from messages of the neighbours.
 """
 
 import queue
@@ -106,7 +112,7 @@ class NodeStorage(Protocol):
 
         The state at the time of the call is written; `shard.digest` is the digest of that state. `kept` says whether
         the snapshot is a permanent one. `done` is called with the result, possibly after this method has returned and
-        from another thread.
+        from another thread; it is not called if the snapshot was abandoned meanwhile.
         """
 
 

@@ -69,7 +69,10 @@ class WaitMeter:
 
 
 class RoundTripMeter:
-    """Measures the round-trip time to neighbours: the minimum of recent pings, because busy neighbours answer late."""
+    """Measures the time for a message to a neighbour and back.
+
+    It is the minimum over the recent pings, because busy neighbours answer late.
+    """
 
     def __init__(self) -> None:
         self.round_trip_s = 0.0
@@ -129,8 +132,8 @@ class EarlyHaloMessages:
 class HaloExchange:
     """The halo exchange of one assignment. `NodeMachine` creates an instance for each map.
 
-    `reach` is the light speed of the world's laws in cells per tick. `sources` and `takers` are the neighbours' indices
-    in the map. `exact_tick` is the tick at which the halo was last rebuilt, -1 before the first exchange.
+    `reach` is the number of cells that an effect can travel in one tick. `sources` and `takers` are the neighbours'
+    indices in the map. `exact_tick` is the tick at which the halo was last rebuilt, -1 before the first exchange.
     """
 
     def __init__(self, assignment: Assignment, torus: Torus, reach: int, now_s: float):
@@ -156,7 +159,11 @@ class HaloExchange:
         return (tick - self.assignment.tick) % self.assignment.ticks_per_exchange == 0 and self.exact_tick != tick
 
     def next_action(self, tick: int, now_s: float) -> CutHalo | PasteHalo | None:
-        """Returns the next action of the exchange at `tick`: cut, then paste; None while halo messages are missing."""
+        """Returns the next action of the exchange at `tick`; None while halo messages are missing.
+
+        First, `CutHalo` copies the contents of the halo messages to be sent; later, `PasteHalo` rebuilds the halo from
+        the received ones.
+        """
         if tick not in self._sent:
             return CutHalo(tick, self.takers, self.round_trip.round_trip_s > SLOW_ROUND_TRIP_S)
         if self._missing(tick):

@@ -133,7 +133,7 @@ class NodeMachine:
 
     `coordinator` is the coordinator's address, `profile` describes the node and its host, `new_key` returns a new
     random key that identifies the node, and `name` is the requested name. `torus_and_reach` returns the size of the
-    prepared world and its light speed in cells per tick. `assigned` is None while the node has no shard.
+    prepared world, and how many cells an effect can travel in one tick. `assigned` is None while the node has no shard.
     """
 
     def __init__(

@@ -18,7 +18,11 @@ RETRY_S = 0.5
 
 @dataclass(frozen=True)
 class NodeProfile:
-    """Description of a node and its host, sent to the coordinator; the fields are those of `protocol.Join`."""
+    """Description of a node and its host, sent to the coordinator in `Join`.
+
+    `address` is the node's address for neighbours and gateways, `tiles_address` the one at which gateways subscribe to
+    tiles, `pid` its process id, and `cores` the number of processor cores.
+    """
 
     address: str
     tiles_address: str

@@ -1,6 +1,9 @@
 """The process of a node: runs its state machine and driver, publishes tiles, answers queries and runs tasks.
 
 python -m umwelt.cluster.node.process SETTINGS      (started by umwelt launch and umwelt join)
+
+A *shard* is the rectangle of the torus that a node computes; an *epoch* is the number of a division of the torus among
+the nodes.
 """
 
 import os
@@ -138,12 +141,15 @@ class NodeProcess:
             self.queries.poll(None, -1)
 
     def _torus_and_reach(self) -> tuple[Torus, int]:
-        """Returns the size of the prepared world and the light speed of its laws in cells per tick."""
+        """Returns the size of the prepared world, and how many cells an effect of its laws can travel in one tick."""
         assert self._world is not None, "a shard is assigned after the world is prepared"
         return torus_of(self._world), self._world.laws.light_speed
 
     def _prepare(self, welcome: Welcome) -> tuple[WorldFile, WorldPrepared]:
-        """Reads the world, compiles its laws by running a small world, and selects how snapshots are transferred."""
+        """Reads the world, compiles its laws by running a small world, and selects how snapshots are transferred.
+
+        Returns the world, and the event for the state machine, with the hashes that the coordinator compares.
+        """
         self._report(f"{welcome.world_name}: reading the world and compiling its laws")
         self._world = world = parse_world(welcome.world_text, welcome.world_name, welcome.world_name)
         audit.digest(try_small_world(world, ticks=1))

@@ -77,7 +77,11 @@ class Reporting:
         return now_s - self._heartbeat_s >= interval_s
 
     def heartbeat(self, tick: int, waiting_share: float, round_trip_s: float, now_s: float) -> SendMessage:
-        """Returns a heartbeat with the present values; see `protocol.Heartbeat` for the arguments."""
+        """Returns a heartbeat with the present values.
+
+        `waiting_share` is the share of time spent waiting for messages of neighbours (0 to 1), `round_trip_s` the time
+        for a message to a neighbour and back (0 if unknown).
+        """
         if self._heartbeat_s > 0:
             self._longest_s = max(LONGEST_DECAY * self._longest_s, now_s - self._heartbeat_s)
         self._heartbeat_s = now_s

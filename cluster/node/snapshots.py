@@ -1,4 +1,10 @@
-"""Storage of a node: loads its rectangle from a snapshot, and writes its part of new snapshots in the background."""
+"""Storage of a node: loads its rectangle from a snapshot, and writes its part of new snapshots in the background.
+
+A snapshot consists of a *part* from each node, the *constants* (read-only arrays of the world), and the *manifest*,
+which describes them. The parts need not be of the rectangles into which the torus is divided when they are loaded.
+
+A *shard* is the rectangle of the torus that a node computes.
+"""
 
 import errno
 import time
@@ -72,7 +78,11 @@ class SnapshotFolder:
         return ShardContents(pieces, constants, Controls.from_json(manifest.controls))
 
     def write_part(self, epoch: int, tick: int, kept: bool, shard: Shard, done: Callable[[SnapshotPart], None]) -> None:
-        """Copies the shard's owned cells and beings, and writes the copy in another thread, which calls `done`."""
+        """Copies the shard's owned cells and beings, and writes the copy in another thread.
+
+        That thread calls `done` with the report for the coordinator, which says whether the part was written. It does
+        not call `done` if the snapshot was abandoned meanwhile, or the part exists already.
+        """
         start_s = time.thread_time()
         region, entry = shard.region, Entry(tick, kept)
         piece, digest, controls = region.cut(region.owned), shard.digest, region.controls.to_json()
@@ -99,7 +109,11 @@ class SnapshotFolder:
         self._writer.submit(write)
 
     def read_chunk(self, request: FileRequest) -> tuple[FileChunk, list[Any]] | None:
-        """Returns a chunk of a file of a snapshot part that this node has written; None if there is no such file."""
+        """Returns a chunk of a file of a snapshot part that this node has written: a message, and the data as raw
+        frame.
+
+        Returns None if there is no such file.
+        """
         aside, _, part = request.snapshot.partition("/")
         try:
             folder = self.depot.part_folder(aside) / snapshot_transfer.check_name(part)

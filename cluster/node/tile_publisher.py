@@ -1,6 +1,7 @@
-"""Publishes tiles of a shard to the gateways that subscribe to them.
+"""Publishes tiles of a shard (the rectangle of the torus that a node computes) to the gateways that subscribe to them.
 
-A gateway subscribes to the tiles that its viewers watch; only subscribed tiles are encoded. Publishing takes at most
+A *tile* is a square of the world as viewers see it; its *topic* names the square and what of it is shown. A gateway
+subscribes to the tiles that its viewers watch; only subscribed tiles are encoded. Publishing takes at most
 5 % of the time, sends each tile at most 20 times per second, and never blocks: tiles for a gateway that receives too
 slowly are dropped, and newer versions follow.
 """
@@ -101,8 +102,8 @@ class TilePublisher:
     def poll(self, shard: ShardView | None, epoch: int = 0) -> int:
         """Sends subscribed tiles that are due, within the time budget; returns the number of tile frames sent.
 
-        `epoch` is the epoch of `shard`, which the tiles contain. Call this method between two ticks, and every 50 ms
-        while no ticks are computed, so that new subscriptions are served.
+        `epoch` is the number of the division of the torus to which `shard` belongs; the tiles contain it. Call this
+        method between two ticks, and every 50 ms while no ticks are computed, so that new subscriptions are served.
         """
         self._receive_subscriptions()
         now_s = self.clock()

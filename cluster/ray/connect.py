@@ -65,7 +65,7 @@ def connect_ray(ray: Any, cores: int) -> bool:
 
 
 def live_hosts(ray: Any) -> list[dict[str, Any]]:
-    """Returns Ray's descriptions of the live hosts of the cluster."""
+    """Returns Ray's descriptions of the live hosts of the cluster, as `ray.nodes()` has them."""
     return [host for host in ray.nodes() if host["Alive"]]
 
 

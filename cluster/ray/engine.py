@@ -255,7 +255,7 @@ class RayEngine(Engine):
         self.children[name] = RayManagedProcess(name, cast(subprocess.Popen, process), log, command)
 
     def _create_actor(self, name: str, module: str) -> Any:
-        """Creates the actor for the process `name`: a node on any host, all others on this host."""
+        """Creates and returns the actor for the process `name`: a node on any host, all others on this host."""
         strategies = self._ray.util.scheduling_strategies
         is_node = module == NODE_MODULE
         # coordinator and gateway must be placed on this host even if none of its cores is free

@@ -31,7 +31,7 @@ class Actor:
         self._tick = -1
 
     def execute(self, name: str, arguments: bytes) -> tuple[bytes, str, str]:
-        """Executes a task. Returns its packed result, and the message and code of its error, empty if it succeeds."""
+        """Executes a task. Returns its encoded result, and the message and code of its error, empty if it succeeds."""
         self._tick = -1
         try:
             return find_task(name).run(arguments, say=self._set_tick), "", ""

@@ -3,7 +3,8 @@ fast matter cycles in it. Does not change the run.
 
 To check closure, the atoms of each element are counted in every kept snapshot and at every journalled tick, and
 compared with the first count plus what journalled commands added. To measure cycles, the run is continued in memory
-from its last undamaged snapshot, and every flow between pools is measured (`agents/measures/cycles.py`).
+from its last undamaged snapshot, and every flow between *pools* (stores of matter, such as the soil's water or all
+bodies of a table) is measured (`agents/measures/cycles.py`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -111,7 +112,10 @@ def check_closure(store: Store, world: WorldFile) -> ClosureResult:
 
 
 def _enter_commands(budget: MatterBudget, due: Sequence[ScheduledCommand], entered: int, tick: int) -> int:
-    """Enters in `budget` the commands before `tick`, from index `entered` of `due` on. Returns the next index."""
+    """Adds the matter that commands before `tick` add or remove to `budget`, which holds the expected numbers of atoms.
+
+    Begins with the command at index `entered` of `due`; returns the index of the next command.
+    """
     while entered < len(due) and due[entered].tick < tick:
         budget.record(due[entered].tick, commands.decode(due[entered].content))
         entered += 1

@@ -1,6 +1,8 @@
 """The hash chain of a run: how it is computed, checked and compared. Works on rows in memory, without files.
 
-The hash chain consists of two chains of BLAKE2b hashes, the links and the items, and of heads that bind both.
+By the hash chain, later changes of the run's files are detected. The most important file is the journal: it contains
+all commands, and the digest (a 64-bit sum over the state of the world) of many ticks. The hash chain consists of two
+chains of BLAKE2b hashes, the links and the items, and of heads that bind both.
 
 **Links** cover the history of the world: the world file, the commands, and the resulting digests.
 
@@ -22,7 +24,7 @@ was lost.
 **Heads** hold the last link and the last item at the time when the head was entered. They are signed if the run has
 keys.
 
-Recovery snapshots are in neither chain, since they are deleted after seconds. They are checked against the digest of
+Temporary snapshots are in neither chain, since they are deleted after seconds. They are checked against the digest of
 their tick.
 """
 
@@ -65,7 +67,11 @@ class Link(NamedTuple):
 
 
 class Item(NamedTuple):
-    """An item of the chain; `kind` determines what `content` holds."""
+    """An item of the chain; `kind` determines what `content` holds.
+
+    For "start" it is the version of the chain and the hash of the world file, for "command" the number of the command
+    and a hash of it, for "digest" the digest, and for "snapshot" the hashes of its manifest and of its constants.
+    """
 
     number: int
     kind: str
@@ -90,7 +96,10 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True)
 class Rows:
-    """All rows of a journal that the hash chain consists of or covers, with their values unchecked."""
+    """All rows of a journal that the hash chain consists of or covers, with their values unchecked.
+
+    `digests` are hexadecimal, by tick.
+    """
 
     digests: Mapping[int, str]
     commands: Sequence[CommandRow]
@@ -125,7 +134,7 @@ def hash_fields(*fields: str | bytes | int) -> str:
 
 
 def hash_world(text: bytes) -> str:
-    """Returns the hash of a run's world file."""
+    """Returns the hash of a run's world file, whose content is `text`, as 64 hexadecimal digits."""
     return hash_fields("world", text)
 
 

@@ -6,8 +6,9 @@
     Journal.chain             the hash chain over digests, commands and snapshots       journal_chain.py
     Journal.database          tables, format version, transactions                      journal_database.py
 
-Rows are keyed by tick or by id, so entering the same ticks again, as after a crash, changes nothing. Entering a
-different digest for a journalled tick raises `RunError`.
+The *digest* of a tick is a 64-bit sum over the state of the world; its *metrics* are counts of births, deaths, beings
+and molecules. Rows are keyed by tick or by id, so entering the same ticks again, as after a crash, changes nothing.
+Entering a different digest for a journalled tick raises `RunError`.
 """
 
 import json
@@ -85,9 +86,11 @@ class Journal:
         )
 
     def enter_births(self, record: Mapping[str, np.ndarray], species: list[str], world_width: int) -> None:
-        """Enters the births that one law caused in one tick, given as the columns that `Region.record_births` collects.
+        """Enters the births that one law caused in one tick.
 
-        `record["species"]` holds indices into `species`; an index beyond its end is entered as a number.
+        `record` has the columns of the born beings: `id`, `cell` (row times `world_width` plus column) and, if the
+        beings have them, `parent_id`, `species` and `genome`. `record["species"]` holds indices into `species`; an
+        index beyond its end is entered as a number.
         """
         ids = record["id"]
         absent = [None] * len(ids)

@@ -1,5 +1,7 @@
 """Stores the hash chain (`hash_chain.py`) in the journal's tables, and reads it.
 
+It consists of *links* (digests at every `GRID_TICKS`-th tick, with the commands before them), *items* (each command,
+kept snapshot and other digest), and *heads* (the last link and item at some time, signed if the run has keys).
 Digests, commands and snapshots are appended to the chain in the transaction that enters them in the journal, so that a
 later change of any of them is detected.
 """

@@ -1,4 +1,9 @@
-"""Queries of the journal by tick: digests, metrics, commands, and the progress of the run."""
+"""Queries of the journal by tick: digests, metrics, commands, and the progress of the run.
+
+The *digest* of a tick is a 64-bit sum over the state of the world.
+
+A *ticket* identifies the submission with which a command arrived.
+"""
 
 import json
 from collections.abc import Iterator, Mapping

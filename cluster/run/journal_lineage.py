@@ -1,7 +1,8 @@
 """Queries about births in the journal: pages of births in order of their ticks, counts, ancestors and children.
 
-An id consists of a prefix (origin and kind), the tick of birth, and the place (`umwelt.sandbox.columns.identity`). Ids
-with the same prefix are therefore in order of their ticks of birth, and the primary key is also an index by tick.
+An id consists of a prefix (origin, and kind: the number of the being's table), the tick of birth, and the place
+(`umwelt.sandbox.columns.identity`). Ids with the same prefix are therefore in order of their ticks of birth, and the
+primary key is also an index by tick.
 """
 
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ class Births(NamedTuple):
     """A page of births in order of their ticks, as `Lineage.births_from` returns it.
 
     Rows hold id, parent_id, tick, y, x, species, genes. If `more` is true, pass `tick` and `after` to `births_from` for
-    the next page; `after` is -1 unless the births of `tick` continue on it.
+    the next page. `after` is -1, or, if this page ends within the births of `tick`, the last id on it.
     """
 
     rows: list[Row]

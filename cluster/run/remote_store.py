@@ -1,6 +1,9 @@
 """A run whose snapshots are stored at a URL. Its journal and world file are in a local folder.
 
-Snapshots are downloaded to that folder when they are read.
+Snapshots are downloaded to that folder when they are read. *Superseded* snapshots, which newer ones make unnecessary,
+are deleted (`store.snapshots_to_drop`).
+
+The *manifest* of a snapshot describes its parts; a snapshot without a manifest is not finished.
 """
 
 import shutil

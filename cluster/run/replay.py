@@ -1,6 +1,10 @@
 """Replays a run: recomputes its world at any past tick from an earlier snapshot and the journalled commands.
 
 A replay gives exactly the states that the run had. It is used to show a past tick, to fork a run, and to verify one.
+
+The *digest* of a tick is a 64-bit sum over the state of the world. The *hash chain* is a sequence of hashes in the
+journal, by which later changes of the run's files are detected. A *shard* is a rectangle of the torus with its beings.
+The *manifest* of a snapshot describes its parts.
 """
 
 import shutil
@@ -202,7 +206,7 @@ def find_last_tick(store: Store) -> int:
 
 @dataclass
 class VerifyResult:
-    """The result of verifying a run."""
+    """The result of verifying a run: of checking its files against the journal's hash chain, and of replaying it."""
 
     compared: int = 0
     """Number of journalled digests that the replay reproduced."""
@@ -280,7 +284,10 @@ def load_shards(world: WorldFile, first: snapshot.Snapshot, nodes: int) -> list[
 
 
 def step_shards(shards: Sequence[Shard], due: Sequence[ScheduledCommand]) -> None:
-    """Exchanges halos among `shards`, which cover the torus, applies the commands `due`, and computes one tick."""
+    """Rebuilds the halos of `shards`, which cover the torus, applies the commands `due`, and computes one tick.
+
+    A halo is a copy of the cells around a shard, which its neighbours own.
+    """
     region = shards[0].region
     received: list[dict[int, list[Any]]] = [{} for _ in shards]
     for giver in shards:

@@ -1,11 +1,15 @@
-"""Transfers parts of snapshots between a node and the store of the run.
+"""Transfers parts of snapshots between a node and the store of the run, which is its folder or a URL.
 
     SharedFolderTransfer    node and coordinator share a folder: parts are written and read in place
     MessageTransfer         hosts without a shared folder: files are sent in chunks, as messages by the caller
     UrlTransfer             object storage, or any other storage that fsspec can open
 
-A node uses all of them in the same way. To save, it writes its part into `part_folder(name)` and calls `submit_part`.
-To load, it calls `fetch` and reads from the folder that this returns. `discard` deletes local files.
+A snapshot consists of a *part* from each node, the constants of the world, and a manifest that describes them. A node
+uses all classes in the same way. To save, it writes its part into `part_folder(name)` and calls `submit_part`. To load,
+it calls `fetch` and reads from the folder that this returns. `discard` deletes local files.
+
+An *epoch* is the number of a division of the torus among the nodes. The parts of an unfinished snapshot are all of one
+epoch, which its name contains.
 """
 
 import os
@@ -121,7 +125,10 @@ class Chunk(NamedTuple):
 
 
 def needed_names(manifest: snapshot.Manifest, rectangle: Rectangle | None) -> list[str]:
-    """Returns the files and folders of a snapshot that are needed to load `rectangle` (None: the full world)."""
+    """Returns the names of the files and folders in a snapshot's folder that are needed to load `rectangle`.
+
+    None stands for the full world. The first name is that of the manifest.
+    """
     parts = manifest.parts if rectangle is None else snapshot.select_parts(manifest, rectangle)
     return [snapshot.MANIFEST, snapshot.CONSTANTS, *(part["folder"] for part in parts)]
 

@@ -4,7 +4,8 @@
         run.json          the format version of the folder, and the URL of its snapshots if they are not in it
         world.toml        the run's world file, overrides included; never changed
         journal.sqlite    the journal, see journal.py
-        snapshots/        one folder for each snapshot, named by its tick
+        snapshots/        one folder for each snapshot, named by its tick: it has a *part* from each node, the constants
+                          of the world, and a manifest that describes them
             tick-000000000120    a kept snapshot: compressed and durable; older ones are thinned
             mark-000000000123    a temporary snapshot (a *mark*, in messages "passing mark"): neither compressed nor
                                  durable, used to continue after a crash
@@ -13,6 +14,8 @@
 An epoch is the number of a division of the torus among nodes. Kept snapshots are thinned: those that
 `choose_kept_ticks` does not return are deleted. Of the marks only the newest two remain. Other than these, only
 unfinished snapshots are deleted. Damaged snapshots are reported, skipped, and left in place.
+
+A *digest* is a 64-bit sum over the state of the world at a tick; equal digests mean equal states.
 """
 
 import errno

@@ -1,7 +1,10 @@
 """Checks the files of a run against its hash chain, adds snapshots to the chain, and compares the history of two runs.
 
-This module only reads and hashes files, which detects every changed byte. `replay.verify` also recomputes the run,
-which checks that its history follows from the laws.
+The hash chain (`hash_chain.py`) is a sequence of hashes in the journal that cover the journal's entries, the world file
+and the kept snapshots. This module only reads and hashes files, which detects every changed byte. `replay.verify` also
+recomputes the run, which checks that its history follows from the laws.
+
+The *manifest* of a snapshot describes its parts, and contains the *digest*, a 64-bit sum over the state of the world.
 """
 
 from collections.abc import Iterator
@@ -27,7 +30,10 @@ _FIX = "move the snapshot out of the run's folder, the run continues from anothe
 
 
 def snapshot_record(manifest: Manifest, folder: Path) -> str:
-    """Returns the content of the hash chain's item for a snapshot; `folder` is the one that holds its constants."""
+    """Returns the text that the hash chain holds for a snapshot: the hashes of its manifest and of its constants.
+
+    The constants are in `folder`.
+    """
     return hash_chain.snapshot_content(
         snapshot.manifest_text(manifest).encode("utf-8"), snapshot.hash_files(folder / CONSTANTS)
     )
@@ -111,8 +117,8 @@ def _read_rows(store: Store) -> Rows:
 def _snapshot_fault(store: Store, entry: Entry, contents: set[str], digest: str | None) -> str:
     """Returns a message about the first fault of a snapshot; empty if it has none, or was deleted in the meantime.
 
-    `contents` are the contents of the snapshot's items in the hash chain. A snapshot without items, such as a recovery
-    snapshot, is checked against `digest`, the journalled digest of its tick.
+    `contents` are the texts with hashes that the hash chain holds for the snapshot (`snapshot_record`). A snapshot
+    without them, such as a temporary one, is checked against `digest`, the journalled digest of its tick.
     """
     path = store.path(*entry)
     if not path.is_dir():
@@ -128,7 +134,10 @@ def _snapshot_fault(store: Store, entry: Entry, contents: set[str], digest: str 
 
 
 def _find_changes(store: Store, entry: Entry, path: Path, contents: set[str], digest: str | None) -> Iterator[str]:
-    """Yields a message for each file of a snapshot in the folder `path` that differs from what was saved."""
+    """Yields a message for each file of a snapshot in the folder `path` that differs from what was saved.
+
+    `contents` and `digest` are those of `_snapshot_fault`.
+    """
     if contents:
         text, constants = (path / MANIFEST).read_bytes(), snapshot.hash_files(path / CONSTANTS)
         if hash_chain.snapshot_content(text, "") not in {f"{content.partition(' ')[0]} " for content in contents}:

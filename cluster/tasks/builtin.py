@@ -51,9 +51,10 @@ def arithmetic_or_zero(what: str, *numbers: int) -> int:
 
 @task("census")
 def census(parts: list[Part]) -> list[dict[str, Any]]:
-    """Returns, for each query about a table, the counts of beings and the sums of each column, both by species index.
+    """Returns a dict for each query about a table: its counts of beings and the sums of its columns.
 
-    `whole` is false if the node had more rows than fit an answer.
+    `counts` are by species index; `sums` are by column and species index. `whole` is false if the node had more rows
+    than fit an answer.
     """
     tables = []
     for part in parts:

@@ -1,8 +1,9 @@
 """Workflows as HOCL programs.
 
-HOCL (Higher-Order Chemical Language) programs consist of data and rules in a multiset, the *solution*. Rules *react*:
-they replace elements of the solution by others, until no rule applies; the solution is then *inert*. Here a program
-states tasks and their dependencies, and reactions determine the order of execution.
+HOCL (Higher-Order Chemical Language) programs consist of data and rules, the *atoms*, in a multiset, the *solution*; an
+atom can be a solution itself. Rules *react*: they replace elements of the solution by others, until no rule applies;
+the solution is then *inert*. Here a program states tasks and their dependencies, and reactions determine the order of
+execution.
 
     <"TASK":"far":<"SRC":<>, "DST":<"both">, "SRV":"own.look", "IN":<3>>,
      "TASK":"near":<"SRC":<>, "DST":<"both">, "SRV":"own.look", "IN":<1>>,
@@ -112,7 +113,10 @@ async def run_program(flow: Flow, program: Program, seed: int = 1) -> dict[str, 
 
 
 async def _call(flow: Flow, service: str, values: list[Any]) -> Atom:
-    """Executes a task and returns its outcome as an atom."""
+    """Executes a task and returns its outcome as an atom: "OK" and a solution with the result, or "FAILED" and a text.
+
+    Raises the error instead if the workflow has requested more tasks than it may.
+    """
     try:
         return "OK", Solution([_to_atom(await flow.run(service, *values), service)])
     except UmweltError as error:
@@ -127,7 +131,11 @@ def _select(solution: Solution, word: str, size: int) -> list[tuple[Any, ...]]:
 
 
 def _results(solution: Solution, source: str) -> dict[str, Any]:
-    """Returns the results in an inert solution. Raises RunError if a task has failed or never began."""
+    """Returns the results in an inert solution, as plain values by the names of the tasks.
+
+    Raises RunError if a task without a replacement has failed, a task never began, or there are no tasks. `source` is
+    the program's name for messages.
+    """
     results: dict[str, Any] = {}
     failures: dict[str, Any] = {}
     incomplete = {name for _, name, _, _ in _select(solution, "PLACED", 4)}
@@ -182,7 +190,11 @@ def _to_atom(value: Any, service: str) -> Atom:
 
 
 def _to_value(atom: Atom) -> Any:
-    """Converts an atom to a value. Raises RunError if the atom is a rule."""
+    """Converts an atom to a value. Raises RunError if the atom is a rule.
+
+    A tuple becomes a list. A solution of index:value becomes a list, one of name:value a dict, one with a single atom
+    the value of this atom, an empty one None, and any other one a list.
+    """
     if type(atom) is tuple:
         return [_to_value(one) for one in atom]
     if type(atom) is not Solution:

@@ -3,6 +3,8 @@
 The node continues to compute ticks: a thread passes tasks to the process and waits for the results. If a task exceeds
 its time limit, the process is killed, and a new process executes the waiting tasks. The reasons for not using an
 existing pool are in worker.py.
+
+A *ticket* is the id of one execution of a task.
 """
 
 import queue
@@ -26,7 +28,7 @@ STARTS_WITHIN_S, CANCELS_WITHIN_S = 60.0, 0.5
 
 
 class TaskOutcome(NamedTuple):
-    """The outcome of a task: its packed result, or the `line` and `code` of its error.
+    """The outcome of a task: its encoded result, or the `line` and `code` of its error.
 
     `again` is true if the process died, so that the task could succeed elsewhere. `spent_s` is the duration in seconds.
     """
@@ -68,7 +70,7 @@ class NodeWorker:
     """The open tasks of a node. Used by the node's thread: `poll` returns outcomes, `close` ends the process.
 
     `wake` is called from another thread when no waiting task remains or the process has ended; other outcomes are
-    collected at the node's next turn. `where` is the node's name in error messages.
+    collected by the node's next `poll`. `where` is the node's name in error messages.
     """
 
     def __init__(

@@ -3,6 +3,8 @@
 A pool offers a workflow the same two operations as the nodes of a world: `post` executes a task, and `halt` ends tasks.
 The duration of a task is not limited. If a worker dies, its task is given to another one, up to `max_deaths` times. The
 reasons for not using an existing pool are in worker.py.
+
+A *ticket* is the id of one execution of a task.
 """
 
 import asyncio
@@ -43,7 +45,7 @@ class PoolWorker(Protocol):
 
 
 class PoolResult(NamedTuple):
-    """The packed result of a task. `tick` is always 0, since the task belongs to no world."""
+    """The encoded result of a task. `tick` is always 0, since the task belongs to no world."""
 
     tick: int
     raw: bytes
@@ -95,7 +97,7 @@ class WorkerPool:
     def run_workflow(self, workflow: Callable[..., Awaitable[_T]], *given: Any) -> _T:
         """Runs a workflow to its end in the calling thread and returns its result.
 
-        The workflow is called with a flow and then the arguments `given`.
+        The workflow is called with a `Flow`, which executes its tasks, and then the arguments `given`.
         """
         return asyncio.run(run_workflow(_LocalFlow(self.post, self.halt), workflow, given, {}, math.inf))
 

@@ -10,9 +10,9 @@ An installed package names its tasks in the entry point group `umwelt.tasks`:
     "own.mean" = "own.tasks:mean"
 
 The result of a task must depend on its arguments alone: the task can run on any node, and again on another if that node
-dies. Arguments and results are plain values and numpy arrays, encoded as msgpack; nothing is unpickled. A first
-parameter `parts` makes it a task over data: it gets the answers of one node (a list of `queries.Part`, one for each
-query). A parameter `say` gets a function that a long task calls with the tick that it has reached.
+dies. Arguments and results are plain values and numpy arrays, encoded (*packed*) as msgpack; nothing is unpickled. A
+first parameter `parts` makes it a task over data: it gets the answers of one node (a list of `queries.Part`, one for
+each query). A parameter `say` gets a function that a long task calls with the tick that it has reached.
 """
 
 import difflib
@@ -91,7 +91,7 @@ class Task:
         return "parts" in self._parameters
 
     def bind(self, given: Sequence[Any], named: dict[str, Any]) -> inspect.BoundArguments:
-        """Converts arguments to the annotated types of the parameters. Raises RunError if they do not fit.
+        """Returns arguments, converted to the annotated types of the parameters. Raises RunError if they do not fit.
 
         `given` are the positional arguments, `named` the keyword arguments.
         """
@@ -143,13 +143,13 @@ class Task:
 
 @cache
 def known_tasks() -> dict[str, str]:
-    """Returns the locations of all installed tasks by name. Built-in tasks cannot be overridden."""
+    """Returns the locations ("MODULE:NAME") of all installed tasks by name. Built-in tasks cannot be overridden."""
     return {one.name: one.value for one in metadata.entry_points(group=GROUP)} | local_tasks() | BUILTIN
 
 
 @cache
 def local_tasks() -> dict[str, str]:
-    """Returns the locations of the tasks that gateways refuse, by name (`LOCAL_GROUP`)."""
+    """Returns the locations ("MODULE:NAME") of the tasks that gateways refuse, by name (`LOCAL_GROUP`)."""
     return {one.name: one.value for one in metadata.entry_points(group=LOCAL_GROUP)}
 
 
@@ -197,7 +197,10 @@ def unpack(content: bytes) -> Any:
 
 
 def _unpack_arguments(content: bytes) -> tuple[list[Any], dict[str, Any]]:
-    """Decodes arguments that `pack_arguments` encoded. Raises RunError if the bytes are malformed."""
+    """Returns the positional arguments and the keyword arguments that `pack_arguments` encoded.
+
+    Raises RunError if the bytes are malformed.
+    """
     try:
         return msgspec.convert(unpack(content), tuple[list[Any], dict[str, Any]])
     except msgspec.ValidationError as error:
@@ -211,7 +214,10 @@ def pack_list(parts: Sequence[bytes]) -> bytes:
 
 
 def _encode_numpy(value: Any) -> Any:
-    """Converts a numpy array or scalar for msgspec's encoder. Raises NotImplementedError for other types."""
+    """Converts a numpy array to a msgpack extension type, and a numpy scalar to a Python number, for msgspec's encoder.
+
+    The extension contains the encoded (dtype, shape, bytes). Raises NotImplementedError for other types.
+    """
     if isinstance(value, np.ndarray):
         dtype = value.dtype.newbyteorder("<").str
         if not _DTYPE.fullmatch(dtype):

@@ -1,7 +1,8 @@
 """A worker process that executes tasks one after another. A pool has several, each node has one.
 
 The pools of concurrent.futures and loky are not used: they pickle arguments and results, and cannot end a running task.
-This worker has a memory limit and a nice level, receives tasks as msgpack, and can be killed to end its task.
+This worker has a memory limit and a nice level, receives tasks as msgpack, and can be killed to end its task. *Packed*
+arguments and results are encoded by `registry.py`.
 """
 
 import multiprocessing

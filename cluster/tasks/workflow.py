@@ -9,6 +9,8 @@
 The function runs in the calling process; its tasks run concurrently on the nodes of a world or on the workers of a
 pool. If a node dies, another node executes its tasks. A workflow that requests too many tasks, or exceeds its time
 limit, ends with an error, and its open tasks are cancelled.
+
+A *ticket* is the id of one execution of a task.
 """
 
 import asyncio
@@ -34,7 +36,7 @@ _T = TypeVar("_T")
 
 
 class TaskReply(Protocol):
-    """The result of a task: a packed value, and the tick of the data that the task used."""
+    """The result of a task: a value encoded by `registry.pack`, and the tick of the data that the task used."""
 
     tick: int
     raw: bytes

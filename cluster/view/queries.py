@@ -2,7 +2,10 @@
 
 A query is sent to all nodes that own queried cells. Each node answers for its shard (`answer`), and the answers are
 merged (`merge`). Rows are in the order of ids, so the result does not depend on how the torus is divided. A query is
-JSON; an answer is JSON with a raw frame of bytes.
+JSON; an answer is JSON (its *content*) with a raw frame of bytes.
+
+A node's *shard* is its rectangle of the torus; its *region* holds the cells and beings of the shard, which it owns, and
+of a halo around it.
 """
 
 import base64
@@ -40,10 +43,11 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 PLACES = ("y", "x", "y_fixed", "x_fixed")
 """Columns for the place of a being in the world: `y` and `x` in cells, `y_fixed` and `x_fixed` in subcells.
 
-In tables, the columns of these names are relative to the corner of the region's window; answers hold world coordinates.
+In tables, the columns of these names are relative to the corner of the region with its halo; answers hold world
+coordinates.
 """
 LAST = ("stimuli", "drives")
-"""Derived columns that can be queried: they hold the values of the last tick."""
+"""Columns that every tick computes anew and that can be queried: inputs and outputs of beings' behaviours."""
 
 Four = tuple[int, int, int, int]
 """A rectangle: y, x, height, width in cells."""
@@ -111,7 +115,7 @@ def read_many(content: bytes) -> list[Question]:
 
 
 def _decode(decoder: Any, content: bytes) -> Any:
-    """Decodes JSON. Raises CommandError if it is malformed."""
+    """Returns the query or queries that `decoder` decodes from JSON. Raises CommandError if it is malformed."""
     try:
         return decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -233,7 +237,7 @@ def _column(region: Region, table: Table, name: str, rows: np.ndarray) -> np.nda
 
 
 def _select(region: Region, question: Select, max_bytes: int) -> tuple[dict[str, Any], bytes]:
-    """Returns content and raw frame of the answer to a `Select`."""
+    """Returns content and raw frame of the answer to a `Select`, in the form that `_pack_columns` describes."""
     table = region.tables[question.table]
     rows = np.flatnonzero(region.owned_rows(question.table))
     rows = _inside(region, table, question.rectangle, rows)
@@ -250,7 +254,9 @@ def _pack_columns(
 ) -> tuple[dict[str, Any], bytes]:
     """Encodes columns, `id` among them, as the content and raw frame of an answer, with as many rows as fit.
 
-    `total` is the number of rows that match the query.
+    `total` is the number of rows that match the query. The content has `total`, `count` (the number of encoded rows)
+    and `columns` (name, dtype and entries per row of each, 0 for a scalar); the raw frame has the columns one after
+    another.
     """
     row_bytes = sum(array[:1].nbytes or array.itemsize for array in columns.values())
     count = min(len(columns["id"]), max_bytes // row_bytes)
@@ -260,7 +266,7 @@ def _pack_columns(
 
 
 def read_columns(content: dict[str, Any], raw: bytes) -> dict[str, np.ndarray]:
-    """Decodes the columns of an answer to `Select`, by name."""
+    """Returns the columns of an answer to `Select` by name: `dtype[row]`, or `dtype[row, entry]` unless scalar."""
     columns, offset = {}, 0
     for name, dtype, entries in content["columns"]:
         size = content["count"] * max(1, entries)
@@ -271,7 +277,10 @@ def read_columns(content: dict[str, Any], raw: bytes) -> dict[str, np.ndarray]:
 
 
 def _count(world: WorldFile, region: Region, question: Count) -> dict[str, dict[str, int]]:
-    """Returns the number of owned beings by table and species; of a table without species, by the table's name."""
+    """Returns the numbers of owned beings as {table: {species: number}}.
+
+    In a table without species, all beings are counted under the table's name. Species without beings are omitted.
+    """
     names = list(world.laws.species(world)) if world.laws.species else []
     counts: dict[str, dict[str, int]] = {}
     for name, table in region.tables.items():
@@ -306,7 +315,11 @@ def _patch(encoder: TileEncoder, question: Patch) -> tuple[dict[str, Any], bytes
 
 
 def _fetch(world: WorldFile, region: Region, being: int) -> dict[str, Any] | None:
-    """Returns the being with id `being` as plain data (see `Fetch`); None if the region does not own it."""
+    """Returns the being with id `being` as plain data; None if the region does not own it.
+
+    The keys are those of `commands.fetch` (`kind`, the being's table, `id`, place and `row`), and `columns`, `species`,
+    `stimuli`, `drives` and `held` (see `Fetch`), as far as the table has them.
+    """
     fetched = commands.fetch(region, being)
     if fetched is None:
         return None
@@ -354,7 +367,11 @@ def merge(question: Question, parts: Sequence[Part], torus: Torus) -> Part:
 
 
 def _merge_select(question: Select, parts: Sequence[Part]) -> tuple[dict[str, Any], bytes]:
-    """Merges rows in the order of ids; a being in several answers is taken from the latest one."""
+    """Returns content and raw frame of the merged answer, as `_pack_columns` does, with rows in the order of ids.
+
+    A being in several answers is taken from the latest one. If an answer is incomplete, so is the result: it ends where
+    the first incomplete answer ends.
+    """
     ordered = sorted(parts, key=lambda part: -part.tick)
     tables = [read_columns(part.answer, part.raw) for part in ordered]
     columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
@@ -374,13 +391,13 @@ def _is_cut(part: Part, question: Select) -> bool:
 
 
 def _merge_fetch(parts: Sequence[Part]) -> dict[str, Any]:
-    """Returns the being of the latest answer that has it."""
+    """Returns {"being": BEING}, from the latest answer that has the being; None instead of BEING if none has it."""
     beings = [(part.tick, part.answer["being"]) for part in parts if part.answer["being"] is not None]
     return {"being": max(beings, key=lambda being: being[0])[1] if beings else None}
 
 
 def _merge_counts(parts: Sequence[Part]) -> dict[str, Any]:
-    """Returns the sums of the counts by table and species."""
+    """Returns {"counts": {table: {species: number}}}, the sums over all answers."""
     totals: dict[str, dict[str, int]] = {}
     for part in parts:
         for table, counts in part.answer["counts"].items():
@@ -391,7 +408,10 @@ def _merge_counts(parts: Sequence[Part]) -> dict[str, Any]:
 
 
 def _merge_patch(question: Patch, parts: Sequence[Part], torus: Torus) -> tuple[dict[str, Any], bytes]:
-    """Assembles the values of all owned rectangles into one raw frame, `int32[height, width]`."""
+    """Returns the content (`height` and `width` of the patch) and the raw frame, `int32[height, width]`.
+
+    The raw frame is assembled from the values of the rectangles that the nodes own; cells of no node are 0.
+    """
     view = Rectangle(*question.rectangle)
     whole = np.zeros((view.height, view.width), np.int32)
     for part in parts:
@@ -406,7 +426,10 @@ def _merge_patch(question: Patch, parts: Sequence[Part], torus: Torus) -> tuple[
 
 
 def read_being(content: dict[str, Any]) -> dict[str, Any] | None:
-    """Returns the being of an answer to `Fetch` in the form that commands use; None if there is no such being."""
+    """Returns the being of an answer to `Fetch` in the form that commands use; None if there is no such being.
+
+    The keys are `kind` (the being's table), `id`, `y_fixed`, `x_fixed` and `row`, its attributes by name.
+    """
     being = content.get("being")
     if being is None:
         return None

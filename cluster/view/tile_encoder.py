@@ -1,4 +1,8 @@
-"""Encodes tiles of the rectangle that a region owns; `tiles.py` describes the format. Only reads the region."""
+"""Encodes tiles, the format in which viewers receive the world, from a region. Only reads the region.
+
+A region holds the cells and beings of the rectangle that it owns, and of a halo around it. `tiles.py` describes the
+format, and defines topics, levels, layers, pieces and bins.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -97,7 +101,7 @@ class TileEncoder:
     def _weather(self, name: str, rows: slice, columns: slice) -> np.ndarray:
         """Returns light, temperature or rain at the present tick, computed as in `weather.make_weather`.
 
-        `rows` and `columns` are slices of the region's window.
+        `rows` and `columns` are slices of the region's arrays, which include the halo.
         """
         region = self.region
         if self._sky is None or self._sky[0] != region.tick:
@@ -121,7 +125,10 @@ class TileEncoder:
     # --- beings
 
     def _beings(self, level: int, topics: Sequence[Topic], epoch: int) -> list[tuple[Topic, bytes]]:
-        """Returns pieces with single beings. Columns are read once for all pieces, then split by piece."""
+        """Returns (topic, encoded piece) for every piece of `topics`, which are of beings at one `level`.
+
+        Columns are read once for all pieces, then split by piece.
+        """
         places = [(topic, part) for topic in topics for part in self.parts(topic)]
         tables: list[list[ShownTable]] = [[] for _ in places]
         for name, table in self.region.tables.items():
@@ -192,7 +199,7 @@ class TileEncoder:
     # --- densities
 
     def _densities(self, topics: Sequence[Topic], epoch: int) -> list[tuple[Topic, bytes]]:
-        """Returns pieces with the number of beings of each species in each bin."""
+        """Returns (topic, encoded piece) for every piece, with the number of beings of each species in each bin."""
         tick = self.region.tick
         return [
             (topic, encode(topic, part, epoch, tick, counts=self._counts(part)))
@@ -237,7 +244,10 @@ def _dots(table: Table, size: str, rows: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def means(values: np.ndarray, part: Rectangle) -> np.ndarray:
-    """Returns the mean of `values`, cells of the rectangle `part`, over each bin that it touches, rounded down."""
+    """Returns the mean over each bin that the rectangle `part` touches, rounded down: `int64[bin, bin]`.
+
+    `values` (`int[height, width]`) are those of the cells of `part`; only these cells of a bin count.
+    """
     rows, columns = bins(part)
     y = np.maximum(0, np.arange(rows.start, rows.stop) * BIN_CELLS - part.y)
     x = np.maximum(0, np.arange(columns.start, columns.stop) * BIN_CELLS - part.x)

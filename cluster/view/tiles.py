@@ -125,9 +125,10 @@ def layers_of(world: WorldFile) -> list[str]:
 class Head(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """The head of a piece.
 
-    `tables` has for each table its name, number of beings, and columns (name, dtype, shift). `planes` has the table and
-    species of each plane of counts (species -1: all beings of the table). The values of a field are stored as `value >>
-    shift`.
+    `epoch` is the number of the division of the torus among the nodes, `rectangle` the cells of the piece (y, x,
+    height, width). `tables` has for each table its name, number of beings, and columns (name, dtype, shift). `planes`
+    has the table and species of each plane of counts (species -1: all beings of the table). The values of a field are
+    stored as `value >> shift`.
     """
 
     version: int
@@ -247,7 +248,11 @@ def pack(head: Head, contents: bytes) -> bytes:
 
 
 def _encode_field(values: np.ndarray) -> tuple[int, bytes]:
-    """Encodes a field as (shift, bytes): differences along the rows, all low bytes before all high bytes."""
+    """Returns a field, `int[row, column]`, as (shift, bytes).
+
+    The bytes are those of `value >> shift` with 16 bits, minus the value on its left: all low bytes, then all high
+    ones.
+    """
     values = values.astype(np.int32)
     low, high = int(values.min(initial=0)), int(values.max(initial=0))
     shift = max(0, max(high, ~low).bit_length() - VALUE_BITS)
@@ -439,7 +444,10 @@ def join_counts(pieces: Iterable[Piece], view: Rectangle, torus: Torus) -> dict[
 
 
 def _bins_along(first: int, count: int, size: int) -> np.ndarray:
-    """Returns the bins of `count` cells from `first` on, along an axis of `size` cells that wraps around."""
+    """Returns the numbers of the bins of `count` cells from `first` on, along an axis of `size` cells: `int[bin]`.
+
+    The axis wraps around. The bins are in the order of the cells.
+    """
     along = np.arange(first, first + min(count, size)) % size // BIN_CELLS
     return np.array(list(dict.fromkeys(along.tolist())))
 
@@ -462,7 +470,10 @@ def topics_over(view: Rectangle | None, level: str, layers: Iterable[int], torus
 
 
 def _squares(first: int, count: int, size: int, side: int) -> list[int]:
-    """Returns the squares with this `side` that contain `count` cells from `first` on, along an axis that wraps."""
+    """Returns the numbers of the squares that contain `count` cells from `first` on, along an axis of `size` cells.
+
+    The axis wraps around. `side` is the side of the squares in cells.
+    """
     return np.unique(np.arange(first, first + count) % size // side).tolist()
 
 

@@ -1,4 +1,6 @@
-"""Key pairs (CURVE) by which processes and viewers authenticate, and the role of each public key, in one folder.
+"""Key pairs by which processes and viewers authenticate, and the role of each public key, in one folder.
+
+CURVE is the encryption of ZeroMQ.
 
     keys/
         world.public      world.secret        identifies the world: used by coordinator, gateway and node sockets

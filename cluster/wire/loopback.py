@@ -100,7 +100,10 @@ class Network:
             self._killed.add(address)
 
     def advance(self) -> tuple[str, Incoming] | None:
-        """Returns the next message with its receiver's address, or None; advances `now` to the message's arrival."""
+        """Returns the next message as (receiver's address, message), and advances `now` to its arrival.
+
+        Returns None if no message is in transit.
+        """
         return self._next(None)
 
     def step(self, duration_s: float) -> Iterator[tuple[str, Incoming]]:
@@ -114,7 +117,7 @@ class Network:
         self.now = end_s
 
     def _next(self, until_s: float | None) -> tuple[str, Incoming] | None:
-        """Returns the next message that arrives until `until_s`, or at any time if that is None."""
+        """Returns the next message that arrives until `until_s`, or at any time if that is None, like `advance`."""
         while waiting := [transport for transport in self._transports.values() if transport._queue]:
             first = min(waiting, key=lambda transport: transport._queue[0][:2])
             if until_s is not None and first._queue[0].due_s > until_s:
@@ -181,7 +184,7 @@ class LoopbackTransport:
         """Sends to an address (str), or answers a sender (bytes).
 
         Returns False if no transport has that address, or the sender that is answered has no connection to this
-        transport, or if this transport is closed.
+        transport, or if this transport is closed. A message to a killed transport is lost, but returns True.
         """
         assert len(frames) > 0, "a message has at least one frame"
         if not self._open:

@@ -15,6 +15,9 @@ requests are recognised. To *grant* time is to permit the nodes to run until a t
 
 `PROTOCOL_VERSION` is incremented whenever a message changes. `Hello` and `Refused` have the same form in all versions,
 so that a peer of another version receives the reason why it is refused.
+
+A *shard* is the rectangle of a node, with the beings in it. A *digest* is a 64-bit sum over cells and beings; equal
+digests mean equal states.
 """
 
 from typing import Annotated, Any
@@ -72,8 +75,8 @@ class Join(Message, frozen=True):
 
     `address` is the node's address for neighbours and gateways, `tiles_address` that for subscriptions to tiles.
     `cores` is the number of processor cores. With `shares_folder`, the node can use the run's folder. `seals` are
-    hashes of everything that must be equal on all nodes (laws, species, tables, libraries). `reached` is the latest
-    tick that the node has ever computed. `name` is the requested name, or empty.
+    hashes of laws, species and tables, and the versions of libraries, which must be equal on all nodes. `reached` is
+    the latest tick that the node has ever computed. `name` is the requested name, or empty.
     """
 
     key: Name
@@ -141,7 +144,7 @@ class ScheduledCommand(msgspec.Struct, array_like=True, frozen=True):
 class SnapshotRequest(msgspec.Struct, array_like=True, frozen=True):
     """A request to take a snapshot of `tick`, before that tick's commands.
 
-    `kept` snapshots are permanent; others are for recovery and soon replaced.
+    `kept` snapshots are permanent; others are temporary: they serve to recover from a failure and are soon deleted.
     """
 
     tick: Tick
@@ -408,7 +411,7 @@ class QueryRequest(Message, frozen=True):
     """Gateway -> node: a question about the node's shard, or a task to run. Answered with `QueryAnswer`.
 
     `question` is JSON (view/queries.py), answered between two ticks, at tick `tick`, or at the present tick if that is
-    -1. If `task` is not empty, the node runs the task of that name with the packed `arguments`; `question` is then a
+    -1. If `task` is not empty, the node runs the task of that name with the encoded `arguments`; `question` is then a
     JSON list, possibly empty, and the task also gets the node's answers to these questions. A task that takes longer
     than `within_s` seconds is ended. A task with the same ticket is run only once.
     """

@@ -36,10 +36,11 @@ class Hello(Message, frozen=True):
 
 
 class Watch(Message, frozen=True):
-    """Sets the watched tiles, which replace all earlier ones.
+    """Sets the watched tiles (squares of the world, view/tiles.py), which replace all earlier ones.
 
-    `topics` are encoded by `tiles.Topic.packed`. `shown` is `LIVE`, or a tick of the past (see `History`). `credit` is
-    the number of tiles that the gateway may send until it gets more credit; it replaces any earlier credit.
+    `topics` name the tiles; they are encoded by `tiles.Topic.packed`. `shown` is `LIVE`, or a tick of the past (see
+    `History`). `credit` is the number of tiles that the gateway may send until it gets more credit; it replaces any
+    earlier credit.
     """
 
     topics: list[bytes]
@@ -70,7 +71,11 @@ class CommandRequest(Message, frozen=True):
 
 
 class Order(Message, frozen=True):
-    """A command on time or nodes; the fields are those of `protocol.Order`."""
+    """A command on time or nodes: `what` is pause, go, step, speed, save, leave or stop.
+
+    `value` is the number of ticks to step, or the speed in ticks per second, `name` the name of the node that is to
+    leave (see `protocol.Order`).
+    """
 
     ticket: str
     what: str
@@ -111,12 +116,12 @@ class History(Message, frozen=True):
 
 
 class Task(msgspec.Struct, array_like=True, frozen=True):
-    """A task to run: its name (cluster/tasks/registry.py), packed arguments, and time limit `within_s` in seconds.
+    """A task to run: its name, its encoded arguments (cluster/tasks/registry.py), and time limit `within_s` in seconds.
 
     With `questions` (a JSON list, view/queries.py), every node that owns cells in question runs the task on its answers
-    to them, all of the same tick; the raw frame of the answer is a packed list of the results. Without `questions`, the
-    task runs once, on the node that owns the cell `near` (y, x), or on an idle node if `near` is empty; the raw frame
-    of the answer is its result.
+    to them, all of the same tick; the raw frame of the answer is an encoded list of the results. Without `questions`,
+    the task runs once, on the node that owns the cell `near` (y, x), or on an idle node if `near` is empty; the raw
+    frame of the answer is its result.
     """
 
     ticket: str
@@ -146,11 +151,12 @@ class CancelTasks(Message, frozen=True):
 class Welcome(Message, frozen=True):
     """Describes the world to a viewer.
 
-    `columns` are the columns of each table, as queries name them; `looks` are the columns that tiles of bodies contain.
-    `max_tiles` is the maximum number of watched tiles. `coordinator` is the coordinator's address, where nodes join; it
-    is empty for viewers whose role may not add nodes. `climate` contains the fields of `weather.Climate` by name, and
-    is empty in a world without weather. `substances` are the names of the substances. By species, `kinds` is the table
-    of its beings if it is known, and `hues` the hue gene of its founders (-128 to 127).
+    `columns` are the columns of each table, as queries name them; `looks` are the columns of tiles that show single
+    beings with all their visible properties. `max_tiles` is the maximum number of watched tiles. `coordinator` is the
+    coordinator's address, where nodes join; it is empty for viewers whose role may not add nodes. `climate` contains
+    the fields of `weather.Climate` by name, and is empty in a world without weather. `substances` are the names of the
+    substances. By species, `kinds` is the table of its beings if it is known, and `hues` the hue gene of its founders
+    (-128 to 127).
     """
 
     role: str
