@@ -1,4 +1,4 @@
-"""Moving the camera by mouse and keyboard, switching its following of a being, and finding the being under the mouse."""
+"""Moving the camera by mouse and keyboard, letting it follow a being, and finding the being under the mouse."""
 
 from collections.abc import Callable
 

@@ -44,7 +44,7 @@ class Pointer:
             self.toolbox.drag(*self.navigation.cell(pixel))
 
     def release(self, pixel: Pixel, left: bool) -> None:
-        """Handles a button release: ends the use of the tool, or selects the being under the mouse if it was a click."""
+        """Handles a button release: ends the tool's use, or selects the being under the mouse if it was a click."""
         pressed_at, self._pressed_at = self._pressed_at, None
         if pressed_at is None:
             return

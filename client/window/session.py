@@ -24,7 +24,7 @@ from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.region import Torus
 
 NEAR_BYTES_PER_S, FAR_BYTES_PER_S = 2.8e6, 0.95e6
-"""Limits of the bytes per second that the gateway sends: while single beings are drawn, and while only densities are."""
+"""Limits of the bytes per second that the gateway sends: while beings are drawn singly, and otherwise."""
 STALE_S = 2.5
 """The time in seconds without a message of the gateway after which the connection counts as lost."""
 
@@ -209,7 +209,7 @@ class Session:
         self.feed.update(self.camera, self.looks, now_s)
 
     def _read_status(self) -> None:
-        """Takes over the newest status of the world, and sets `reconnecting` if the gateway has been silent for too long."""
+        """Takes over the newest status of the world; sets `reconnecting` while the gateway has been silent too long."""
         status, age_s = self.core.latest()
         self.reconnecting = age_s > STALE_S
         if status and status is not self._last_status:

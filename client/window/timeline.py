@@ -1,7 +1,7 @@
 """The timeline of the run: which tick is displayed, playing the past, and forking the run.
 
-A tick of the past is recomputed ("replayed") from the latest snapshot before it, a stored state of the world, while the world keeps running. Until the replay is
-complete, the window continues to display the previous tick. To play the past
+A tick of the past is recomputed ("replayed") from the latest snapshot before it, a stored state of the world, while the
+world keeps running. Until the replay is complete, the window continues to display the previous tick. To play the past
 is to let the replay continue. To fork is to start a new run from a tick. `panels.timeline` draws the strip at the
 bottom of the window.
 """

@@ -155,7 +155,7 @@ class Window(arcade.Window):
     # --- the mouse
 
     def _pixel(self, x: float, y: float) -> Pixel:
-        """Returns the framebuffer pixel, counted from the top left, for Arcade's logical pixel, counted from the bottom left."""
+        """Converts Arcade's logical pixels, counted from the bottom left, to framebuffer pixels from the top left."""
         ratio = self.get_pixel_ratio()
         return x * ratio, (self.height - y) * ratio
 

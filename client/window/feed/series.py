@@ -33,7 +33,7 @@ class Metrics(TypedDict):
 
 
 class Past(TypedDict):
-    """Measurements of the world at several ticks, as stored in the journal; the fields are lists, else as in `Metrics`."""
+    """Measurements of the world at several ticks, from the journal: as `Metrics`, but with lists of values."""
 
     ticks: list[Whole]
     births: list[Number]
@@ -158,7 +158,7 @@ class Series:
         self.deaths.append(float(deaths))
 
     def begin(self, past: Mapping[str, Any]) -> None:
-        """Prepends the measurements of earlier ticks from `past`, the journal's (of type `Past`); ignores malformed ones."""
+        """Prepends the measurements of earlier ticks from the journal (of type `Past`); ignores malformed ones."""
         if not fits(past, Past) or len({len(past[name]) for name in ("ticks", "births", "deaths")}) > 1:
             return
         first = self.ticks[0] if self.ticks else float("inf")

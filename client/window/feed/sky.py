@@ -1,8 +1,8 @@
 """Wind and sunlight for drawing: the formulas of `sandbox/laws/weather.py`, in floating point.
 
 `climate` has the fields of `weather.Climate` by name, and is empty in a world without weather. Light is an integer in
-units of 1/`ONE` (1/1024) of full sunlight. A piece is the part of a tile (a square of the world, here with the values of
-the layer "light") that one of the processes which simulate the world has sent, as of the tick in its head.
+units of 1/`ONE` (1/1024) of full sunlight. A piece is the part of a tile (a square of the world, here with the values
+of the layer "light") that one of the processes which simulate the world has sent, as of the tick in its head.
 """
 
 import math
