@@ -344,8 +344,8 @@ class Toolbox:
     def _begin_stroke(self, tool: Tool, size: Mapping[str, int], spacing: int) -> None:
         """Begins a stroke at the mouse's cell.
 
-        If `size` has `height` and `width`, each command is for a rectangle of that size around its cell; if it is empty,
-        for the cell. `spacing` is the minimum distance in cells between two commands.
+        If `size` has `height` and `width`, each command is for a rectangle of that size around its cell; if it is
+        empty, for the cell. `spacing` is the minimum distance in cells between two commands.
         """
         command_type, torus = KIND_BY_TOOL[tool.name].command, self.session.torus
         fields = {**self._fields(tool), **size}

@@ -53,8 +53,8 @@ INPUT_NAMES_PX, DRIVE_NAMES_PX = 104.0, 74.0
 class _Picture:
     """The drawn content of a net: the values of its nodes in three columns, and the lines between the columns.
 
-    `incoming` are the lines from inputs to hidden units, `outgoing` those from hidden units to drives. A line is (row of
-    its start, row of its end, contribution); the weakest lines come first.
+    `incoming` are the lines from inputs to hidden units, `outgoing` those from hidden units to drives. A line is (row
+    of its start, row of its end, contribution); the weakest lines come first.
     """
 
     inputs: list[tuple[str, float]]

@@ -158,7 +158,7 @@ class Clades:
         return number
 
     def _count(self, numbers: np.ndarray, ticks: np.ndarray) -> None:
-        """Counts births, given by the number of the clade and the tick of each; doubles `bin_ticks` until all ticks fit."""
+        """Counts births, given the number of the clade and the tick of each; doubles `bin_ticks` until all fit."""
         self.last_tick = max(self.last_tick, int(ticks.max()))
         while (self.last_tick - self.first_tick) // self.bin_ticks >= BINS:
             pairs = self._counts[:, 0::2] + self._counts[:, 1::2]
@@ -178,8 +178,8 @@ class Clades:
     def rows(self, max_count: int) -> tuple[list[int], np.ndarray]:
         """Returns the numbers of the clades that have a row, from the top row down, and the row of every clade.
 
-        The `max_count` clades with the most births have a row, and those without a parent. The births of any other clade
-        are counted in the row of its nearest ancestor that has one. The second result is `int32[clade]`.
+        The `max_count` clades with the most births have a row, and those without a parent. The births of any other
+        clade are counted in the row of its nearest ancestor that has one. The second result is `int32[clade]`.
         """
         if not self.clades:
             return [], np.empty(0, np.int32)

@@ -62,7 +62,7 @@ class Events:
         self._chosen = "all"
 
     def note(self, session: Any, clades: Any) -> None:
-        """Collects new events; called once a frame. `clades` is the `Clades` of the run; None before births are known."""
+        """Collects new events; called once a frame. `clades` is a `Clades`, None before any births are known."""
         status, self._status = self._status, session.status
         for event in (session.status.get("events") or ()) if status is not session.status else ():
             key = (event["tick"], event["line"])
