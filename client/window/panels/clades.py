@@ -64,7 +64,7 @@ class Clades:
 
     @property
     def counts(self) -> np.ndarray:
-        """Births by clade and time, `int32[clade, bin]`; bins are `bin_ticks` long, the first starts at `first_tick`."""
+        """Births by clade and time, `int32[clade, bin]`; bins are `bin_ticks` long, from `first_tick` on."""
         return self._counts[: len(self.clades)]
 
     def of(self, ids: np.ndarray) -> np.ndarray:

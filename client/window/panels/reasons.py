@@ -1,9 +1,10 @@
 """Explanations of a monster's behaviour: the contribution of each stimulus to a drive through the neural net.
 
-Stimuli are what a monster senses, drives are what it decides: numbers by name, stored in units of 1/1024. A net has one layer of hidden units, whose activations are also its memory: each unit sums weighted stimuli and weighted
-activations of the previous tick, limited to -1 to 1. The output of a unit at a limit (saturated) does not follow small
-changes of stimuli, so it is listed separately and not attributed to stimuli. The contributions to a drive add up to the
-net's output for the drive before clamping, except for rounding.
+Stimuli are what a monster senses, drives are what it decides: numbers by name, stored in units of 1/1024. A net has one
+layer of hidden units, whose activations are also its memory: each unit sums weighted stimuli and weighted activations
+of the previous tick, limited to -1 to 1. The output of a unit at a limit (saturated) does not follow small changes of
+stimuli, so it is listed separately and not attributed to stimuli. The contributions to a drive add up to the net's
+output for the drive before clamping, except for rounding.
 """
 
 from collections.abc import Sequence

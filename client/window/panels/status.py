@@ -56,7 +56,7 @@ def bar_parts(session: Any, rates: Rates) -> list[Part]:
 
 
 def draw_bar_parts(parts: list[Part], left: float, right: float) -> None:
-    """Draws entries from `right` leftward, the first rightmost; omits the first that would cross `left`, and the rest."""
+    """Draws entries from `right` leftward, the first rightmost, until one would cross `left`; omits the rest."""
     draw_list, x = imgui.get_window_draw_list(), right - 12.0
     y = imgui.get_window_pos().y + (imgui.get_window_height() - 18) / 2
     for text, colour, _ in parts:

@@ -156,7 +156,7 @@ class Toolbar:
             values[setting.name] = _choose(setting.label, values[setting.name], toolbox.choices(setting))
 
     def _copied(self, session: Session, toolbox: Toolbox, tool: Tool) -> None:
-        """Draws which genome or being has been chosen to be copied, and a button to choose that of the selected being."""
+        """Draws which genome or being was chosen to be copied, and a button to choose that of the selected being."""
         source = toolbox.settings[tool.name]["source"]
         if source == "founder":
             return
@@ -206,7 +206,7 @@ class Toolbar:
 
 
 def _choose(label: str, value: str, names: Sequence[str]) -> str:
-    """Draws a list of names and returns the chosen one: at first `value`, or the first name if it is not in the list."""
+    """Draws a list of names and returns the chosen one: at first `value`, or the first name if it is not listed."""
     imgui.same_line()
     imgui.set_next_item_width(CHOICE_PX)
     chosen = value if value in names else next(iter(names), "")

@@ -223,7 +223,7 @@ class _Columns:
     def fill(self, table: Table, moment: int, sample: int, tick: int) -> None:
         """Replaces the rows of `table` by the beings that live at the moment with the number `moment`.
 
-        `sample` is the number of the sample in `tracks` that belongs to it; `tick` is the tick for which ages are computed.
+        `sample` is the number of the sample in `tracks` that belongs to it, `tick` the tick for which ages are computed.
         """
         living = self.moves.living(moment) if self.moves is not None else self.tracks.living(sample)
         slow = self.tracks.rows(living, sample)
@@ -328,9 +328,9 @@ class RecordedJournal:
 class _CachedTile:
     """The encoded content of a tile that is subscribed to, and which moment it is from.
 
-    `fast` are the encoded pieces with beings of the tables in `RecordedWorld.fast`, as of the moment `moment`. `slow` are
-    those with all other beings, or with a field, as of the slow sample with the number `sample`. `arrival` is a number
-    that increases with each change.
+    `fast` are the encoded pieces with beings of the tables in `RecordedWorld.fast`, as of the moment `moment`. `slow`
+    are those with all other beings, or with a field, as of the slow sample with the number `sample`. `arrival` is a
+    number that increases with each change.
     """
 
     arrival: int = 0
@@ -437,7 +437,7 @@ class Playback:
     def _encode(self) -> None:
         """Encodes the tiles that are subscribed to and have changed.
 
-        Those that change only with a slow sample are distributed over the moments up to the next one, to spread the load.
+        Those that change only with a slow sample are distributed over the moments up to the next, to spread the load.
         """
         moment = self.moment
         if moment == self.recorded.moment and not self._new:
@@ -479,7 +479,7 @@ class Playback:
         return pieces
 
     def latest(self) -> tuple[dict[str, Any], float]:
-        """Returns the status, with the keys that the status of a running world has, and its age in seconds, always 0."""
+        """Returns the status, with the keys of a running world's status, and its age in seconds, which is always 0."""
         moment = self.moment
         key = moment, self.paused, self.speed
         if self._status[0] != key:

@@ -73,9 +73,9 @@ FIELD_LEVELS = 90
 class Recorder:
     """Collects samples of a region's beings and fields and measurements of it, and converts beings to tracks.
 
-    `samples[name]` are pairs (number of the sample, columns by name), one row per being, named as in `Recording.tracks`.
-    `fixed[table]` are the columns that never change, once per sample. `fields[layer]` are the values of a layer, once per
-    sample. `statuses` are the measurements.
+    `samples[name]` are pairs (number of the sample, columns by name); `name` is a key of `Recording.tracks`, and columns
+    have one row per being. `fixed[table]` are the columns that never change, once per sample. `fields[layer]` are the
+    values of a layer, once per sample. `statuses` are the measurements.
     """
 
     def __init__(self, world: WorldFile, region: Region):
@@ -154,7 +154,7 @@ class Recorder:
         return by_table
 
     def entries(self) -> dict[str, dict[str, list[str]]]:
-        """Returns the names of the entries of columns that have several, such as one per organ: table -> column -> names."""
+        """Returns the names of the entries of columns with several, such as one per organ: table -> column -> names."""
         return {
             name: {column.name: list(column.parts) for column in table.schema.own if column.parts}
             for name, table in self.region.tables.items()

@@ -1,13 +1,14 @@
 """The file format of recordings: the beings and fields of a world over time, small enough to be bundled with Umwelt.
 
-A field has a quantity of each cell, called a layer. A table holds all beings of one kind, with a column for each of
-their properties; a column can have several entries per being, such as one for each organ. A recording is a sequence of *moments*, `moment_ticks` ticks apart. The positions and other fast columns of monsters are
+A layer is a quantity of each cell, such as water; its values are a field. A table holds all beings of one kind, with a
+column for each of their properties; a column can have several entries per being, such as one for each organ. A
+recording is a sequence of *moments*, `moment_ticks` ticks apart. The positions and other fast columns of monsters are
 sampled at each moment, all other columns of beings every `slow` moments, and fields every `field` moments. Fields are
 interpolated between their samples.
 
 Beings are stored as tracks: all samples of a being are adjacent rows, and tracks are ordered by id, so that successive
-values of a column differ little. Each array is stored as one block: differences along its first axis, with their bytes
-grouped by significance, compressed by zstd.
+values of a column differ little. Each array is stored as one block, most of them as differences along the first axis,
+with their bytes grouped by significance, compressed by zstd.
 
 The file consists of its version (`MAGIC`), a hash of all that follows, the sizes of the head, the head, and the blocks.
 The head has all that is not an array, and descriptions of the blocks. It includes the names of the entries of columns
@@ -91,7 +92,7 @@ class Tracks:
         self.starts = np.cumsum(self.counts, dtype=np.int64) - self.counts
 
     def living(self, sample: int) -> np.ndarray:
-        """Returns the indices of the tracks whose beings lived at the sample with this number, `int64[n]`, ascending."""
+        """Returns the indices of the tracks that have a sample with this number, `int64[n]`, ascending."""
         return np.flatnonzero((self.firsts <= sample) & (sample < self.firsts.astype(np.int64) + self.counts))
 
     def rows(self, tracks: np.ndarray, sample: int) -> np.ndarray:
