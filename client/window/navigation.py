@@ -68,7 +68,7 @@ class Navigation:
         return self.session.camera.cell(*pixel)
 
     def being(self, pixel: Pixel) -> tuple[int, str]:
-        """Returns the id and table of the being under a pixel, or 0 and "" if there is none."""
+        """Returns the id and table (kind of being) of the being near a pixel, or 0 and "" if there is none."""
         y, x = self.cell(pixel)
         reach_cells = max(REACH_CELLS, REACH_PIXELS * self.pixel_ratio() / self.session.camera.scale)
         return nearest(self.session.feed.frame, y, x, self.session.torus, reach_cells)

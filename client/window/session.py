@@ -52,7 +52,7 @@ class Session:
         self.done: list[Any] = []
         """The commands issued in this window (`sending.Done`), oldest first."""
         self.at_close: list[Callable[[], None]] = []
-        """Callbacks that `close` calls before it closes the connection, such as one that releases a steered being."""
+        """Functions that `close` calls before it closes the connection, such as one that releases a steered being."""
         self.awaited = LIVE
         """The tick that will be displayed once the gateway has replayed it; equal to `shown` when none is awaited."""
         self._last_status: dict[str, Any] = {}
@@ -151,7 +151,7 @@ class Session:
         self.selection.following = following
 
     def select(self, being: int, table: str = "") -> None:
-        """Selects the being with id `being`; 0 clears the selection."""
+        """Selects the being with the id `being`; 0 clears the selection. `table` is its table (kind), if known."""
         self.selection.select(being, table)
         self.looks.selected = being
 
@@ -193,7 +193,7 @@ class Session:
     def update(self, seconds: float) -> None:
         """Advances by one frame of `seconds`.
 
-        Delivers answers, refreshes the selected being, moves the camera, and updates the feed.
+        Delivers answers, fetches the selected being again, moves the camera, and updates subscriptions and the drawn frame.
         """
         now_s = self.clock()
         self._read_status()

@@ -296,7 +296,10 @@ class LayerDrawer:
         self._drawn_s = 0.0
 
     def _follow(self, name: str, plane: Plane, now_s: float) -> None:
-        """Moves `span` toward the range of the plane, and updates the texture of colours if necessary."""
+        """Moves `span` toward the range of the plane's values, and updates the texture of colours if necessary.
+
+        `name` is the layer's name; for another layer than before, `span` jumps.
+        """
         fresh = name != self._name
         if fresh or plane.number != self._number:
             self._target_span = span_of(name, plane)

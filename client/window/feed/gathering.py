@@ -90,7 +90,7 @@ def swarm_of(
     torus: Torus,
     now_s: float,
 ) -> Swarm | None:
-    """Returns the beings of a table from all tiles in view; they move from where they are drawn at present.
+    """Returns the beings of a table from all tiles in view, as bodies that move from where they are drawn at present.
 
     Each element of `parts` holds the beings of one tile, and whether the tile has arrived since the previous frame.
     `before` is the table's swarm in the previous frame. Returns None if there are no beings.

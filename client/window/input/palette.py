@@ -20,7 +20,7 @@ BY_NAME = {tool.name: tool for tool in TOOLS}
 
 @dataclass
 class Brush:
-    """The settings of the brush, shared by all tools with the gesture `area` (painting areas of cells)."""
+    """The settings of the brush, shared by all tools with which the user paints areas of cells."""
 
     side_cells: int = 3
     """Side of the square brush, in cells."""

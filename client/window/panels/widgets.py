@@ -152,5 +152,5 @@ def thin(values: np.ndarray, max_count: int) -> np.ndarray:
 
 
 def may_command(session: Any) -> bool:
-    """Returns whether panels can issue commands now: the viewer is a keeper and is connected."""
+    """Returns whether panels can issue commands now: the user may change the world, and is connected."""
     return bool(session.keeper) and not session.reconnecting

@@ -1,4 +1,4 @@
-"""The world panel: pause, speed, snapshots, displaying a tick of the past, and populations."""
+"""The world panel: pause, speed, snapshots (stored states of the world), displaying a past tick, and populations."""
 
 import math
 from typing import Any
@@ -111,7 +111,7 @@ class World:
             session.command("save", done="snapshot saved", then=lambda _: self._list_again())
 
     def _list_again(self) -> None:
-        """Lets the list of snapshots (stored states of the world) be fetched in the next frame."""
+        """Lets the list of snapshots be fetched in the next frame."""
         self._asked_s = -1e9
 
     def _speed(self, session: Any) -> None:

@@ -71,7 +71,7 @@ SKY_FROM = ("vapour", "elevation")
 WAIT_S = 0.005
 """The time in seconds between two checks of a condition while waiting for it."""
 _BORN = ("id", "parent_id", "tick", "y", "x", "species")
-"""The columns in which births are sent, besides the marker genes."""
+"""The columns in which births are sent, besides the marker genes, which have no effect and tell kinship."""
 
 
 def recorded_world(recording: Recording) -> WorldFile:
@@ -223,7 +223,7 @@ class _Columns:
     def fill(self, table: Table, moment: int, sample: int, tick: int) -> None:
         """Replaces the rows of `table` by the beings that live at the moment with the number `moment`.
 
-        `sample` is the number of the sample in `tracks` that belongs to it, `tick` the tick for which ages are computed.
+        `sample` is the number of the sample in `tracks` that belongs to it, `tick` the tick to compute ages for.
         """
         living = self.moves.living(moment) if self.moves is not None else self.tracks.living(sample)
         slow = self.tracks.rows(living, sample)
@@ -412,7 +412,7 @@ class Playback:
         """Does nothing: there is no thread to wake."""
 
     def watch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Subscribes to tiles, given by their topics; they are those of the present, whatever `shown` is."""
+        """Subscribes to tiles, given by the topics that identify them; `shown` is ignored, as all are of the present."""
         self._watched.update(topics)
         self._new = True
 
@@ -582,7 +582,7 @@ class Playback:
 
 
 def _as_json(answer: dict[str, Any]) -> dict[str, Any]:
-    """Returns an answer as a JSON round trip leaves it, like one from a gateway: bytes (genomes) become text."""
+    """Returns an answer as it would arrive from a server, converted to JSON and back: bytes (genomes) become text."""
     return msgspec.json.decode(msgspec.json.encode(answer))
 
 

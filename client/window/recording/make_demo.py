@@ -73,7 +73,7 @@ FIELD_LEVELS = 90
 class Recorder:
     """Collects samples of a region's beings and fields and measurements of it, and converts beings to tracks.
 
-    `samples[name]` are pairs (number of the sample, columns by name); `name` is a key of `Recording.tracks`, and columns
+    `samples[name]` are pairs (number of the sample, columns by name); `name` is a key of `Recording.tracks`. Columns
     have one row per being. `fixed[table]` are the columns that never change, once per sample. `fields[layer]` are the
     values of a layer, once per sample. `statuses` are the measurements.
     """
