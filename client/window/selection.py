@@ -45,7 +45,7 @@ class Selection:
         self.following = False
 
     def select(self, being: int, table: str = "") -> None:
-        """Selects the being with the id `being` of the table (kind of being) `table`, if known; 0 clears the selection."""
+        """Selects the being with the id `being`; 0 clears the selection. `table` is its table, if known."""
         if self.selected is not None and self.selected.id == being:
             return
         self.selected = Selected(being, table) if being else None

@@ -193,7 +193,7 @@ class Session:
     def update(self, seconds: float) -> None:
         """Advances by one frame of `seconds`.
 
-        Delivers answers, fetches the selected being again, moves the camera, and updates subscriptions and the drawn frame.
+        Delivers answers, fetches the selected being again, moves the camera, and updates what is drawn.
         """
         now_s = self.clock()
         self._read_status()

@@ -22,7 +22,7 @@ MAX_MARKS_NEAR = 3
 DEFAULT_TICKS_PER_S, MIN_TICKS_PER_S = 20.0, 0.25
 """The speed of playback at first, and the minimum that can be set."""
 SNAPSHOT, KEPT, COMMAND, EVENT = "snapshot", "kept snapshot", "command", "event"
-"""The kinds of marks on the timeline. A kept snapshot is one that the user has saved."""
+"""The kinds of marks on the timeline. Kept snapshots are not deleted automatically."""
 
 
 class Mark(NamedTuple):

@@ -160,7 +160,7 @@ class Window(arcade.Window):
         return x * ratio, (self.height - y) * ratio
 
     def _panels_want(self, device: str) -> bool:
-        """Returns whether the panels use `device` ("mouse" or "keyboard") now, so that its input is not for the world."""
+        """Returns whether input of `device` ("mouse" or "keyboard") is for the panels, not for the world."""
         return self._panels_drawn and (self.gui.wants_mouse if device == "mouse" else self.gui.wants_keyboard)
 
     def on_mouse_motion(self, x: int, y: int, dx: int, dy: int) -> None:

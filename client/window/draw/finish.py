@@ -15,7 +15,7 @@ from umwelt.client.window.feed.frame import Frame
 BLOOM_DIVISORS = (4, 8, 16, 32)
 """Bloom (the glow around bright areas) is blurred in textures whose size is the window's divided by these numbers."""
 BLOOM_THRESHOLD, BLOOM_STRENGTH = 0.58, 0.55
-"""The brightness above which a pixel glows, and the factor by which the glow is multiplied; each from 0 to 1."""
+"""The brightness above which a pixel glows, and the factor by which the glow is multiplied."""
 BLUR_SHARES = (0.62, 0.75, 0.85)
 """The factors by which a wider blur is multiplied before it is added to the next narrower one, the narrowest first."""
 

@@ -412,7 +412,7 @@ class Playback:
         """Does nothing: there is no thread to wake."""
 
     def watch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Subscribes to tiles, given by the topics that identify them; `shown` is ignored, as all are of the present."""
+        """Subscribes to tiles, given by the topics that identify them; they are of the present, whatever `shown`."""
         self._watched.update(topics)
         self._new = True
 
