@@ -1,7 +1,7 @@
 """The names and effects of genes, and the division of a genome into traits, organs and weights.
 
-A gene is a byte of the genome, from -128 to 127. Traits are genes with an effect of their own; the other genes of a
-monster are slots, each of which selects an organ, and the weights of its neural net.
+A gene is a byte of the genome, from -128 to 127. Traits are genes with an effect of their own, as are all genes of a
+plant; the other genes of a monster determine its organs and the weights of its neural net.
 """
 
 from functools import cache
