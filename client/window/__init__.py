@@ -7,11 +7,11 @@ window      the Arcade window: the frame loop, and forwarding of its events
 actions     what each key does;  pointer: what the mouse does over the world
 captures    screenshots and recordings;  gui: Dear ImGui on arcade.gl;  navigation: moving the camera
 panels/     the panels, the toolbar and the timeline strip, and the dock that arranges the panels
-timeline    which tick is displayed, playing the past, forking
+timeline    which tick is displayed, playing the past, starting a new run from a past tick (a fork)
 input/      tools that change the world, steering a being, and the table of keys
 recording/  encoding of GIF and MP4 files; the file format of recorded worlds, and the bundled recording
-session     the state of one window: connection, selection, notices, the displayed tick
-answers, notices, selection   components of the session
+session     the state of one window: its connection to a world, the displayed tick, and the three that follow
+answers     answers that are still awaited;  notices: messages to the user;  selection: the selected being
 draw/       drawing a frame on the GPU
-feed/       subscribing to tiles, and assembling them into one frame
+feed/       subscribing to tiles (squares of the world), and assembling them into one frame to draw
 """

@@ -20,11 +20,11 @@ WHILE_INHABITING = frozenset({"inhabit", "cancel", "panels", "screenshot", "reco
 All other keys then steer the being.
 """
 DEFAULT_TICKS_PER_S, MIN_TICKS_PER_S = 20.0, 0.25
-"""The speed that keys multiply if the world has no limit, and the lowest speed that keys set."""
+"""Speeds in ticks per second: the one that keys multiply if the world runs unlimited, and the lowest that they set."""
 
 
 class Actions:
-    """The actions of one window. They act on its session, toolbox, timeline, camera, captures and panels."""
+    """The actions of one window. They act on the parts of the window that are given to the constructor."""
 
     def __init__(
         self,
@@ -61,7 +61,10 @@ class Actions:
     # --- keys
 
     def press_key(self, name: str, control: bool, shift: bool) -> None:
-        """Performs the action of a key; `name` is pyglet's name of the key, `control` and `shift` are modifier keys."""
+        """Performs the action of a key that was pressed, or lets it steer the being that is inhabited.
+
+        `name` is pyglet's name of the key; `control` and `shift` are whether these modifier keys are down.
+        """
         action = ACTIONS.get(name, "")
         digit = name.lstrip("_")
         if control:
@@ -124,7 +127,7 @@ class Actions:
             self._command("go" if self.session.status.get("paused") else "pause")
 
     def step(self) -> None:
-        """Runs the world for one tick."""
+        """Runs the world for one tick, then pauses it."""
         self._command("step")
 
     def change_speed(self, factor: float) -> None:
@@ -136,7 +139,7 @@ class Actions:
         self._command("speed", max(MIN_TICKS_PER_S, ticks_per_s * factor))
 
     def _command(self, name: str, *arguments: Any) -> None:
-        """Calls the method `name` of the connection, such as `pause`, if the user is permitted to change the world."""
+        """Calls the method `name` of the connection, such as `pause`; displays an error if the user may only watch."""
         if self.session.keeper:
             self.session.command(name, *arguments)
         else:
@@ -145,18 +148,18 @@ class Actions:
     # --- display options
 
     def show_next_layer(self) -> None:
-        """Displays the next layer as a colour map; after the last layer, displays the ground."""
+        """Draws the next layer (a quantity of each cell, such as water) as a colour map; after the last, the ground."""
         looks = self.session.looks
         order = ["", *(name for name in GROUND_LAYERS if name in self.session.known.layers)]
         at = order.index(looks.layer) if looks.layer in order else 0
         looks.layer = order[(at + 1) % len(order)]
 
     def toggle_node_borders(self) -> None:
-        """Shows or hides the borders of the nodes' shards."""
+        """Shows or hides the borders of the shards, the rectangles of the world that the nodes simulate."""
         self.session.looks.nodes = not self.session.looks.nodes
 
     def toggle_clade_colours(self) -> None:
-        """Switches the colours of beings between one colour per clade and the colours that their genes determine."""
+        """Switches the colours of beings: by clade (branch of the tree of life), or as their genes determine."""
         self.session.looks.lineages = not self.session.looks.lineages
 
     def toggle_panels(self) -> None:

@@ -1,4 +1,7 @@
-"""Pending answers from the gateway, and the callbacks that handle them when they arrive."""
+"""Answers that are awaited from the gateway, the server of the world, and the functions that are called with them.
+
+A promise stands for an answer that may not have arrived yet.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,24 +10,27 @@ from umwelt.client.connection.promises import Promise
 from umwelt.sandbox.errors import UmweltError
 
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
-"""Exceptions that a callback may raise if the gateway sent an answer of an unexpected form."""
+"""The exceptions that code which reads an answer may raise if the answer has an unexpected form."""
 
 
 class Answers:
-    """The pending answers of one session. `deliver` is called once a frame and never blocks."""
+    """The awaited answers of one window. The window calls `deliver` once a frame; it never waits for an answer."""
 
     def __init__(self) -> None:
         self._open: list[tuple[Promise, Callable[[Any], None] | None, Callable[[str], None]]] = []
 
     def expect(self, promise: Promise, then: Callable[[Any], None] | None, failed: Callable[[str], None]) -> None:
-        """Registers callbacks for the first `deliver` after the promise is resolved.
+        """Registers two functions, one of which `deliver` will call when the answer or an error has arrived.
 
-        `then` is called with the answer, `failed` with an error line. If `then` is None, the answer is ignored.
+        `then` is called with the answer (None: the answer is ignored), `failed` with one line that states the error.
         """
         self._open.append((promise, then, failed))
 
     def deliver(self, report: Callable[[str], None]) -> None:
-        """Calls the callbacks of all answers that have arrived; `report` gets an error line for a malformed answer."""
+        """Calls the registered functions for all answers that have arrived.
+
+        If a function fails since the answer is malformed, `report` is called with an error line.
+        """
         questions, self._open = self._open, []
         for promise, then, failed in questions:
             if not promise.done:

@@ -22,9 +22,9 @@ SIZE = (1280, 800)
 MIN_SIDE, MAX_SIDE = 64, 8192
 """Bounds of the width and height of the window, in pixels."""
 SETTLES_WITHIN_S = 30.0
-"""Time limit in seconds for the arrival of all tiles before a picture is taken."""
+"""Time limit in seconds for the arrival of the world's data in view before a picture is taken."""
 SETTLED_FRAMES = 12
-"""The number of complete frames to draw before a picture is taken, so that animations have ended."""
+"""The number of frames to draw after all data has arrived, before a picture is taken, so that animations have ended."""
 ANSWER_S = 10.0
 """Time limit of connecting and of each request, in seconds."""
 
@@ -46,8 +46,9 @@ class Sight:
 def view(place: str | Path | None, keys: Path | None, demo: bool, picture: Path | None, sight: Sight) -> None:
     """Opens a window on a running world, or on the bundled recording if `demo` is set.
 
-    `place` is the world's address, `keys` a folder with keys. With `picture`, instead draws one frame into this file,
-    after all tiles in view have arrived. Returns when the window has closed and its recordings are written.
+    `place` is the world's address or run folder (None: the only world that runs), `keys` the folder with the user's
+    keys, which prove permissions. With `picture`, instead writes one picture to this file, after all data in view has
+    arrived. Returns when the window has closed and its recordings are written.
     """
     check(sight, picture)
     if demo and place is not None:
@@ -96,9 +97,9 @@ def has_display() -> bool:
 
 
 def prepare_display(hidden: bool) -> None:
-    """Selects headless drawing for a hidden window without a display.
+    """Makes Arcade draw without a display if the window is to be `hidden` and there is no display.
 
-    Raises UmweltError if a window is to be visible and there is no display. Must be called before Arcade is imported.
+    Raises UmweltError if the window is to be visible and there is no display. Must be called before Arcade is imported.
     """
     if hidden and not has_display():
         os.environ.setdefault("ARCADE_HEADLESS", "1")
@@ -108,7 +109,7 @@ def prepare_display(hidden: bool) -> None:
 
 
 def import_window() -> Any:
-    """Imports and returns the class `Window`; raises UmweltError that names a missing package or library."""
+    """Imports and returns the class `Window`. Raises UmweltError that names the package or library that is missing."""
     try:
         import pyglet
 
@@ -162,7 +163,9 @@ def open_session(place: str | Path | None, keys: Path | None, demo: bool, sight:
 
 @contextmanager
 def _delay_ctrl_c() -> Iterator[None]:
-    """Raises KeyboardInterrupt for Ctrl-C only after the context: Arcade cannot delete a window that is half created.
+    """Defers Ctrl-C: raises KeyboardInterrupt only after the `with` block has ended.
+
+    Used while a window is created, because Arcade cannot delete a window that is half created.
 
     Must be used in the main thread.
     """
@@ -196,9 +199,9 @@ def _open_window(window_type: Any, session: Session, sight: Sight, picture: Path
 
 
 def settle(window: Any) -> None:
-    """Runs the window's frames until all tiles in view have arrived and `SETTLED_FRAMES` frames have been drawn.
+    """Runs the window until all data in view has arrived and `SETTLED_FRAMES` frames have been drawn from it.
 
-    Raises RunError if the tiles do not arrive within `SETTLES_WITHIN_S` seconds.
+    Raises RunError if the data does not arrive within `SETTLES_WITHIN_S` seconds.
     """
     session, end_s, frames = window.session, time.monotonic() + SETTLES_WITHIN_S, 0
     while frames < SETTLED_FRAMES:

@@ -1,4 +1,4 @@
-"""Screenshots and recordings of the window, saved in the folder `pictures/`."""
+"""Screenshots and recordings (GIF or MP4) of the window, saved in the folder `pictures/`."""
 
 import sys
 import time
@@ -12,9 +12,9 @@ from umwelt.client.window.session import Session
 from umwelt.sandbox.errors import UmweltError
 
 FRAMES_PER_S = {".gif": 20, ".mp4": 30}
-"""The frames per second of a recording, by its file format."""
+"""The frames per second of a recording, by the suffix of its file."""
 EARLY_SHARE = 0.98
-"""The share of a recording's frame time after which its next frame is added.
+"""The share of the time between two frames of a recording after which the next frame is added.
 
 Less than 1, because the window's frames are not evenly spaced.
 """
@@ -50,7 +50,7 @@ class Captures:
     def toggle_recording(self, suffix: str = ".gif") -> None:
         """Starts recording the world without panels, or ends the recording in progress.
 
-        `suffix` is the file format, a key of `FRAMES_PER_S`.
+        `suffix` selects the format of a new recording; it is a key of `FRAMES_PER_S`.
         """
         session = self.session
         if self.recorder is not None:
@@ -105,9 +105,9 @@ class Captures:
 
 
 def _free_path(world: str, tick: int, suffix: str) -> Path:
-    """Returns an unused path in the folder `pictures/`, which it creates if necessary.
+    """Returns an unused path `pictures/<world>-<tick><suffix>`, with a number after the tick if necessary.
 
-    Raises UmweltError if the folder cannot be created.
+    Creates the folder if it does not exist. Raises UmweltError if that fails.
     """
     try:
         FOLDER.mkdir(exist_ok=True)

@@ -1,8 +1,8 @@
 """Dear ImGui on arcade.gl: receives the window's events and draws into the bound framebuffer.
 
-Since version 1.92 imgui creates and extends its textures when glyphs are first used, so its texture requests are
-handled in every frame. Vertices and indices of all draw lists are copied from imgui's memory into two streaming
-buffers.
+Since version 1.92 imgui creates and extends its textures when glyphs are first used, so its requests to change textures
+are handled in every frame. Imgui describes what to draw in draw lists: triangles, as vertices and as indices of these.
+Both are copied from imgui's memory into two GPU buffers that are rewritten in every frame.
 """
 
 import ctypes
@@ -108,10 +108,10 @@ CURSORS: dict[int, str] = {
 
 
 class Gui:
-    """One imgui context. Draw panels between `begin` and `end`; call `close` when the window closes.
+    """The panels' connection to one window. Draw panels between `begin` and `end`; call `close` when it closes.
 
-    `owner` is an `arcade.Window`, or an `arcade.gl.Context` alone. With a context alone, call `resize` after a change
-    of size; there is no system clipboard and no mouse cursor.
+    `owner` is an `arcade.Window`, or an `arcade.gl.Context` without a window; then call `resize` after a change of
+    size, and there is no system clipboard and no mouse cursor. `size` and `pixel_ratio` are as in `resize`.
     """
 
     def __init__(self, owner: Any, size: tuple[int, int] | None = None, pixel_ratio: float | None = None):
@@ -179,7 +179,7 @@ class Gui:
         self._show_cursor()
 
     def _draw(self, data: Any) -> None:
-        """Draws imgui's draw lists into the bound framebuffer, and restores the changed state of OpenGL."""
+        """Draws the draw lists in `data` into the bound framebuffer, and restores blending and scissor."""
         lists = list(data.cmd_lists)
         self._fill(lists, data.total_vtx_count, data.total_idx_count)
         ctx, target = self.ctx, self.ctx.active_framebuffer
@@ -243,7 +243,7 @@ class Gui:
         self._indices.write(indices)
 
     def _allocate(self, vertex_bytes: int, index_bytes: int) -> None:
-        """Creates larger buffers, and the geometry that reads them."""
+        """Creates buffers of at least these sizes, and the geometry that reads them."""
         size_bytes = -(-max(MIN_BYTES, 2 * vertex_bytes) // imgui.VERTEX_SIZE) * imgui.VERTEX_SIZE
         self._vertices = self.ctx.buffer(reserve=size_bytes, usage="stream")
         self._indices = self.ctx.buffer(reserve=max(MIN_BYTES, 2 * index_bytes), usage="stream")
@@ -251,7 +251,7 @@ class Gui:
         self._geometry = self.ctx.geometry(content, index_buffer=self._indices, index_element_size=4)
 
     def _update_texture(self, texture: Any) -> None:
-        """Creates, updates or deletes a texture, as imgui requests by its status."""
+        """Creates, updates or deletes the OpenGL texture for an imgui texture, as the latter's status requests."""
         status, statuses = texture.status, imgui.ImTextureStatus
         if status == statuses.want_create:
             gl_texture: Any = self.ctx.texture((texture.width, texture.height), components=4)

@@ -1,4 +1,4 @@
-"""Moving the camera by mouse and keyboard, following the selected being, and finding the being under the mouse."""
+"""Moving the camera by mouse and keyboard, letting it follow a being, and finding the being under the mouse."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ class Navigation:
     def __init__(self, session: Session, pixel_ratio: Callable[[], float]):
         self.session, self.pixel_ratio = session, pixel_ratio
         self._held: set[str] = set()
-        """The names of the keys that are down."""
+        """The names of the keys in `PANS` and `ZOOMS` that are down."""
 
     # --- keys that are held
 
@@ -68,7 +68,7 @@ class Navigation:
         return self.session.camera.cell(*pixel)
 
     def being(self, pixel: Pixel) -> tuple[int, str]:
-        """Returns the id and table of the being under a pixel, or 0 and "" if there is none."""
+        """Returns the id and table (kind of being) of the being near a pixel, or 0 and "" if there is none."""
         y, x = self.cell(pixel)
         reach_cells = max(REACH_CELLS, REACH_PIXELS * self.pixel_ratio() / self.session.camera.scale)
         return nearest(self.session.feed.frame, y, x, self.session.torus, reach_cells)
@@ -76,7 +76,7 @@ class Navigation:
     # --- the full world, following
 
     def show_whole_world(self) -> None:
-        """Zooms out until the full world is in view, and stops following."""
+        """Zooms out to the smallest scale, centred on the world's middle, and stops following a being."""
         camera = self.session.camera
         self.session.following = False
         camera.look(camera.height / 2, camera.width / 2, camera.min_scale)

@@ -1,4 +1,4 @@
-"""Short messages to the user: displayed for a few seconds, then kept for the list of events."""
+"""Notices: one-line messages to the user, displayed for a few seconds, then kept for the list of events."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ MAX_KEPT = 100
 
 @dataclass
 class Notice:
-    """One message; `bad` marks an error, `at_s` is the time in seconds on the session's clock."""
+    """One message; `bad` marks an error, `at_s` is the time in seconds at which it was added."""
 
     line: str
     at_s: float
@@ -18,7 +18,7 @@ class Notice:
 
 
 class Notices:
-    """The latest `MAX_KEPT` notices of one session, oldest first."""
+    """The latest `MAX_KEPT` notices of one window, oldest first; `clock` returns the time in seconds."""
 
     def __init__(self, clock: Callable[[], float]):
         self._clock = clock

@@ -24,7 +24,10 @@ class Pointer:
         self.toolbox.hover(*self.navigation.cell(pixel))
 
     def press(self, pixel: Pixel, left: bool, modifiers: int) -> None:
-        """Handles a button press; any button but the left pans the camera, whichever tool is chosen."""
+        """Handles a button press: begins to pan the camera or to use the chosen tool.
+
+        Any button but the left one pans, whichever tool is chosen. `modifiers` are the bits of the modifier keys.
+        """
         self._pressed_at = pixel
         self._dragging_world = self.toolbox.tool == "look" or not left
         if not self._dragging_world:
@@ -41,7 +44,7 @@ class Pointer:
             self.toolbox.drag(*self.navigation.cell(pixel))
 
     def release(self, pixel: Pixel, left: bool) -> None:
-        """Handles a button release: ends the tool's stroke, or selects a being if it was a click."""
+        """Handles a button release: ends the tool's use, or selects the being under the mouse if it was a click."""
         pressed_at, self._pressed_at = self._pressed_at, None
         if pressed_at is None:
             return

@@ -18,7 +18,10 @@ FETCH_PERIOD_S = 0.2
 
 @dataclass
 class Selected:
-    """A selected being and its data of the latest fetch (`api.Connection.fetch`); `being` is None before the first."""
+    """A selected being: its id, its table (kind of being) and its data.
+
+    `being` is the data that the latest fetch has returned (see `series.Being`); None before the first.
+    """
 
     id: int
     table: str = ""
@@ -31,7 +34,7 @@ class Selected:
     waiting: bool = False
     """Whether a fetch is in progress; `asked_s` is the time at which the latest one began."""
     family: dict[str, Any] | None = None
-    """The ancestors and children (`api.Connection.family`); None before they have been fetched."""
+    """The births of its ancestors and children, by "ancestors" and "children"; None before they have been fetched."""
 
 
 class Selection:
@@ -42,16 +45,17 @@ class Selection:
         self.following = False
 
     def select(self, being: int, table: str = "") -> None:
-        """Selects the being with id `being`; 0 clears the selection."""
+        """Selects the being with the id `being`; 0 clears the selection. `table` is its table, if known."""
         if self.selected is not None and self.selected.id == being:
             return
         self.selected = Selected(being, table) if being else None
         self.following = self.following and bool(being)
 
     def place(self, frame: Frame, torus: Torus) -> tuple[float, float, float] | None:
-        """Returns y and x in cells and the heading in radians at which the being is drawn.
+        """Returns where the selected being is drawn: y and x in cells, heading in radians.
 
-        For a being outside the frame, this is the position of its latest fetch, with heading 0; None if it is unknown.
+        For a being that is not drawn, this is the position of its latest fetch, with heading 0. None if there is none,
+        or if no being is selected.
         """
         if self.selected is None:
             return None
@@ -62,9 +66,9 @@ class Selection:
         return drawn
 
     def refresh(self, source: Any, ask: Callable[..., None], tick: int, now_s: float) -> None:
-        """Starts a fetch of the being from `source`, unless its data is already of `tick` or was requested recently.
+        """Starts a fetch of the being's data, unless that is already of `tick` or was requested recently.
 
-        `ask` is `Session.ask`.
+        `source` is the connection, or the past tick that is displayed; `ask` is `Session.ask`.
         """
         selected = self.selected
         if selected is None or selected.waiting or selected.gone or now_s - selected.asked_s < FETCH_PERIOD_S:

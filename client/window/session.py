@@ -1,7 +1,8 @@
 """The window's state without drawing: the connection, the displayed tick, the selected being, and notices.
 
-Panels and tools use only a `Session`. No method blocks: commands and queries return promises, whose answers are
-delivered in `update`, in the window's thread.
+Panels and tools reach the world only by a `Session`. No method but `close` waits for the gateway, the server to which
+the window is connected: requests return promises (answers that may not have arrived yet), and `update` passes answers
+that have arrived to the functions that are waiting for them. It runs in the window's thread, once a frame.
 """
 
 import time
@@ -23,16 +24,17 @@ from umwelt.sandbox.errors import UmweltError
 from umwelt.sandbox.region import Torus
 
 NEAR_BYTES_PER_S, FAR_BYTES_PER_S = 2.8e6, 0.95e6
-"""Limits of the bytes per second that the gateway sends: with bodies or dots in view, and with densities only."""
+"""Limits of the bytes per second that the gateway sends: while beings are drawn singly, and otherwise."""
 STALE_S = 2.5
-"""The age in seconds of the latest status beyond which the connection counts as lost."""
+"""The time in seconds without a message of the gateway after which the connection counts as lost."""
 
 
 class Session:
-    """One window's view of one world, live or in the past. Created by `app`, closed when the window closes.
+    """One window's view of one world, running or in the past. Created by `app`, closed when the window closes.
 
-    `world` is a `PromisedConnection`, or a recording with the same methods. `looking` is the target of queries:
-    `world`, or the past tick that is displayed (a `PromisedMoment`).
+    `world` is a `PromisedConnection`, or a recording with the same methods. `looking` answers questions
+    about what is displayed: it is `world`, or the past tick that is displayed (a `PromisedMoment`). `core` is the link
+    under `world`, which receives tiles (squares of the world) and statuses.
     """
 
     def __init__(self, world: Any, camera: Camera, clock: Callable[[], float] = time.monotonic):
@@ -50,9 +52,9 @@ class Session:
         self.done: list[Any] = []
         """The commands issued in this window (`sending.Done`), oldest first."""
         self.at_close: list[Callable[[], None]] = []
-        """Callbacks that `close` calls before it closes the connection, such as one that releases a steered being."""
+        """Functions that `close` calls before it closes the connection, such as one that releases a steered being."""
         self.awaited = LIVE
-        """The tick that is being replayed and will be displayed; equal to `shown` when no replay is awaited."""
+        """The tick that will be displayed once the gateway has replayed it; equal to `shown` when none is awaited."""
         self._last_status: dict[str, Any] = {}
         self._answers = Answers()
         # measurements from before the window opened; if the gateway has none, the plots begin at the present tick
@@ -62,7 +64,7 @@ class Session:
 
     @property
     def known(self) -> viewer_protocol.Welcome:
-        """The gateway's description of the world."""
+        """The description of the world that the gateway sent at first."""
         return self.core.known
 
     @property
@@ -77,7 +79,7 @@ class Session:
 
     @property
     def tick(self) -> int:
-        """The tick of the current frame."""
+        """The tick of what is drawn at present."""
         return self.feed.frame.tick
 
     @property
@@ -90,9 +92,9 @@ class Session:
     def ask(
         self, promise: Promise, then: Callable[[Any], None] | None = None, failed: Callable[[str], None] | None = None
     ) -> None:
-        """Registers callbacks for the answer of a promise: `then` gets the answer, `failed` an error line.
+        """Registers functions for the answer to a request: `then` is called with it, `failed` with an error line.
 
-        Without `failed`, an error line becomes a notice.
+        They are called in a later `update`. Without `failed`, an error line is displayed as a notice.
         """
         self._answers.expect(promise, then, failed or self._report_error)
 
@@ -105,10 +107,11 @@ class Session:
         failed: Callable[[str], None] | None = None,
         **named: Any,
     ) -> None:
-        """Issues a command through the method of `api.Connection` with this name.
+        """Issues a command: calls the method `name` of the connection (see `api.Connection`).
 
-        `arguments` and `named` are the method's. On success, displays the notice `done` (if not empty) with the tick,
-        and calls `then` with the answer. On failure, calls `failed` with an error line, or displays it as a notice.
+        `arguments` and `named` are the method's arguments. On success, displays `done` (if not empty) as a notice, with
+        the answer if that is a tick, and calls `then` with the answer. On failure, calls `failed` with an error line,
+        or displays it as a notice.
         """
 
         def report(tick: Any) -> None:
@@ -148,7 +151,7 @@ class Session:
         self.selection.following = following
 
     def select(self, being: int, table: str = "") -> None:
-        """Selects the being with id `being`; 0 clears the selection."""
+        """Selects the being with the id `being`; 0 clears the selection. `table` is its table (kind), if known."""
         self.selection.select(being, table)
         self.looks.selected = being
 
@@ -190,7 +193,7 @@ class Session:
     def update(self, seconds: float) -> None:
         """Advances by one frame of `seconds`.
 
-        Delivers answers, refreshes the selected being, moves the camera, and updates the feed.
+        Delivers answers, fetches the selected being again, moves the camera, and updates what is drawn.
         """
         now_s = self.clock()
         self._read_status()
@@ -206,7 +209,7 @@ class Session:
         self.feed.update(self.camera, self.looks, now_s)
 
     def _read_status(self) -> None:
-        """Takes over the newest status, and detects whether the connection is lost."""
+        """Takes over the newest status of the world; sets `reconnecting` while the gateway has been silent too long."""
         status, age_s = self.core.latest()
         self.reconnecting = age_s > STALE_S
         if status and status is not self._last_status:
@@ -216,7 +219,7 @@ class Session:
                 self.series.note(status)
 
     def close(self) -> None:
-        """Calls the callbacks of `at_close` and closes the connection; the world keeps running."""
+        """Calls the functions in `at_close` and closes the connection; the world keeps running."""
         for release in self.at_close:
             release()
         with suppress(UmweltError):

@@ -1,8 +1,9 @@
-"""The timeline of the run: which tick is displayed, playing the past, and forking a run from a tick.
+"""The timeline of the run: which tick is displayed, playing the past, and forking the run.
 
-A tick of the past is replayed from the latest snapshot before it, while the world keeps running. Until the replay is
-complete, the window continues to display the previous tick. `panels.timeline` draws the strip at the bottom of the
-window.
+A tick of the past is recomputed ("replayed") from the latest snapshot before it, a stored state of the world, while the
+world keeps running. Until the replay is complete, the window continues to display the previous tick. To play the past
+is to let the replay continue. To fork is to start a new run from a tick. `panels.timeline` draws the strip at the
+bottom of the window.
 """
 
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ MAX_MARKS_NEAR = 3
 DEFAULT_TICKS_PER_S, MIN_TICKS_PER_S = 20.0, 0.25
 """The speed of playback at first, and the minimum that can be set."""
 SNAPSHOT, KEPT, COMMAND, EVENT = "snapshot", "kept snapshot", "command", "event"
-"""The kinds of marks on the timeline."""
+"""The kinds of marks on the timeline. Kept snapshots are not deleted automatically."""
 
 
 class Mark(NamedTuple):
@@ -35,8 +36,8 @@ class Mark(NamedTuple):
 class Timeline:
     """The timeline of one session. `update` is called once a frame.
 
-    `held` is the tick under the mouse while the strip is dragged, else None; `playing` is whether the replay of a past
-    tick is being continued ("played").
+    `held` is the tick under the mouse while the strip is dragged, else None; `playing` is whether a replay of the
+    past continues by itself.
     """
 
     def __init__(self, session: Session):
@@ -86,9 +87,9 @@ class Timeline:
         return sorted(mark for mark in marks if mark.tick <= self.reached)
 
     def marks_near(self, share: float, within: float) -> list[Mark]:
-        """Returns at most `MAX_MARKS_NEAR` marks within `within` of the position `share`.
+        """Returns at most `MAX_MARKS_NEAR` marks whose distance from the position `share` is at most `within`.
 
-        Commands and events precede snapshots; within each group, nearer marks come first.
+        Both are shares of the strip's length. Commands and events come before snapshots, else nearer marks first.
         """
         near = [mark for mark in self.marks() if abs(self.share_of(mark.tick) - share) <= within]
         near.sort(key=lambda mark: (mark.kind in (SNAPSHOT, KEPT), abs(self.share_of(mark.tick) - share)))
@@ -152,7 +153,7 @@ class Timeline:
         return self.session.shown != LIVE
 
     def toggle(self) -> None:
-        """Starts or pauses playback of the displayed past tick."""
+        """Starts or pauses playback of the past from the displayed tick."""
         if not self.can_play:
             self.session.say("this is the present: show a tick of the past first", bad=True)
             return
@@ -165,7 +166,7 @@ class Timeline:
             self._play(self.play_ticks_per_s)
 
     def _play(self, ticks_per_s: float) -> None:
-        """Continues the replay of the displayed tick at this speed; 0 pauses it."""
+        """Lets the replay continue from the displayed tick, at this speed; 0 pauses it."""
         moment = self.session.looking
         before, self.playing = self.playing, ticks_per_s > 0
 
@@ -205,7 +206,7 @@ class Timeline:
             self._list_snapshots(now_s)
 
     def _list_snapshots(self, now_s: float) -> None:
-        """Starts a fetch of the list of snapshots."""
+        """Starts a fetch of the list of snapshots; when it has arrived, it replaces `snapshots`."""
         self._listed_s, self._listing = now_s, True
 
         def receive(snapshots: list[dict[str, Any]]) -> None:

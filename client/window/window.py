@@ -31,7 +31,11 @@ RECORDINGS_TOP_PX = 92.0
 
 
 class Window(arcade.Window):
-    """The window of one session. Closes itself when `session.quitting` is set; the caller closes the session."""
+    """The window for one session (connection to a world and what is displayed of it).
+
+    Closes itself when `session.quitting` is set; the caller closes the session. `size` is in logical pixels; `panels`
+    and `shown` are whether panels and the window are visible at first.
+    """
 
     def __init__(self, session: Session, size: tuple[int, int], panels: bool = True, shown: bool = True):
         super().__init__(
@@ -108,7 +112,7 @@ class Window(arcade.Window):
         self.stage.draw(session.feed.frame, camera, session.looks, session.status.get("nodes") or ())
 
     def _draw_panels(self) -> None:
-        """Draws the panels, or only an open question if the panels are hidden."""
+        """Draws the panels, or only an open question to the user if the panels are hidden."""
         session = self.session
         if not self.dock.visible:
             self.toolbar.draw_question(self.toolbox.fork_dialog)
@@ -151,12 +155,12 @@ class Window(arcade.Window):
     # --- the mouse
 
     def _pixel(self, x: float, y: float) -> Pixel:
-        """Converts Arcade's logical pixels, counted upward, to framebuffer pixels, counted downward."""
+        """Converts Arcade's logical pixels, counted from the bottom left, to framebuffer pixels from the top left."""
         ratio = self.get_pixel_ratio()
         return x * ratio, (self.height - y) * ratio
 
     def _panels_want(self, device: str) -> bool:
-        """Returns whether the panels use `device` ("mouse" or "keyboard"); hidden panels use neither."""
+        """Returns whether input of `device` ("mouse" or "keyboard") is for the panels, not for the world."""
         return self._panels_drawn and (self.gui.wants_mouse if device == "mouse" else self.gui.wants_keyboard)
 
     def on_mouse_motion(self, x: int, y: int, dx: int, dy: int) -> None:

@@ -1,6 +1,7 @@
 """Colours used both by the world view and by the panels: of species, and of the stimuli at antennae.
 
-In this module, `known` is the gateway's description of the world (`viewer_protocol.Welcome`).
+A table holds all beings of one kind, such as plants or monsters. `known` is the description of the world that the
+window received from its server (`viewer_protocol.Welcome`).
 """
 
 import zlib
@@ -15,7 +16,7 @@ Tint = tuple[float, float, float]
 """A colour: red, green and blue, each from 0 to 1."""
 
 PANEL_LEAF, PANEL_LEAVES = 0.34, 0.26
-"""The hue of leaves in panels, and the largest shift of it by the hue gene."""
+"""The hue of leaves in panels, and the largest difference from it that the hue gene causes; hues are from 0 to 1."""
 SENSE_COLOURS: dict[str, Tint] = {
     "light": (0.98, 0.90, 0.55),
     "water": (0.34, 0.66, 0.98),
@@ -27,19 +28,19 @@ SENSE_COLOURS: dict[str, Tint] = {
     "heat": (0.98, 0.60, 0.36),
     "body": (0.75, 0.68, 0.95),
 }
-"""The colours of stimuli, by the name of the stimulus without the antenna."""
+"""The colours of what antennae sense, by the name of the stimulus without the name of the antenna."""
 
 
 def plant_tables(known: Any) -> frozenset[str]:
-    """Returns the names of the tables of plants: those with a column `stage`."""
+    """Returns the names of the tables that hold plants: those with a column `stage` (seed, module and so on)."""
     return frozenset(name for name, looks in known.looks.items() if "stage" in looks)
 
 
 def body_hues(species: np.ndarray, hue_gene: np.ndarray | None, plant: bool) -> np.ndarray:
     """Returns the hues of bodies, `float[n]` from 0 to 1.
 
-    `hue_gene` has values from -128 to 127; if it is None, hues are derived from the species. `plant` selects the range
-    of hues of plants.
+    `species` are the numbers of the beings' species. `hue_gene` has values from -128 to 127; if it is None, hues follow
+    from the species. `plant` is whether the beings are plants, which have a narrower range of hues.
     """
     if hue_gene is None:
         return species_hue(species, plant)
@@ -47,10 +48,10 @@ def body_hues(species: np.ndarray, hue_gene: np.ndarray | None, plant: bool) -> 
 
 
 def species_colour(known: Any, table: str, species: int) -> Tint:
-    """Returns the colour of the species with this number.
+    """Returns the colour of a species, given by the name of its table and by its number (index in `known.species`).
 
-    It is the colour of the founders' bodies if that is known. Species -1 stands for a whole table, in a world without
-    species.
+    It is the body colour of the species' first beings if that is known, else a colour that follows from the number. In
+    a world without species, the number is -1 and the table has a colour.
     """
     plant = table in plant_tables(known)
     if 0 <= species < len(known.species) and known.species[species] in known.hues:

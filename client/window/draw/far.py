@@ -1,7 +1,8 @@
 """Drawing of beings at small scales: one dot per being, or densities, drawn as randomly scattered specks.
 
-Densities are numbers of beings in bins of 8 x 8 cells. `ctx` is the `arcade.gl.Context` of the window, `quad` a
-geometry that covers it, and `known` the gateway's description of the world (`viewer_protocol.Welcome`).
+Densities are numbers of beings in bins of 8 x 8 cells. A table holds all beings of one kind, such as plants. `ctx` is
+the `arcade.gl.Context` of the window, `quad` a geometry that covers it, and `known` the description of the world that
+the window received from its server (`viewer_protocol.Welcome`).
 """
 
 import math
@@ -19,23 +20,26 @@ from umwelt.client.window.feed.frame import Densities, Dots, Frame
 from umwelt.cluster import BIN_CELLS
 
 KINDS = 4
-"""The number of species with separate colours in densities: so many of plants, and as many of other beings.
+"""The number of species that have colours of their own in densities, among plants and among other beings each.
 
-These are the most frequent species; all others have the colour of the last of them.
+These are the most frequent species. All further species have the colour of the last one of them.
 """
 MAX_TABLES, MAX_SPECIES = 16, 256
-"""The size of the palette texture: one row per table, one column per species."""
+"""The size of the texture with the colours of dots: one row per table, one column per species."""
 MIN_GRID_PIXELS = 1.7
-"""The maximum width in pixels of the cells of a grid with at most one speck per cell.
+"""The maximum width in pixels of a square of the grid in which specks are drawn, at most one in each square.
 
-Specks are drawn in this grid and in one with cells of twice the width, which are blended.
+Specks are drawn in this grid and in a coarser one, with squares of twice the width; the two pictures are blended.
 """
 POINT_SIZES = 0x8642
 """OpenGL's constant `GL_PROGRAM_POINT_SIZE`: while it is enabled, shaders set the size of points."""
 
 
 def find_runs(table: np.ndarray) -> list[tuple[int, int, int]]:
-    """Returns the runs of consecutive rows of one table, each as (index of the table, first row, number of rows)."""
+    """Returns the runs of equal numbers in `table`, which has the index of the table of each row.
+
+    A run is (index of the table, first row, number of rows).
+    """
     if not len(table):
         return []
     edges = np.concatenate([[0], np.flatnonzero(table[1:] != table[:-1]) + 1, [len(table)]]).tolist()
@@ -43,7 +47,7 @@ def find_runs(table: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def grid_of(scale: float) -> tuple[float, float]:
-    """Returns the width of the cells of the finer grid of specks, and the share of the coarser grid in the blend.
+    """Returns the width of a square of the finer grid of specks, and the share of the coarser grid in the blend.
 
     The width is in cells of the world and a power of two; the share is from 0 to 1. `scale` is in pixels per cell.
     """
@@ -55,9 +59,10 @@ def grid_of(scale: float) -> tuple[float, float]:
 def by_kind(
     counts: Mapping[tuple[str, int], np.ndarray], shape: tuple[int, int]
 ) -> tuple[np.ndarray, list[tuple[str, int]]]:
-    """Returns the beings per cell of the `KINDS` most frequent kinds, `float32[*shape, KINDS]`, and these kinds.
+    """Returns the number of beings per cell, `float32[*shape, KINDS]`, and the list of at most `KINDS` kinds it is for.
 
-    A kind is a key of `counts`: a table and a species number. Rarer kinds are added to the last kind.
+    `counts[kind]` are the numbers of beings in bins, an array of the shape `shape`. A kind is (table, number of the
+    species); the most frequent kinds come first. Rarer kinds are added to the last one.
     """
     totals = {kind: int(plane.sum()) for kind, plane in counts.items()}
     order = sorted((kind for kind in counts if totals[kind]), key=lambda kind: (-totals[kind], kind))
@@ -68,7 +73,7 @@ def by_kind(
 
 
 class DotsDrawer:
-    """Draws the dots of a frame (`frame.Dots`) as points; uploads them when they have changed."""
+    """Draws beings (`frame.Dots`) as points; copies their columns to the GPU when they have changed."""
 
     COLUMNS = ("x", "y", "species", "size", "table")
     """The columns of `Dots` that are uploaded, each into a buffer."""
@@ -83,7 +88,7 @@ class DotsDrawer:
         self._count = self._capacity = 0
         self._buffers: list[Any] = []
         self._runs: list[tuple[int, int, int]] = []
-        """The results of `find_runs`, in the order in which they are drawn."""
+        """The runs of dots of one table (see `find_runs`), in the order in which they are drawn."""
         self._geometry: Any = None
 
     def _paint(self, tables: list[str]) -> None:
@@ -98,7 +103,7 @@ class DotsDrawer:
         self._tables = list(tables)
 
     def _allocate(self, count: int) -> None:
-        """Creates buffers for at least `count` dots."""
+        """Replaces the GPU buffers by ones with room for at least `count` dots."""
         # imported here, so that the functions of this module can be used without OpenGL
         from arcade.gl import BufferDescription
 
@@ -115,7 +120,7 @@ class DotsDrawer:
         self._geometry = self.ctx.geometry(descriptions, mode=self.ctx.POINTS)
 
     def upload(self, dots: Dots, tables: list[str]) -> None:
-        """Uploads the dots' columns to the GPU if they have changed."""
+        """Copies the dots to the GPU if they have changed; `tables` are the names of the tables, by index."""
         if tables != self._tables:
             self._paint(tables)
         if dots.number == self._number:
@@ -192,7 +197,7 @@ class DensitiesDrawer:
         self._spread: Spread | None = None
 
     def upload(self, densities: Densities) -> None:
-        """Uploads the counts to the GPU if they have changed."""
+        """Copies the densities to the GPU if they have changed: one texture for plants, one for other beings."""
         if densities.number == self._number or not densities.counts:
             return
         self._number = densities.number

@@ -2,7 +2,7 @@
 
 The scene is first drawn into half-float textures, then into the window by one of three shaders: without weather, with
 weather, or with weather and wind. `ctx` is the `arcade.gl.Context` of the window, `quad` a geometry that covers it, and
-`known` the gateway's description of the world (`viewer_protocol.Welcome`).
+`known` the description of the world that the window received from its server (`viewer_protocol.Welcome`).
 """
 
 from typing import Any
@@ -13,11 +13,11 @@ from umwelt.client.window.feed.camera import Camera
 from umwelt.client.window.feed.frame import Frame
 
 BLOOM_DIVISORS = (4, 8, 16, 32)
-"""Divisors of the window's size at which bloom is blurred."""
+"""Bloom (the glow around bright areas) is blurred in textures whose size is the window's divided by these numbers."""
 BLOOM_THRESHOLD, BLOOM_STRENGTH = 0.58, 0.55
-"""The brightness from which a pixel adds to the bloom, and the factor of the bloom."""
+"""The brightness above which a pixel glows, and the factor by which the glow is multiplied."""
 BLUR_SHARES = (0.62, 0.75, 0.85)
-"""The factors by which each wider blur is multiplied before it is added to the next narrower blur."""
+"""The factors by which a wider blur is multiplied before it is added to the next narrower one, the narrowest first."""
 
 
 class Finish:
@@ -90,11 +90,11 @@ class Finish:
         drift: tuple[float, float],
         windy: float,
     ) -> None:
-        """Draws the finished scene into `target`.
+        """Draws the finished scene into the framebuffer `target`.
 
-        `composed` are the ground's textures; `strength` is the strength of the weather from 0 to 1, `windy` that of the
-        wind. `drift` is the distance in cells (right, down) by which the wind has moved the rain so far. `bloom` is a
-        factor of the bloom; at 0 there is none.
+        `composed` are the ground's textures, which contain light and rain; None means no weather. `strength` is the
+        strength of the weather and `windy` that of the wind, from 0 to 1. `drift` is the distance in cells (right,
+        down) by which the wind has moved the rain so far. `bloom` is the strength of the bloom; at 0 there is none.
         """
         if bloom > 0:
             self._bloom()

@@ -3,8 +3,10 @@
 A plane (`frame.Plane`) has the values of one layer over a rectangle, one for each square of `step` x `step` cells.
 Planes differ in rectangle and step. All are first composed into three textures over one rectangle, blended over time
 with the previously composed textures. The ground is drawn from these textures, sampled by splines, so that no cell
-edges are visible. `ctx` is the `arcade.gl.Context` of the window, `quad` a geometry that covers it, and `known` the
-gateway's description of the world (`viewer_protocol.Welcome`).
+edges are visible. The world is a torus; a texture appears in the window once for each copy of the torus in view.
+
+`ctx` is the `arcade.gl.Context` of the window, `quad` a geometry that covers it, and `known` the description of the
+world that the window received from its server (`viewer_protocol.Welcome`).
 """
 
 import math
@@ -24,14 +26,16 @@ from umwelt.sandbox.region import Rectangle
 from umwelt.sandbox.units import ONE
 
 CAPACITY_COUNT = 640
-"""The water count that a cell of soil holds, for a world whose climate does not specify it."""
+"""The number of water molecules that the soil of a cell holds, for a world whose climate does not specify it."""
 READ = ("elevation", "water", "detritus", "aroma", "musk", "alarm", "light", "temperature", "rain", "cover")
-"""The layers from which the ground is composed; the position is the texture unit. A world without Earth's layers has
-its first layer drawn as "cover"."""
+"""The layers from which the ground is composed; a layer's index is also its texture unit.
+
+"cover" stands for the first layer of a world that has neither water nor elevation.
+"""
 MISSING = {"light": float(ONE), "temperature": 2000.0, "elevation": 0.0}
-"""Values drawn for planes that the frame does not contain: full sunlight, 20 degrees, elevation 0."""
+"""Values of layers that the frame does not contain: full sunlight, 20 degrees, elevation 0; 0 for all others."""
 EASE_PER_S = 5.0
-"""Rate of approach to changed values, per second: the difference falls by a factor of e in a fifth of a second."""
+"""How fast drawn values approach changed ones, per second: the difference falls by a factor of e in 1/5 second."""
 EASED_S = 1.0
 """The time in seconds after which the approach to changed values counts as complete."""
 COMPOSE_PERIOD_S = 1 / 30
@@ -45,10 +49,11 @@ BEFORE_UNITS = {"before_a": BEFORE_UNIT, "before_b": BEFORE_UNIT + 1, "before_c"
 
 @dataclass(frozen=True)
 class Spread:
-    """The location of a texture in the world: its rectangle, and the number of cells (right, down) that it covers."""
+    """The location of a texture in the world: the corner of `rectangle`, and the cells that the texture covers."""
 
     rectangle: Rectangle
     extent: tuple[float, float]
+    """The numbers of cells (right, down) that the texture covers; they can exceed the rectangle and the torus."""
     repeats: tuple[bool, bool]
     """Whether the texture covers the full torus, across and down."""
     wraps: tuple[float, float]
@@ -59,7 +64,7 @@ class Spread:
 
     @classmethod
     def of(cls, plane: Any, rows: int, columns: int, step: int, height: int, width: int) -> "Spread":
-        """Returns the spread of a plane or densities of `rows` x `columns` values.
+        """Returns the location of a texture with the `rows` x `columns` values of a plane, or of densities.
 
         Each value covers `step` x `step` cells; the world has `height` x `width` cells.
         """
@@ -68,7 +73,10 @@ class Spread:
         return cls(plane.rectangle, (across, down), (across >= width, down >= height), wraps)
 
     def origin(self, camera: Camera) -> tuple[float, float]:
-        """Returns the offset in cells (right, down) from the window's middle to the corner of the nearest copy."""
+        """Returns the offset in cells (right, down) from the window's middle to the corner of the nearest copy.
+
+        The nearest copy is the one whose middle is nearest to the middle of the window.
+        """
         origin = []
         for corner, size, middle, world in (
             (self.rectangle.x, self.extent[0], camera.x, camera.width),
@@ -78,13 +86,13 @@ class Spread:
         return origin[0], origin[1]
 
     def place(self, camera: Camera) -> tuple[float, float, float, float]:
-        """Returns the origin and 1 / extent, the form that shaders use."""
+        """Returns the numbers by which shaders locate the texture: the two of `origin`, 1 / width, 1 / height."""
         return (*self.origin(camera), 1 / self.extent[0], 1 / self.extent[1])
 
     def within(self, other: "Spread", height: int, width: int) -> tuple[float, float, float, float]:
-        """Returns the same as `place`, but relative to the corner of `other` instead of the middle of the window.
+        """Returns the same as `place`, but with the offset counted from the corner of `other`, not the window's middle.
 
-        `height` and `width` are the world's.
+        `height` and `width` are those of the world, in cells.
         """
         origin = []
         for own, own_size, its, its_size, world in (
@@ -105,11 +113,11 @@ def set_wrap(ctx: Any, texture: Any, spread: Spread) -> None:
 
 
 GRAIN_SIDE, GRAIN_WIDTHS = 512, (8, 32, 96, 224)
-"""The side of a tile of noise in texels, and the number of grains along its side for each of its four channels."""
+"""The side of the noise texture in texels, and the number of grains along it in each of its four channels."""
 
 
 def grains() -> np.ndarray:
-    """Returns a tile of repeating gradient noise, `uint8[side, side, 4]`, with a mean of one half.
+    """Returns gradient noise that repeats at its edges, `uint8[side, side, 4]`; the mean of its values is near 128.
 
     Perlin, "Improving Noise", 2002.
     """
@@ -131,7 +139,7 @@ def grains() -> np.ndarray:
 
 
 def grain_texture(ctx: Any) -> Any:
-    """Creates the noise texture, which all programs of the ground read as the uniform `grains`."""
+    """Creates the texture of the noise (`grains`), which the shaders of the ground read as the uniform `grains`."""
     texture = ctx.texture((GRAIN_SIDE, GRAIN_SIDE), components=4, dtype="f1")
     texture.write(grains())
     texture.build_mipmaps()
@@ -141,19 +149,22 @@ def grain_texture(ctx: Any) -> Any:
 
 
 GRAIN_UNIT = 14
-"""The texture unit of the noise while a stage draws."""
+"""The texture unit to which the noise is bound while the world is drawn."""
 
 
 class Planes:
-    """Textures of the planes of a frame; uploads a plane when it has changed."""
+    """The textures of the planes of a frame; a plane is copied to the GPU when it has changed."""
 
     def __init__(self, ctx: Any, height: int, width: int):
         self.ctx, self.height, self.width = ctx, height, width
         self._held: dict[str, tuple[Any, int, Spread]] = {}
-        """The texture of each plane, the number of the uploaded plane, and the texture's location."""
+        """By layer: the texture, the `number` of the plane that it contains, and its location."""
 
     def get(self, name: str, plane: Plane) -> tuple[Any, Spread]:
-        """Returns a plane's texture (one float per value) and its spread; uploads the plane if it has changed."""
+        """Returns the texture of the layer `name` (one float per value) and its location.
+
+        Copies `plane` into the texture first if it has changed.
+        """
         held = self._held.get(name)
         if held is not None and held[1] == plane.number and held[2].rectangle == plane.rectangle:
             return held[0], held[2]
@@ -178,21 +189,28 @@ class Planes:
 
 @dataclass
 class Composed:
-    """The three composed textures, and the framebuffer that draws into them."""
+    """The three composed textures, the framebuffer that draws into them, and their location.
+
+    Their channels are: depth of water, moisture, elevation, slope; aroma, musk, alarm, detritus; light, temperature,
+    rain, cover.
+    """
 
     textures: list[Any]
     framebuffer: Any
     spread: Spread
 
     def release(self) -> None:
-        """Deletes the textures."""
+        """Deletes the framebuffer and the textures."""
         self.framebuffer.delete()
         for texture in self.textures:
             texture.delete()
 
 
 class Ground:
-    """Composes planes into textures and draws the ground from them. `planes` is shared with `LayerDrawer`."""
+    """Composes planes into textures and draws the ground from them.
+
+    `planes` are the textures of single planes, which `layers.LayerDrawer` uses too.
+    """
 
     def __init__(self, ctx: Any, known: Any, planes: Planes, quad: Any):
         self.ctx, self.planes, self.quad = ctx, planes, quad
@@ -222,7 +240,7 @@ class Ground:
     # --- composing
 
     def prepare(self, frame: Frame) -> None:
-        """Updates the composed textures; draws into them, not into the window."""
+        """Updates the composed textures if that is due; draws into them, not into the window."""
         names = {name: name for name in READ if name in frame.planes}
         if "water" not in names and "elevation" not in names:  # a world without Earth's layers: draw its first layer
             other = next((name for name in frame.planes if name not in READ), None)
@@ -243,9 +261,9 @@ class Ground:
             self._compose(frame, names, now)
 
     def _measure(self, frame: Frame, names: Mapping[str, str]) -> None:
-        """Updates the lowest and highest values of elevation and cover.
+        """Updates the drawn ranges of elevation and cover, the two layers without a fixed range.
 
-        The range of elevation only grows, to prevent jumps of colour when the view moves.
+        `names` are as in `_compose`. The range of elevation only grows, to prevent jumps of colour when the view moves.
         """
         if "elevation" in names:
             values = frame.planes["elevation"].values
@@ -261,7 +279,8 @@ class Ground:
     def _compose(self, frame: Frame, names: Mapping[str, str], now: float) -> None:
         """Draws all planes into the three composed textures, blended with the previous ones.
 
-        `names` are the names of planes in the frame by the names in `READ`; `now` is the time in seconds.
+        `names[name]` is the layer of the frame that is drawn as the layer `name` of `READ`; these differ only for
+        "cover". `now` is the time in seconds.
         """
         height, width = int(self.world[1]), int(self.world[0])
         plane = Plane(Rectangle(0, 0, height, width), max(height, width), np.zeros((1, 1), np.int32))
@@ -308,7 +327,7 @@ class Ground:
         self._composed_s = now
 
     def _target(self, columns: int, rows: int, spread: Spread) -> Composed:
-        """Returns the textures to compose into: the older of the two sets if the size matches, else new ones."""
+        """Returns the textures to compose into: those of the composition before the last, or new ones of this size."""
         old = self._before
         if old is not None and old.framebuffer.size == (columns, rows):
             old.spread = spread
@@ -324,7 +343,7 @@ class Ground:
     # --- drawing
 
     def draw(self, frame: Frame, camera: Camera, looks: Looks) -> None:
-        """Draws the ground over the full framebuffer."""
+        """Draws the ground over the full framebuffer; does nothing before the first `prepare`."""
         if self.composed is None:
             return
         for at, texture in enumerate(self.composed.textures):

@@ -1,4 +1,7 @@
-"""Instanced drawing: one quad, drawn once for each row of GPU buffers; and lookup of highlighted beings."""
+"""Instanced drawing: one quad, drawn once for each row of GPU buffers; and the highlights and clade hues of beings.
+
+A clade is a branch of the tree of life.
+"""
 
 from array import array
 from typing import Any
@@ -15,7 +18,7 @@ NEAR_FROM = 22.0
 class Instances:
     """GPU buffers with one row per instance, one buffer for each group of attributes. They grow by doubling.
 
-    `groups` gives the format and the attributes of each buffer, as `{"place": ("4f 4f", ["in_way", "in_turn"])}`. The
+    `groups` gives format and shader attributes of each buffer: `{"motion": ("4f 4f", ["in_way", "in_turn"])}`. The
     corner of the quad, from -1 to 1 along both axes, is the attribute `in_corner`. Small integers are packed into
     `uint32` and unpacked in the shader, because drivers differ in how they treat attributes of single bytes.
     """
@@ -32,7 +35,7 @@ class Instances:
         self._geometry = ctx.geometry(descriptions, mode=ctx.TRIANGLE_STRIP)
 
     def write(self, **groups: np.ndarray) -> None:
-        """Replaces the rows of all groups; each array is `[row, number]` of 4-byte numbers."""
+        """Replaces the rows of all groups; `groups[name]` is an array `[row, number]` of 4-byte numbers."""
         assert groups.keys() == self._buffers.keys()
         for name, rows in groups.items():
             rows, buffer = np.ascontiguousarray(rows), self._buffers[name]
@@ -52,7 +55,10 @@ class Instances:
 
 
 def pack_bits(*parts: tuple[np.ndarray, int]) -> np.ndarray:
-    """Packs (numbers, bit count) pairs into `uint32[n]`, from the lowest bits up; numbers are clipped to their bits."""
+    """Packs several arrays of numbers into one `uint32[n]`, the first in the lowest bits.
+
+    Each of `parts` is an array and the number of bits for each of its numbers, which are clipped to that range.
+    """
     packed, shift = None, 0
     for numbers, bits in parts:
         clipped = np.clip(numbers, 0, (1 << bits) - 1).astype(np.uint32)
@@ -63,20 +69,20 @@ def pack_bits(*parts: tuple[np.ndarray, int]) -> np.ndarray:
 
 
 class Marks:
-    """Looks up in the drawing options (`Looks`) which beings are highlighted, and the hues of their clades."""
+    """Reads from the drawing options (`Looks`) which beings are highlighted, and the hues of their clades."""
 
     def __init__(self) -> None:
         self._hues: tuple[Any, np.ndarray, np.ndarray] = (None, np.zeros(0, np.int64), np.zeros(0))
 
     @staticmethod
     def stamp(looks: Any) -> tuple:
-        """Returns a value that changes when highlights or clade hues change."""
+        """Returns a tuple that changes when highlights or clade hues change; it serves only for comparison."""
         hues = looks.clade_hues if looks.lineages else None
         return looks.highlighted, looks.lineages, id(hues), len(hues or ())
 
     @staticmethod
     def highlighted(ids: np.ndarray, looks: Any) -> np.ndarray:
-        """Returns whether each being is highlighted, `bool[n]`."""
+        """Returns whether each being is highlighted, `bool[n]`; `ids` are the beings' ids, `int64[n]`."""
         if not looks.highlighted:
             return np.zeros(len(ids), bool)
         return np.isin(ids, np.fromiter(looks.highlighted, np.int64, len(looks.highlighted)))
@@ -84,7 +90,8 @@ class Marks:
     def hues(self, ids: np.ndarray, own: np.ndarray, looks: Any) -> np.ndarray:
         """Returns the hues to draw, `float[n]` from 0 to 1.
 
-        They are those of the beings' clades if `looks.lineages` is set, and `own` for beings whose clade is not known.
+        `ids` are the beings' ids, `own` the hues of their bodies. If `looks.lineages` is set, beings have the hues of
+        their clades; those whose clade is not known, and all beings otherwise, have `own`.
         """
         if not looks.lineages or not looks.clade_hues:
             return own

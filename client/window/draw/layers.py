@@ -1,7 +1,8 @@
 """Layers as colour maps: the range of drawn values, the colours of a layer, and its legend.
 
-`ctx` is the `arcade.gl.Context` of the window, `quad` a geometry that covers it, `known` the gateway's description of
-the world (`viewer_protocol.Welcome`), and a plane (`frame.Plane`) holds the values of a layer over a rectangle.
+A layer is a quantity of each cell, an integer, such as water or temperature. A plane (`frame.Plane`) holds the values
+of a layer over a rectangle. `ctx` is the `arcade.gl.Context` of the window, `quad` a geometry that covers it, and
+`known` the description of the world that the window received from its server (`viewer_protocol.Welcome`).
 """
 
 import math
@@ -27,18 +28,18 @@ CONTOUR_COUNT = 9.0
 MIN_PERCENT, MAX_PERCENT = 2.0, 98.0
 """The percentiles of a layer's values at the ends of the drawn range."""
 SAMPLED_SIDE = 128
-"""The number of rows and columns, approximately, from which the range is estimated."""
+"""The range is estimated from about this many rows and columns of a plane."""
 ZERO_BELOW = 0.35
-"""The ratio of a range's low end to its high end below which the range is extended to zero."""
+"""If the low end of a range is above 0, but below this share of its high end, the range begins at 0."""
 RANGE_EASE_PER_S = 2.5
-"""Rate at which the drawn range approaches the layer's, per second."""
+"""How fast the drawn range approaches that of the layer's values: the difference falls by a factor of e in 0.4 s."""
 TICKS = 5
 """The approximate number of tick marks of a legend."""
 COLDEST, WARMEST = -25.0, 45.0
 """The temperatures in degrees Celsius at the ends of the colour map, with 0 degrees in its middle."""
 
 Points = Sequence[tuple[float, float, float]]
-"""The colours of a colour map at evenly spaced positions: red, green and blue from 0 to 1."""
+"""The colours of a colour map at evenly spaced positions, low values first: red, green and blue from 0 to 1."""
 MAPS: dict[str, Points] = {
     "sea": (
         (0.012, 0.030, 0.085),
@@ -140,7 +141,7 @@ MAPS: dict[str, Points] = {
         (1.000, 0.880, 0.580),
     ),
 }
-"""Colours (sRGB, 0 to 1) from the lowest to the highest value; `mixed` interpolates between them in Oklab."""
+"""The colour maps by name, in sRGB; `mixed` interpolates between their colours."""
 OWN_MAPS = {
     "water": "water",
     "elevation": "relief",
@@ -161,7 +162,7 @@ OWN_MAPS = {
 }
 """The colour map (a key of `MAPS`) of layers with these names."""
 OTHER_MAPS = ("sea", "moss", "ember", "dusk")
-"""Colour maps of all other layers; the name of a layer selects one of them."""
+"""The colour maps of all other layers; a hash of the layer's name selects one of them."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,10 @@ class Legend:
 
 
 def scaled(name: str, units: Any) -> tuple[float, str]:
-    """Returns the factor from a layer's integers to its displayed unit, and the unit's name."""
+    """Returns the factor that converts a layer's integers to the displayed unit, and the unit's name.
+
+    `units` has the names of units by layer, for layers without a special rule.
+    """
     if name == "temperature":
         return 0.01, "°C"
     if name in ("light", "rain"):
@@ -186,7 +190,11 @@ def scaled(name: str, units: Any) -> tuple[float, str]:
 
 
 def span_of(name: str, plane: Plane) -> tuple[float, float]:
-    """Returns the range, in the layer's integers, of nearly all values of a plane; it is never empty."""
+    """Returns the lowest and highest value to draw of a plane, in the layer's integers; they always differ.
+
+    Nearly all values of the plane are between them, see `MIN_PERCENT`. The range of light and rain starts at 0; that of
+    layers in `TWO_SIDED` is symmetric around 0.
+    """
     rows, columns = plane.values.shape
     sampled = plane.values[:: max(1, rows // SAMPLED_SIDE), :: max(1, columns // SAMPLED_SIDE)]
     if not sampled.size:
@@ -206,7 +214,7 @@ def span_of(name: str, plane: Plane) -> tuple[float, float]:
 
 
 def ticks_between(low: float, high: float, wanted: int = TICKS) -> tuple[float, ...]:
-    """Returns round numbers from `low` to `high`, about `wanted` of them."""
+    """Returns evenly spaced round numbers from `low` to `high`, about `wanted` of them; `low` if that is no range."""
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
         return (low,)
     exact = (high - low) / max(1, wanted)
@@ -217,7 +225,7 @@ def ticks_between(low: float, high: float, wanted: int = TICKS) -> tuple[float, 
 
 
 def mixed(points: Points, at: np.ndarray) -> np.ndarray:
-    """Interpolates a colour map at shares from 0 to 1; returns sRGB colours, `float32[n, 3]`.
+    """Returns the colours of a colour map at the positions `at`, from 0 to 1: sRGB, `float32[n, 3]`.
 
     Interpolates in Oklab (Ottosson, "A perceptual color space for image processing", 2020), where equal steps look
     equal.
@@ -244,7 +252,10 @@ def mixed(points: Points, at: np.ndarray) -> np.ndarray:
 
 
 def colours_of(name: str, low: float, high: float) -> np.ndarray:
-    """Returns the colours of a layer from `low` to `high` (in the layer's integers), `float32[256, 3]`."""
+    """Returns the colours of 256 values from `low` to `high` (in the layer's integers), `float32[256, 3]`.
+
+    Only the colours of temperatures depend on `low` and `high`: 0 degrees has the middle of the colour map.
+    """
     points = MAPS[OWN_MAPS.get(name) or OTHER_MAPS[zlib.crc32(name.encode()) % len(OTHER_MAPS)]]
     at = np.linspace(0, 1, STEPS)
     if name == "temperature":
@@ -266,7 +277,10 @@ def legend(name: str, known: Any, plane: Plane, span: tuple[float, float] | None
 
 
 class LayerDrawer:
-    """Draws the chosen layer as a colour map. `span`, the drawn range, follows the layer's values smoothly."""
+    """Draws the chosen layer as a colour map. `span`, the drawn range in the layer's integers, changes smoothly.
+
+    `planes` are the textures of planes, which `ground.Ground` uses too.
+    """
 
     def __init__(self, ctx: Any, known: Any, planes: Planes, quad: Any):
         self.ctx, self.planes, self.quad = ctx, planes, quad
@@ -282,7 +296,10 @@ class LayerDrawer:
         self._drawn_s = 0.0
 
     def _follow(self, name: str, plane: Plane, now_s: float) -> None:
-        """Moves `span` toward the range of the plane, and updates the texture of colours if necessary."""
+        """Moves `span` toward the range of the plane's values, and updates the texture of colours if necessary.
+
+        `name` is the layer's name; for another layer than before, `span` jumps.
+        """
         fresh = name != self._name
         if fresh or plane.number != self._number:
             self._target_span = span_of(name, plane)
@@ -300,7 +317,7 @@ class LayerDrawer:
             self._colours.write(colours)
 
     def span_of(self, name: str) -> tuple[float, float] | None:
-        """Returns the range in which a layer is drawn, in the layer's integers; None if it is not drawn."""
+        """Returns the range in which the layer `name` is drawn, in the layer's integers; None if it is not drawn."""
         return self.span if name == self._name else None
 
     def draw(self, frame: Frame, camera: Camera, looks: Looks) -> None:

@@ -1,4 +1,4 @@
-"""Types of marks over the world, such as rings and lines, which tools and senses create and the overlay draws."""
+"""Types of marks over the world: rings and lines, which tools and senses create and `overlay.py` draws."""
 
 Colour = tuple[float, float, float, float]
 """A colour: red, green, blue and opacity, each from 0 to 1."""

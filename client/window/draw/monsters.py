@@ -1,4 +1,8 @@
-"""Drawing of monsters: bodies whose segments, limbs, faces and colours follow from organs, genes and states."""
+"""Drawing of monsters: bodies whose segments, limbs, faces and colours follow from organs, genes and states.
+
+A swarm (`frame.Swarm`) has the beings of one table in view; a table holds all beings of one kind. Attributes whose
+names begin with `in_` are those of the shader `monster_vertex.glsl`.
+"""
 
 from typing import Any
 
@@ -17,23 +21,26 @@ SUGAR_BASE_COUNT, SUGAR_PER_STORE_COUNT = 160, 160
 HUNGRY_COUNT = 60
 """The sugar count below which a body is drawn paler."""
 WALKED_MAX_CELLS = 2.0
-"""The maximum distance in a tick for which walking is drawn."""
+"""The maximum distance between two updates of a monster for which moving legs are drawn."""
 WALK_WRAP_CELLS = 512.0
-"""Walked distances are stored modulo this number of cells, because a large float32 would lose small steps."""
+"""The distance that a monster has walked is stored modulo this, because a large float32 would lose small steps."""
 BENDS = 0.35
-"""The bend of a body is a moving average of its turns over ticks; this is the weight of the present turn."""
+"""The bend of a body is a moving average of its turns over updates; this is the weight of the latest turn."""
 DRAWN_ORGANS = ("jaw", "gut", "leg", "eye", "armour", "spike", "store", "gland")
-"""The organs that the shader draws, in the order of its bits; other organs are not drawn."""
+"""The organs that the shader draws, in the order in which their numbers are packed, from the lowest bits up."""
 ORGAN_BITS = 4
 """The number of bits in which the number of organs of one kind is stored."""
 DEFAULT_ORGANS = {"leg": 3, "eye": 2, "gut": 1}
 """The numbers of organs that are drawn if the table has no columns of organs."""
 ASLEEP, SHUT, MARKED, WAS_SHUT = 1, 2, 4, 8
-"""Bits of the flags in the fourth number of `in_looks`; `WAS_SHUT`: the eyes were shut in the previous tick."""
+"""Bits of the flags in the fourth number of `in_looks`.
+
+`SHUT`: the eyes are shut; `WAS_SHUT`: they were shut before the latest update; `MARKED`: the being is highlighted.
+"""
 
 
 class Monsters:
-    """Draws swarms of monsters (`frame.Swarm`); the monsters of each table have GPU buffers of their own."""
+    """Draws swarms of monsters; the monsters of each table have GPU buffers of their own."""
 
     def __init__(self, ctx: Any):
         self._ctx = ctx
@@ -42,7 +49,7 @@ class Monsters:
         self._herds: dict[str, _Herd] = {}
 
     def draw(self, swarm: Swarm, frame: Frame, camera: Camera, looks: Looks, strength: float) -> None:
-        """Draws all copies of a swarm that are in view, with an opacity `strength` from 0 to 1."""
+        """Draws a swarm with an opacity `strength` from 0 to 1, once for each copy of the torus in view."""
         if not len(swarm) or strength <= 0:
             return
         herd = self._herds.get(swarm.table)
@@ -58,7 +65,11 @@ class Monsters:
 
 
 class _Herd:
-    """The monsters of one table as GPU buffers, with the state that is kept between ticks to animate them."""
+    """The monsters of one table as GPU buffers, with what is remembered of the previous update to animate them.
+
+    All arrays have one row per monster, ordered by id. `_walked` is the distance walked and `_bend` the bend of the
+    body, each before and after the latest movement; `_since_s` is the time at which that began.
+    """
 
     def __init__(self, ctx: Any):
         groups = {
@@ -82,7 +93,10 @@ class _Herd:
         self.instances.write(motion=self._motion(swarm), looks=self._packed_looks(swarm, looks))
 
     def _remember(self, swarm: Swarm) -> None:
-        """Updates the animation state by id: distances walked (for moving legs), bends, and whether eyes were shut."""
+        """Updates distances walked (for moving legs), bends, and whether eyes are and were shut.
+
+        A monster whose `since_s` has not changed keeps its values; a new one starts without a past.
+        """
         ids, since_s = swarm.ids, swarm.since_s
         walked, bend = np.zeros((len(ids), 2), np.float32), np.zeros((len(ids), 2), np.float32)
         shut = (swarm.column("eyes_shut") > 0) | (swarm.column("asleep") > 0)
@@ -119,7 +133,11 @@ class _Herd:
         return rows
 
     def _packed_looks(self, swarm: Swarm, looks: Looks) -> np.ndarray:
-        """Returns the attributes `in_looks` and `in_own` of the vertex shader, `uint32[n, 5]`, packed by bits."""
+        """Returns the attributes `in_looks` (four numbers) and `in_own` of the vertex shader, `uint32[n, 5]`.
+
+        They are, packed into bits: numbers of organs; colours; fangs, glow, fullness, being fed; fatigue, pain, speed
+        and flags; and a hash of the id.
+        """
         column, ids = swarm.column, swarm.ids
         rows = np.empty((len(swarm), 5), np.uint32)
         rows[:, 0] = pack_bits(

@@ -1,4 +1,7 @@
-"""Lines and rings over the world: borders of shards, the selected being, and marks (`marks.py`) of tools and senses."""
+"""Lines and rings over the world: borders of shards, the selected being, and marks (`marks.py`) of tools and senses.
+
+A shard is the rectangle of the world that one node (a process) simulates.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,17 +21,21 @@ from umwelt.client.window.feed.torus import shortest
 from umwelt.sandbox.region import Rectangle, Torus
 
 MIN_RING_PIXELS = 16.0
-"""The minimum radius of the ring around the selected being."""
+"""The minimum radius of the ring around the selected being, in pixels."""
 DASHES = 5.0
 """The number of dashes of the ring around the selected being."""
 NODE_LINE_PIXELS, LOAD_PIXELS = 2.0, 120.0
-"""The width of borders of shards, and the length of the bar of a fully loaded node."""
+"""The width of borders of shards, and the length of the bar that displays the load of a node, in pixels."""
 MIN_ROWS = 256
 """The number of rows that a new buffer has room for."""
 
 
 class _Batch:
-    """Instanced quads from one buffer of floats; `formats` and `names` describe the attributes of a row."""
+    """Draws one quad for each row of a buffer of floats.
+
+    `formats` and `names` are the formats and names of the shader attributes of a row; `vertex` and `fragment` are the
+    names of the shader files.
+    """
 
     def __init__(self, ctx: Any, formats: str, names: list[str], vertex: str, fragment: str):
         self.ctx = ctx
@@ -51,7 +58,7 @@ class _Batch:
         )
 
     def draw(self, rows: list[tuple[float, ...]], viewport: tuple[float, float], seconds: float) -> None:
-        """Uploads the rows and draws a quad for each; `viewport` is in pixels."""
+        """Copies the rows to the GPU and draws a quad for each; `viewport` (width, height) is in pixels."""
         if not rows:
             return
         values = np.array(rows, np.float32)
@@ -70,7 +77,7 @@ class _Batch:
 
 
 class Overlay:
-    """Draws marks at the window's resolution, after all effects of `finish.py`, so that they stay sharp.
+    """Draws lines and rings at the window's resolution, after the effects of `finish.py`, so that they stay sharp.
 
     The window sets `rings` and `lines` (types in `marks`); they stay until it sets others.
     """
@@ -85,7 +92,7 @@ class Overlay:
         self._rings = _Batch(ctx, "4f 4f", ["in_ring", "in_tint"], "line_ring_vertex.glsl", "line_ring_fragment.glsl")
 
     def draw(self, frame: Frame, camera: Camera, looks: Looks, nodes: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Draws all marks into the bound framebuffer."""
+        """Draws lines and rings into the bound framebuffer; `nodes` are the nodes' entries in the world's status."""
         lines: list[tuple[float, ...]] = []
         rings: list[tuple[float, ...]] = []
         if looks.nodes:
@@ -111,7 +118,7 @@ class Overlay:
 
 
 def _way(camera: Camera, y: float, x: float, y_end: float, x_end: float) -> tuple[float, float, float, float]:
-    """Returns the pixels (right, down) of both ends of a line.
+    """Returns the pixels of both ends of a line: right and down of the first end, right and down of the second.
 
     Of the first end, the copy nearest to the middle of the window is used; of the second end, the copy nearest to the
     first.
@@ -122,7 +129,10 @@ def _way(camera: Camera, y: float, x: float, y_end: float, x_end: float) -> tupl
 
 
 def selection(frame: Frame, camera: Camera, being: int) -> list[tuple[float, ...]]:
-    """Returns the dashed ring of the being as one row of the ring buffer; empty if the being is not in the frame."""
+    """Returns the dashed ring around the being with the id `being`; empty if the being is not in the frame.
+
+    A ring is (right, down, radius, number of dashes, red, green, blue, opacity); the first three are in pixels.
+    """
     location, place = row_of(frame, being), place_of(frame, being, Torus(camera.height, camera.width))
     if location is None or place is None:
         return []
@@ -134,15 +144,16 @@ def selection(frame: Frame, camera: Camera, being: int) -> list[tuple[float, ...
 
 
 def node_colour(at: int) -> tuple[float, float, float]:
-    """Returns the colour of a node by its index."""
+    """Returns the colour of the node with the index `at`: red, green and blue from 0 to 1."""
     red, green, blue = hsv((0.48 + at * GOLDEN) % 1, 0.42, 0.95).tolist()
     return red, green, blue
 
 
 def node_lines(camera: Camera, node: Mapping[str, Any], at: int) -> list[tuple[float, ...]]:
-    """Returns the border of a node's shard, for each copy in view, and a bar for the node's load, as rows of lines.
+    """Returns lines: the border of a node's shard and a bar for its load, for each copy of the torus in view.
 
-    `at` is the node's index, which determines the colour.
+    `node` is the node's entry in the world's status, `at` its index, which determines the colour. A line is (right and
+    down of one end, right and down of the other, red, green, blue, opacity, width); lengths are in pixels.
     """
     if not node.get("rectangle"):
         return []

@@ -1,4 +1,9 @@
-"""Drawing of plants: leafy rosettes joined by stems. Leaves, thorns and flowers follow from genes and substances."""
+"""Drawing of plants: leafy rosettes joined by stems. Leaves, thorns and flowers follow from genes and substances.
+
+A plant consists of modules, each of which is a being of its own with leaves, and with a stem to the older module from
+which it grew. Seeds are beings too. A swarm (`frame.Swarm`) has the beings of one table in view; a table holds all
+beings of one kind. Attributes whose names begin with `in_` are those of the shaders.
+"""
 
 from typing import Any
 
@@ -25,16 +30,16 @@ SUGAR_SPARE_COUNT, SUGAR_BLOOM_COUNT = 70, 130
 SUGAR_POOR_COUNT, WATER_POOR_COUNT = 8, 16
 """The counts of sugar and water below which leaves wither."""
 GENES = {"leaf": 0, "shape": 0, "height": -40, "thorn": -128}
-"""The genes that shape leaves, with the values drawn for plants without these genes."""
+"""The genes that shape leaves, with the values that are drawn if the table has no column for the gene."""
 MARKED, ALOFT = 1, 2
-"""Bits of the flags in the third number of `in_looks`."""
+"""Bits of the flags in the third number of `in_looks`: the being is highlighted; it is a flying seed."""
 STEM_DIRECTIONS = 8
 STEM_CELLS = 1.2
-"""A factor for the sine and cosine of a stem's direction; the rounded products are the offset to a neighbour cell."""
+"""With this length, the ends of stems in all eight directions, rounded to cells, are the eight neighbour cells."""
 
 
 class Plants:
-    """Draws swarms of plants (`frame.Swarm`); `wind` (right, down, about -1 to 1) bends their leaves."""
+    """Draws swarms of plants; `wind` (right, down, each from -1 to 1) bends their leaves."""
 
     def __init__(self, ctx: Any):
         self._ctx = ctx
@@ -46,7 +51,7 @@ class Plants:
         self._stands: dict[str, _Stand] = {}
 
     def draw(self, swarm: Swarm, frame: Frame, camera: Camera, looks: Looks, strength: float) -> None:
-        """Draws all copies of a swarm that are in view, with an opacity `strength` from 0 to 1."""
+        """Draws a swarm with an opacity `strength` from 0 to 1, once for each copy of the torus in view."""
         if not len(swarm) or strength <= 0:
             return
         stand = self._stands.get(swarm.table)
@@ -74,7 +79,7 @@ class Plants:
 
 
 class _Stand:
-    """The plants of one table as GPU buffers."""
+    """The plants of one table as GPU buffers: one each for rosettes, stems, flowers, buried seeds and flying seeds."""
 
     def __init__(self, ctx: Any):
         groups = {"looks": ("4f 4u", ["in_place", "in_looks"])}
@@ -108,7 +113,11 @@ class _Stand:
         self.stems.write(looks=self._stem_rows(swarm, rows, grown, ids))
 
     def _rows(self, swarm: Swarm, looks: Looks, stage: np.ndarray, grown: np.ndarray) -> np.ndarray:
-        """Returns the attributes `in_place` and `in_looks`, `uint32[n, 8]`; the first four of each row hold floats."""
+        """Returns the attributes `in_place` and `in_looks` of each being, `uint32[n, 8]`.
+
+        `in_place` holds floats: x, y and size in cells, and 0. `in_looks` is packed into bits: genes; hue of flowers,
+        bloom, growth, withering; hue and flags; a hash of the id. `stage` and `grown` (0 to 1) are arrays by being.
+        """
         column, ids = swarm.column, swarm.ids
         rows = np.empty((len(ids), 8), np.uint32)
         places = rows.view(np.float32)
@@ -132,9 +141,10 @@ class _Stand:
 
     @staticmethod
     def _stem_rows(swarm: Swarm, rows: np.ndarray, grown: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """Returns a row for the stem of each module whose older neighbour (to which the stem leads) is in view.
+        """Returns the attributes of the stems of modules whose older module is in view too, `uint32[stem, 8]`.
 
-        Numbers 2 and 3 of a row hold the offset to the neighbour in cells.
+        A row is that of the module in `rows`, but its numbers 2 and 3 hold the way (right, down) to the older module in
+        cells, and the highest byte of number 6 the growth of the older module.
         """
         if "stem_id" not in swarm.columns or "stem_direction" not in swarm.columns:
             return np.empty((0, 8), np.uint32)

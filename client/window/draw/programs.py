@@ -1,4 +1,4 @@
-"""Shader programs, compiled from the files in `shaders/`, and the uniforms that they have in common.
+"""Shader programs, compiled from the files in `shaders/`, and setting their uniforms (parameters).
 
 `ctx` is the `arcade.gl.Context` of the window.
 """
@@ -12,7 +12,7 @@ from umwelt.client.window.feed.frame import Frame
 
 INCLUDE = "#include "
 CLOCK_WRAP_S = 3600.0
-"""Times are passed to shaders modulo this number of seconds, because a large float32 would lose precision."""
+"""Times are given to shaders modulo this number of seconds, because a large float32 would lose precision."""
 
 
 @cache
@@ -26,12 +26,12 @@ def source(name: str) -> str:
 
 
 def program(ctx: Any, vertex: str, fragment: str) -> Any:
-    """Compiles a vertex and a fragment shader file into an `arcade.gl.Program`."""
+    """Compiles the shader files named `vertex` and `fragment` into an `arcade.gl.Program`, which is returned."""
     return ctx.program(vertex_shader=source(vertex), fragment_shader=source(fragment))
 
 
 def give(program: Any, **values: Any) -> None:
-    """Sets uniforms; ignores those that the compiler removed because the shader does not use them."""
+    """Sets uniforms by name; ignores those that the compiler removed because the shader does not use them."""
     for name, value in values.items():
         try:
             program[name] = value
@@ -46,11 +46,11 @@ def lay_over(ctx: Any) -> None:
 
 
 def place(program: Any, camera: Camera, frame: Frame, image: tuple[int, int]) -> None:
-    """Sets the uniforms that place one copy of the frame in the window.
+    """Sets the uniforms that place the frame's beings in the window, for one of the copies of the torus in view.
 
-    `image` is the copy's corner, an element of `camera.images(frame.rectangle)`. The uniform `corner` is the offset
-    (right, down) in cells from the middle of the window to the corner of `frame.rectangle`, `scale` is in pixels per
-    cell, `viewport` in pixels; `now_s` and `glide_s` are the frame's. See `shaders/common.glsl`.
+    `image` is the corner (y, x) of the copy of `frame.rectangle`, an element of `camera.images(frame.rectangle)`. The
+    uniform `corner` is the offset (right, down) in cells from the middle of the window to that corner, `scale` is in
+    pixels per cell, `viewport` in pixels; `now_s` and `glide_s` are the frame's. See `shaders/common.glsl`.
     """
     give(
         program,

@@ -1,6 +1,7 @@
 """A monster's senses as marks over the world: antennae, range of sight, and the other body that it sees.
 
-The geometry is that of `agents/earth/laws/sense.py`.
+The geometry is that of `agents/earth/laws/sense.py`. A stimulus is a number that a being senses, named after the sense
+and, for antennae, the antenna; it is 1 at its full strength.
 """
 
 import math
@@ -14,13 +15,13 @@ from umwelt.client.window.draw.marks import Line, Ring
 from umwelt.sandbox.units import ONE, SUBCELL, TURN
 
 KIN, STRANGER = (0.45, 0.85, 1.0), (1.0, 0.55, 0.35)
-"""The colours of the line to the nearest body: for a close relative, and for an unrelated being."""
+"""The colours of the line to the body that is seen: for a close relative, and for an unrelated being."""
 SIGHT_COLOUR = (0.6, 0.85, 1.0, 0.16)
 NOTHING_SENSED = (0.7, 0.75, 0.8)
 MIN_STRENGTH = 0.02
-"""The strength of a stimulus up to which an antenna has the colour `NOTHING_SENSED`."""
+"""The strength of an antenna's strongest stimulus up to which the antenna has the colour `NOTHING_SENSED`."""
 DRY_EYES_LOSS = 256
-"""Determines the loss of sight range with dry eyes: completely dry eyes see 256 / (ONE + 256) as far (`sense.py`)."""
+"""Completely dry eyes see 256 / (ONE + 256) as far as moist ones (`sense.py`); ONE is the full dryness."""
 
 
 def sense_marks(being: Mapping[str, Any], y: float, x: float, heading: float) -> tuple[list[Ring], list[Line]]:
@@ -39,7 +40,10 @@ def sense_marks(being: Mapping[str, Any], y: float, x: float, heading: float) ->
 
 
 def sight_cells(columns: Mapping[str, Any]) -> float:
-    """Returns the range of sight in cells from a being's columns: 0 with closed eyes, reduced with dry eyes."""
+    """Returns how far a being sees, in cells: 0 with closed eyes, less with dry eyes.
+
+    `columns` are the values of the being's columns, such as the number of its eyes.
+    """
     if columns.get("eyes_shut"):
         return 0.0
     distance_fixed = min(
@@ -51,7 +55,10 @@ def sight_cells(columns: Mapping[str, Any]) -> float:
 
 
 def _antenna(stimuli: dict[str, float], name: str, number: int, y: float, x: float, heading: float) -> Line:
-    """Returns an antenna (the `number`-th of `ANTENNAE`) from head to tip, in the colour of its strongest stimulus."""
+    """Returns a line from the being at `y`, `x` to the tip of an antenna, in the colour of its strongest stimulus.
+
+    Light is ignored. `name` is `ANTENNAE[number]`; `heading` is in radians.
+    """
     strengths = {sense: abs(stimuli.get(f"{sense}_{name}", 0.0)) for sense in ANTENNA_SENSES}
     del strengths["light"]  # there is nearly always more light than anything else
     sense = max(strengths, key=lambda key: strengths[key])
@@ -63,7 +70,10 @@ def _antenna(stimuli: dict[str, float], name: str, number: int, y: float, x: flo
 
 
 def _seen_body(stimuli: dict[str, float], sight: float, y: float, x: float, heading: float) -> list[Line]:
-    """Returns a line to the nearest body in sight, coloured by kinship; empty if there is none."""
+    """Returns a list with the line to the body that the being sees, coloured by kinship; empty if it sees none.
+
+    `sight` is how far it sees, in cells.
+    """
     distance = stimuli.get("other_distance", 1.0)
     if not sight or distance >= 1.0:
         return []

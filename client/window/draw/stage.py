@@ -1,7 +1,7 @@
 """The stage: draws the world view, from the ground to the marks over it.
 
-`ctx` is the `arcade.gl.Context` of the window, `known` the gateway's description of the world
-(`viewer_protocol.Welcome`).
+`ctx` is the `arcade.gl.Context` of the window, `known` the description of the world that the window received from its
+server (`viewer_protocol.Welcome`).
 """
 
 import math
@@ -24,9 +24,9 @@ from umwelt.client.window.feed.looks import Looks
 FULL_WIND_CELLS_S = 6.0
 """The wind speed in cells per second at which its effects are strongest."""
 UNDER_A_MAP = 0.3
-"""The opacity of plants while a layer is drawn as a colour map."""
+"""The opacity of plants while a layer (a quantity of each cell) is drawn as a colour map."""
 MAP_HIDES_WEATHER, MAP_HIDES_BLOOM = 0.9, 0.7
-"""The shares of weather and bloom that a colour map at full strength removes, so that its colours can be read."""
+"""The shares of the weather and of the bloom (glow) that an opaque colour map removes, so that it can be read."""
 
 
 def _late(share: float) -> float:
@@ -35,7 +35,10 @@ def _late(share: float) -> float:
 
 
 class Stage:
-    """Draws the frames of one window, which sets `wind` (cells per second, right and down) and the overlay's marks."""
+    """Draws the frames of one window, which sets `wind` (cells per second, right and down) and the overlay's marks.
+
+    `bloom` is whether bright areas glow.
+    """
 
     def __init__(self, ctx: Any, known: Any, bloom: bool = True):
         self.ctx, self.known, self.bloom = ctx, known, bloom
@@ -57,7 +60,7 @@ class Stage:
     def draw(self, frame: Frame, camera: Camera, looks: Looks, nodes: Sequence[Mapping[str, Any]] = ()) -> None:
         """Draws a frame into the bound framebuffer.
 
-        `nodes` are the entries of a status, for the borders of shards.
+        `nodes` are the nodes' entries in the world's status; the borders of their parts of the world are drawn.
         """
         ctx, target = self.ctx, self.ctx.active_framebuffer
         self._blow(frame.now_s)
@@ -110,7 +113,7 @@ class Stage:
         return None if plane is None else legend(looks.layer, self.known, plane, self.layer.span_of(looks.layer))
 
     def _blow(self, now_s: float) -> None:
-        """Updates the distance that the wind has carried the rain; a sum prevents jumps when the wind changes."""
+        """Adds to the distance that the wind has carried the rain; as a sum, it does not jump when the wind changes."""
         passed = 0.0 if self._drawn_s is None else min(0.25, max(0.0, now_s - self._drawn_s))
         self._drawn_s = now_s
         for axis in (0, 1):

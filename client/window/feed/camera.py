@@ -18,11 +18,15 @@ EASE_PER_S = 14.0
 """Rate of approach to the target, per second: the remaining distance falls by a factor of e in 1/14 s."""
 
 DENSITIES_BELOW, BODIES_FROM = 1.6, 7.0
-"""Limits in pixels per cell: only densities are drawn below the first, bodies from the second on, dots in between."""
+"""Limits of the levels of detail, in pixels per cell.
+
+Below the first, beings are drawn as densities (numbers of beings per area); from the second on, as bodies; in between,
+as dots.
+"""
 FADE = 1.25
 """Between a limit of the scale and `FADE` times the limit, the levels on both sides of it are drawn and blended."""
 WHOLE_WORLD_SHARE = 0.9
-"""The share of the window that the full world takes at the smallest scale."""
+"""The share of the window that the world takes at the smallest scale, along the axis on which it takes more."""
 
 
 @dataclass
@@ -44,7 +48,7 @@ class Camera:
 
     @classmethod
     def over(cls, height: int, width: int, view: tuple[int, int]) -> "Camera":
-        """Returns a camera at the middle of the world, with the smallest scale at which the world fills the window."""
+        """Returns a camera at the middle of the world, with the scale `whole_scale`; `view` is in pixels."""
         camera = cls(height, width, view)
         camera.look(height / 2, width / 2, camera.whole_scale, at_once=True)
         return camera
@@ -56,7 +60,7 @@ class Camera:
 
     @property
     def min_scale(self) -> float:
-        """The smallest scale allowed, at which the full torus is in view (but at least `MIN_SCALE`)."""
+        """The smallest scale allowed: the full torus is in view, unless that takes a scale below `MIN_SCALE`."""
         return max(MIN_SCALE, min(self.view[0] / self.width, self.view[1] / self.height) * WHOLE_WORLD_SHARE)
 
     # --- moving
@@ -116,7 +120,7 @@ class Camera:
         self.target = (y, x, max(scale, self.min_scale))
 
     def _wrap(self) -> None:
-        """Wraps the middle onto the torus, and shifts the target by the same distance."""
+        """Moves the camera's position into the world's cells by full turns round the torus, and the target with it."""
         down, across = math.floor(self.y / self.height) * self.height, math.floor(self.x / self.width) * self.width
         if down or across:
             self.y, self.x = self.y - down, self.x - across
@@ -125,7 +129,7 @@ class Camera:
     # --- from pixels to cells and back
 
     def _from_middle(self, at: tuple[float, float] | None) -> tuple[float, float]:
-        """Returns a pixel relative to the middle of the window (right, down); None stands for the middle."""
+        """Returns the distance (right, down) of a pixel from the middle of the window; None stands for the middle."""
         return (0.0, 0.0) if at is None else (at[0] - self.view[0] / 2, at[1] - self.view[1] / 2)
 
     def cell(self, right: float, down: float) -> tuple[float, float]:
@@ -156,10 +160,10 @@ class Camera:
         return Rectangle(y, x, height, width)
 
     def images(self, rectangle: Rectangle, margin_cells: float = 2.0) -> list[tuple[int, int]]:
-        """Returns the corners (y, x) of all copies of a rectangle in view, in the camera's unwrapped coordinates.
+        """Returns the corners (y, x) of all copies of a rectangle in view, one for each copy of the torus.
 
-        What is `p` cells from the rectangle's corner is drawn `p + corner - camera` cells from the middle of the
-        window.
+        Corners are in cells and are not wrapped to the world's size: what is `p` cells from the rectangle's corner is
+        drawn `p + corner - camera` cells from the middle of the window. Copies up to `margin_cells` out of view count.
         """
         spans = []
         for first, count, middle, size, pixels in (
@@ -173,7 +177,7 @@ class Camera:
         return [(y, x) for y in spans[0] for x in spans[1]]
 
     def levels(self) -> dict[str, float]:
-        """Returns the levels of detail to draw ("bodies", "dots", "densities"), each with its strength from 0 to 1."""
+        """Returns the levels of detail to draw ("bodies", "dots", "densities"), each with its opacity, above 0."""
         near = _fade_in(self.scale, BODIES_FROM)
         middle = _fade_in(self.scale, DENSITIES_BELOW)
         strengths = {"bodies": near, "dots": middle * (near < 1), "densities": 1.0 * (middle < 1)}

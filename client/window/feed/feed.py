@@ -1,8 +1,9 @@
 """The feed: subscribes to the tiles in view and builds the frame that the stage draws.
 
-A tile is a square of the world, either with its beings at one level of detail (bodies, dots or densities) or with one
-field. Each node sends the piece of a tile that lies in its shard. A frame (`frame.Frame`) is the content of one
-drawing.
+A tile is a square of the world, either with its beings at one level of detail (bodies, dots or densities) or with the
+values of one layer, called a field. A topic identifies a tile. The processes that simulate the world, the nodes, have a
+rectangle of it each, their shard; a tile consists of the pieces that lie in these shards. A frame (`frame.Frame`) is
+the content of one drawing. A table holds all beings of one kind, such as plants.
 
 Tiles of beings stay subscribed. Fields change slowly: their tiles are subscribed to in turn and unsubscribed when they
 have arrived, so that most of the bandwidth is left for moving beings.
@@ -44,25 +45,28 @@ With it, panning does not expose missing tiles.
 ALIGNED_CELLS = 64
 """The sides of the subscribed rectangle lie on multiples of this number of cells."""
 CELLS_FROM = 3.0
-"""The scale in pixels per cell from which fields are fetched cell by cell; below it, in bins of 8 x 8 cells."""
+"""The scale in pixels per cell from which fields have a value per cell; below it, one per bin of 8 x 8 cells."""
 SUBSCRIBE_PERIOD_S = 0.2
 """The time in seconds after which subscriptions are updated even if the view has not moved."""
 MAX_FIELD_TILES = 48
 """The maximum number of field tiles that are subscribed to at a time."""
 FIELD_PERIOD_S, STILL_PERIOD_S = 0.5, 8.0
-"""The time in seconds after which a field's tile is fetched again, for layers in general and for those in `STILL`."""
+"""The time in seconds after which a tile of a field is fetched again: for most layers, and for those in `STILL`."""
 STILL = ("elevation",)
 """Layers that hardly change."""
 DECODED_PER_FRAME = 12
-"""The maximum number of tiles that are decoded in a frame, unless tiles in view are still missing."""
+"""The maximum number of tiles that are decoded per frame; without a limit while tiles in view are missing."""
 DOTS_PERIOD_S = 0.045
 """The shortest time in seconds between two rebuilds of the dots, which are not animated between ticks."""
 MAX_TICK = 1 << 53
-"""The upper limit of ticks in pieces; pieces with other ticks are ignored."""
+"""Pieces with this or a higher tick are ignored."""
 MIN_GLIDE_S, MAX_GLIDE_S, GLIDE_SMOOTHING = 0.02, 0.6, 0.1
-"""Bounds of the time in which a being moves to a new position, and the weight of a new interval in its average."""
+"""Bounds in seconds of the time in which a being moves to a new position, and a weight.
+
+The time is a moving average of the intervals between tiles; the weight is that of a new interval.
+"""
 PLANT_DISTANCE_FACTOR, PLANT_DISTANCE_CELLS = 1.8, 0.2
-"""In `nearest`, the distance of a plant is multiplied by the first and increased by the second.
+"""In `nearest`, the distance of a plant is multiplied by the first number and increased by the second.
 
 So a click on a monster that stands on a plant selects the monster.
 """
@@ -73,31 +77,31 @@ class Source(Protocol):
 
     @property
     def known(self) -> Welcome:
-        """The gateway's description of the world."""
+        """The description of the world that the gateway, the server for viewers, sends at first."""
 
     def watch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Subscribes to tiles of tick `shown` of the past, or of the running world (`LIVE`)."""
+        """Subscribes to tiles; `shown` is a tick of the past, or `LIVE` for the running world."""
 
     def unwatch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Cancels subscriptions."""
+        """Cancels subscriptions to tiles; `shown` is as in `watch`."""
 
     def tile(self, shown: int, topic: Topic) -> tuple[int, list[bytes]] | None:
-        """Returns the number of a tile's latest arrival and its pieces, one per node; None if none has arrived."""
+        """Returns a number that grows with each arrival, and the tile's encoded pieces; None if it has not arrived."""
 
 
 @dataclass
 class _Kept:
-    """The newest content of a subscribed tile."""
+    """The newest content of a tile; `arrival` is the number of its arrival (see `Source.tile`), -1 before the first."""
 
     arrival: int = -1
     pieces: list[Piece] = field(default_factory=list)
     whole: bool = False
-    """Whether the pieces cover the tile; each node sends the piece that lies in its shard."""
+    """Whether the pieces cover the whole tile, so that none is missing."""
     gathered: dict[str, TileBeings | None] = field(default_factory=dict)
     """The beings of the tile by table, None for a table without beings; filled when first used."""
     arrived_s: float = -1e9
     due_s: float = 0.0
-    """The time from which the tile is subscribed to again, if it is a tile of a field."""
+    """For a tile of a field: the time from which it is subscribed to again."""
 
 
 class Feed:
@@ -112,7 +116,7 @@ class Feed:
         self.torus = Torus(known.height, known.width)
         self.frame = Frame(Rectangle(0, 0, known.height, known.width), tables=list(known.looks))
         self.number = 0
-        """A counter that grows with every change; becomes the `number` of the changed components of the frame."""
+        """A counter that grows with every change; a changed part of the frame gets its value as its `number`."""
         self.behind = 0
         """The number of tiles that have arrived and are not decoded yet."""
         self._watched: dict[Topic, None] = {}
@@ -171,9 +175,10 @@ class Feed:
         return list(dict.fromkeys([*names, *([looks.layer] if looks.layer in layers else [])]))
 
     def _want(self, levels: Iterable[str], names: Iterable[str], cells: bool) -> None:
-        """Sets the tiles in view that are to be fetched, and drops all others.
+        """Determines the tiles in view (`_wanted`), and drops the content of all others.
 
-        `levels` are the levels of beings, `names` the layers; `cells` selects fields cell by cell instead of by bins.
+        `levels` are the levels of detail of beings, `names` the layers to draw. `cells` selects fields with a value for
+        each cell, instead of one for each bin.
         """
         layers = self.source.known.layers
         numbers = [layers.index(name) for name in names]
@@ -203,7 +208,10 @@ class Feed:
     # --- arrivals
 
     def _take(self, now_s: float) -> set[Topic]:
-        """Decodes new tiles in order of arrival, at most `DECODED_PER_FRAME` once complete; returns their topics."""
+        """Decodes tiles that have arrived, in order of arrival, and returns their topics.
+
+        Once all tiles in view have arrived, at most `DECODED_PER_FRAME` are decoded; the others have to wait.
+        """
         new = []
         for topic in self._watched:
             tile = self.source.tile(self.shown, topic)
@@ -218,7 +226,10 @@ class Feed:
         return {topic for _, topic, _ in taken}
 
     def _keep(self, topic: Topic, arrival: int, frames: Sequence[bytes], now_s: float) -> None:
-        """Decodes a tile's pieces (`frames`) and stores them; ignores malformed pieces."""
+        """Decodes a tile's pieces, which are encoded in `frames`, and stores them; ignores malformed ones.
+
+        `arrival` is the number of the arrival (see `Source.tile`).
+        """
         kept = self._kept.setdefault(topic, _Kept())
         pieces = []
         for content in frames:
@@ -245,9 +256,9 @@ class Feed:
     # --- the frame
 
     def _fill(self, news: set[Topic], moved: bool, levels: Sequence[str], cells: bool, now_s: float) -> None:
-        """Rebuilds those components of the frame whose tiles have arrived; all of them if the view has `moved`.
+        """Rebuilds the parts of the frame for which tiles have arrived; all parts if the view has `moved`.
 
-        `news` are the topics of the tiles that have arrived since the previous frame.
+        `news` are the topics of the tiles decoded for this frame; `levels` and `cells` are as in `_want`.
         """
         frame = self.frame
         kinds = {(topic.level, topic.layer) for topic in news}
@@ -270,7 +281,7 @@ class Feed:
             del frame.planes[name]
 
     def _of(self, level: int, layer: int) -> list[tuple[Topic, _Kept]]:
-        """Returns the stored tiles in view of one level and layer, with their topics."""
+        """Returns the tiles in view of one level of detail and one layer that have arrived, with their topics."""
         return [
             (topic, self._kept[topic])
             for topic in self._wanted
@@ -278,7 +289,10 @@ class Feed:
         ]
 
     def _swarms(self, seen: bool, news: set[Topic], now_s: float) -> None:
-        """Rebuilds the swarms of all tables; there are none unless bodies are `seen` at the present scale."""
+        """Rebuilds `frame.swarms`, the beings drawn as bodies by table; empty unless bodies are `seen` at this scale.
+
+        `news` is as in `_fill`.
+        """
         frame = self.frame
         kept = self._of(BODIES, BEINGS) if seen else []
         before = {swarm.table: swarm for swarm in frame.swarms}
@@ -296,14 +310,14 @@ class Feed:
                 frame.swarms.append(swarm)
 
     def _dots(self) -> Dots:
-        """Returns the dots of all stored tiles of dots in view."""
+        """Returns the beings drawn as dots, from all tiles of dots in view that have arrived."""
         pieces = [piece for _, kept in self._of(DOTS, BEINGS) for piece in kept.pieces]
         dots = dots_of(pieces, self.frame, self.torus)
         dots.number = self.number
         return dots
 
     def _densities(self) -> Densities:
-        """Returns the densities of all stored tiles of densities in view."""
+        """Returns the numbers of beings in bins, from all tiles of densities in view that have arrived."""
         view = aligned(self.frame.rectangle, BIN_CELLS, self.torus)
         pieces = [piece for _, kept in self._of(DENSITIES, BEINGS) for piece in kept.pieces]
         counts = join_counts(pieces, view, self.torus)
@@ -311,7 +325,10 @@ class Feed:
         return Densities(view, flat, self.number)
 
     def _plane(self, name: str, level: int, layer: int) -> None:
-        """Rebuilds the plane of one layer; after a move, only when all of its tiles have arrived."""
+        """Rebuilds the values of one layer over the view; after a move, only when all of its tiles have arrived.
+
+        `name` is the layer's name, `layer` its number; `level` is `BODIES` for a value per cell, else `DENSITIES`.
+        """
         step = BIN_CELLS if level == DENSITIES else 1
         pieces = [piece for _, kept in self._of(level, layer) for piece in kept.pieces]
         known = self.frame.planes.get(name)
@@ -331,7 +348,7 @@ class Feed:
 
 
 def nearest(frame: Frame, y: float, x: float, torus: Torus, max_cells: float) -> tuple[int, str]:
-    """Returns the id and table of the being drawn nearest to a position, less than `max_cells` away; else 0 and "".
+    """Returns the id and table of the body drawn nearest to a position, less than `max_cells` away; else 0 and "".
 
     Monsters are preferred to plants.
     """
@@ -352,7 +369,7 @@ def nearest(frame: Frame, y: float, x: float, torus: Torus, max_cells: float) ->
 
 
 def row_of(frame: Frame, being: int) -> tuple[Swarm, int] | None:
-    """Returns the swarm and row of a being; None if it is not drawn as a body."""
+    """Returns the swarm that contains the being with the id `being`, and its row; None if it is not drawn as a body."""
     for swarm in frame.swarms:
         row = int(np.searchsorted(swarm.ids, being))
         if row < len(swarm) and swarm.ids[row] == being:
@@ -361,7 +378,10 @@ def row_of(frame: Frame, being: int) -> tuple[Swarm, int] | None:
 
 
 def place_of(frame: Frame, being: int, torus: Torus) -> tuple[float, float, float] | None:
-    """Returns where a being is drawn (y, x in cells) and its heading (radians); None if it is not in the frame."""
+    """Returns where a being is drawn (y, x in cells of the world) and its heading (radians).
+
+    None if it is not drawn as a body. `being` is its id.
+    """
     location = row_of(frame, being)
     if location is None:
         return None
@@ -375,7 +395,10 @@ def place_of(frame: Frame, being: int, torus: Torus) -> tuple[float, float, floa
 
 
 def drawn_places(swarm: Swarm, frame: Frame, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
-    """Returns where beings are drawn on their way to their new positions: y and x in cells from the frame's corner."""
+    """Returns where beings are drawn at present, on the way to their new positions.
+
+    The two arrays are y and x in cells from the corner of the frame's rectangle, for the given rows of the swarm.
+    """
     share = np.clip((frame.now_s - swarm.since_s[rows]) / max(1e-3, frame.glide_s), 0, 1)
     return (
         swarm.y_before[rows] + (swarm.y[rows] - swarm.y_before[rows]) * share,

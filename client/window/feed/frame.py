@@ -1,6 +1,7 @@
-"""The content of one drawn frame: filled by the feed, read by the stage.
+"""The content of one drawn frame: filled by the feed (`feed.py`), read by the stage (`draw/stage.py`).
 
-Arrays are float32 unless documented otherwise.
+A table holds all beings of one kind, such as plants. A layer is a quantity of each cell, such as water. The `number` of
+a part changes whenever its content changes. Arrays are float32 unless documented otherwise.
 """
 
 from dataclasses import dataclass, field
@@ -14,9 +15,9 @@ from umwelt.sandbox.region import Rectangle
 class Swarm:
     """The beings of one table that are drawn as bodies, ordered by id; all arrays have one entry per being.
 
-    `y` and `x` are in cells from the corner of `Frame.rectangle`, not wrapped: `y` ranges from 0 to the rectangle's
-    height. A being is drawn as moving from (`y_before`, `x_before`) to (`y`, `x`) within `Frame.glide_s` seconds from
-    the time `since_s`.
+    `y` and `x` are in cells from the corner of `Frame.rectangle`, toward larger coordinates round the torus, so they
+    are never negative. A being is drawn as moving from (`y_before`, `x_before`) to (`y`, `x`) within `Frame.glide_s`
+    seconds from the time `since_s`.
     """
 
     table: str
@@ -34,7 +35,7 @@ class Swarm:
     since_s: np.ndarray
     """The time at which each being's present movement began, on the clock of `Frame.now_s`."""
     columns: dict[str, np.ndarray] = field(default_factory=dict)
-    """The other columns of the body tiles, in the world's integer units: species, organs, genes, states."""
+    """All further columns that the world sends of bodies, in its integer units: species, organs, genes, states."""
     corner: tuple[int, int] = (0, 0)
     """The cell (y, x) from which `y` and `x` count: the corner of `Frame.rectangle` when the swarm was built."""
     number: int = 0
@@ -52,7 +53,7 @@ class Swarm:
 
 @dataclass
 class Dots:
-    """The beings of all tables that are drawn as dots, one entry per being; coordinates as in `Swarm`."""
+    """The beings of all tables that are drawn as dots, one entry per being; `y` and `x` are as in `Swarm`."""
 
     y: np.ndarray
     x: np.ndarray
@@ -71,13 +72,16 @@ class Densities:
 
     rectangle: Rectangle
     counts: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
-    """The counts, `int32[row of bins, column of bins]`, by (table, species); species -1 is the whole table."""
+    """The counts, `int32[row of bins, column of bins]`, by (table, number of the species).
+
+    The number is -1 for all beings of a table, in a world without species.
+    """
     number: int = 0
 
 
 @dataclass
 class Plane:
-    """A field: one value for each `step` x `step` cells of `rectangle`; `step` is 8 when zoomed out, else 1."""
+    """The values of a layer: one for each `step` x `step` cells of `rectangle`; `step` is 8 when zoomed out, else 1."""
 
     rectangle: Rectangle
     step: int
@@ -99,11 +103,11 @@ class Frame:
     now_s: float = 0.0
     """The present time in seconds, on the same clock as `Swarm.since_s`."""
     glide_s: float = 0.05
-    """The time in seconds in which beings move to their new positions: the mean interval between arrivals of tiles."""
+    """The time in seconds in which beings move to new positions: the mean interval in which these arrive."""
     tables: list[str] = field(default_factory=list)
     """The names of the world's tables; `Dots.table` has indices into this list."""
     swarms: list[Swarm] = field(default_factory=list)
     dots: Dots | None = None
     densities: Densities | None = None
     planes: dict[str, Plane] = field(default_factory=dict)
-    """The fields by layer name (such as elevation or water): those that are subscribed to and have arrived."""
+    """By layer: the values of the layers that are drawn, as far as they have arrived."""

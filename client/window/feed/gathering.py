@@ -1,4 +1,9 @@
-"""Joins the decoded pieces of tiles into the arrays of a frame. Each node sends the piece of a tile in its shard."""
+"""Joins the decoded pieces of tiles into the arrays of a frame.
+
+A tile is a square of the world, with beings or with the values of one layer (a field). It arrives in pieces: one from
+each of the processes that simulate the world (nodes), for the part of the tile that lies in the node's shard. The
+epoch of a piece is the number of the division of the world into shards. A table holds all beings of one kind.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +19,11 @@ from umwelt.sandbox.region import Rectangle, Torus
 from umwelt.sandbox.units import TURN
 
 MAX_GLIDE_CELLS = 12.0
-"""The largest distance in cells over which a movement is animated; a command can move beings farther, as a jump."""
+"""The largest distance in cells over which a movement is animated; a being that moves farther is drawn to jump."""
 
 
 def merge_pieces(held: Sequence[Piece], arrived: Sequence[Piece], cells: int) -> list[Piece]:
-    """Returns the pieces of a field's tile after new ones have arrived, possibly from only one of its nodes.
+    """Returns the pieces of a tile of a field after new ones have arrived, possibly from only some of its nodes.
 
     `held` are the earlier pieces, `arrived` the new ones; the tile has `cells` cells. The newest piece of each
     rectangle is kept. Pieces of an older epoch are kept until pieces of the newest epoch cover the tile.
@@ -33,13 +38,16 @@ def merge_pieces(held: Sequence[Piece], arrived: Sequence[Piece], cells: int) ->
 
 
 def cells_of(pieces: Sequence[Piece]) -> int:
-    """Returns the total number of cells that the pieces cover."""
+    """Returns the sum of the numbers of cells of the pieces."""
     return sum(piece.rectangle.cells for piece in pieces)
 
 
 @dataclass
 class TileBeings:
-    """The beings of one table in one tile, ordered by id; `y` and `x` are in cells of the world."""
+    """The beings of one table in one tile, ordered by id; `y` and `x` are in cells of the world.
+
+    `columns` are all further columns, one row per being.
+    """
 
     ids: np.ndarray
     y: np.ndarray
@@ -82,7 +90,7 @@ def swarm_of(
     torus: Torus,
     now_s: float,
 ) -> Swarm | None:
-    """Returns the beings of a table from all tiles in view; they move from where they are drawn at present.
+    """Returns the beings of a table from all tiles in view, as bodies that move from where they are drawn at present.
 
     Each element of `parts` holds the beings of one tile, and whether the tile has arrived since the previous frame.
     `before` is the table's swarm in the previous frame. Returns None if there are no beings.
@@ -124,9 +132,10 @@ def swarm_of(
 
 
 def _glide(swarm: Swarm, before: Swarm, new: np.ndarray, frame: Frame, torus: Torus, now_s: float) -> None:
-    """Sets the movements of `swarm`: new ones for beings of new tiles, from where they are drawn; else as in `before`.
+    """Sets the movements of `swarm`, for the beings that `before`, the table's swarm in the previous frame, has too.
 
-    `new` is `bool[n]`: whether a being's tile has arrived since the previous frame.
+    A being whose tile has arrived since (`new`, `bool[n]`) starts a movement from where it is drawn at present. All
+    others continue the movement in `before`.
     """
     at = np.minimum(np.searchsorted(before.ids, swarm.ids), len(before) - 1)
     rows = np.flatnonzero(before.ids[at] == swarm.ids)
@@ -177,7 +186,10 @@ def dots_of(pieces: Sequence[Piece], frame: Frame, torus: Torus) -> Dots:
 
 
 def plane_of(pieces: Sequence[Piece], view: Rectangle, step: int, torus: Torus) -> np.ndarray:
-    """Returns a field over the rectangle `view`, `int32[rows, columns]`: by cells if `step` is 1, else by bins."""
+    """Returns the values of a field over the rectangle `view`, `int32[rows, columns]`; 0 where pieces are missing.
+
+    There is one value for each cell if `step` is 1, else for each bin of `step` x `step` cells.
+    """
     if step == 1:
         return join_field(pieces, view, torus)
     rows, columns = -(-view.height // step), -(-view.width // step)

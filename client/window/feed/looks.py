@@ -1,4 +1,7 @@
-"""Drawing options: set by panels and keys, read by the stage."""
+"""Drawing options: set by panels and keys, read by the code that draws the world.
+
+A layer is a quantity of each cell, such as water. A clade is a branch of the tree of life.
+"""
 
 from dataclasses import dataclass, field
 
@@ -19,13 +22,13 @@ class Looks:
     weather: bool = True
     """Whether day and night, rain and wind are drawn."""
     nodes: bool = False
-    """Whether the borders of the nodes' shards, and their loads, are drawn."""
+    """Whether the rectangles that nodes (processes) simulate are drawn, with the nodes' loads."""
     lineages: bool = False
     """Whether beings are coloured by clade."""
     senses: bool = True
     """Whether the selected being's senses are drawn: antennae, range of sight, and the other body that it sees."""
     bloom: float = 1.0
-    """The strength of the bloom, a factor."""
+    """The strength of the glow around bright areas: 0 for none, 1 for the default."""
     selected: int = 0
     """The id of the selected being; 0 if there is none."""
     highlighted: frozenset[int] = field(default_factory=frozenset)

@@ -1,4 +1,8 @@
-"""Measurements of the world over time, for plots; and the types of the gateway's answers that the window reads."""
+"""Measurements of the world over time, for plots; and the types of the data that the window receives and reads.
+
+The window is connected to the gateway, the server for viewers, which forwards the status of the world several times a
+second. The journal is the record of the run on disk.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +12,7 @@ import msgspec
 import numpy as np
 
 MAX_POINTS = 4000
-"""The number of points beyond which a series is thinned."""
+"""The number of points beyond which points are removed from a series."""
 Whole = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 """An integer of 64 bits."""
 Number = Annotated[float, msgspec.Meta(ge=-1e30, le=1e30)]
@@ -16,7 +20,10 @@ Number = Annotated[float, msgspec.Meta(ge=-1e30, le=1e30)]
 
 
 class Metrics(TypedDict):
-    """Measurements of the world at one tick, as contained in a status."""
+    """Measurements of the world at one tick, as contained in a status: births and deaths since tick 0, and counts.
+
+    `populations` are numbers of beings by table (kind of being) and species; `substances` are amounts in the world.
+    """
 
     tick: Whole
     births: Number
@@ -26,7 +33,7 @@ class Metrics(TypedDict):
 
 
 class Past(TypedDict):
-    """Measurements of the world over ticks, as stored in the journal."""
+    """Measurements of the world at several ticks, from the journal: as `Metrics`, but with lists of values."""
 
     ticks: list[Whole]
     births: list[Number]
@@ -36,7 +43,10 @@ class Past(TypedDict):
 
 
 class Node(TypedDict, total=False):
-    """The state of one node, as contained in a status."""
+    """The state of one node (a process that simulates the rectangle y, x, height, width), as contained in a status.
+
+    `waiting_share` is the share of time that it waits for others; `rectangle` is None before it has one.
+    """
 
     name: str
     host: str
@@ -52,7 +62,7 @@ class Node(TypedDict, total=False):
 
 
 class Event(TypedDict):
-    """One event, as contained in a status."""
+    """One event of the run, such as that a node has joined, as contained in a status; `line` is its text."""
 
     tick: Whole
     line: str
@@ -77,7 +87,7 @@ class Status(TypedDict, total=False):
 
 
 class _Being(TypedDict):
-    """The fields that every fetched being has."""
+    """The fields that the data of every being has, as the gateway sends it on request."""
 
     kind: str
     id: Whole
@@ -89,7 +99,10 @@ class _Being(TypedDict):
 
 
 class Being(_Being, total=False):
-    """The fields of a fetched being that the window reads; it may contain more."""
+    """The fields of a being's data that the window reads; there may be more.
+
+    `stimuli` is what it senses, `drives` are its decisions, both by name; `held` is not None while a viewer steers it.
+    """
 
     species: str
     stimuli: dict[str, Whole]
@@ -98,7 +111,7 @@ class Being(_Being, total=False):
 
 
 def fits(answer: Any, shape: Any) -> bool:
-    """Returns whether an answer of the gateway is of the type `shape` (a TypedDict)."""
+    """Returns whether `answer`, as received from the gateway, is of the type `shape` (a TypedDict)."""
     try:
         msgspec.convert(answer, shape, strict=True)
     except (msgspec.ValidationError, RecursionError, OverflowError):
@@ -108,21 +121,21 @@ def fits(answer: Any, shape: Any) -> bool:
 
 @dataclass
 class Series:
-    """Measurements over the run, as one curve per name.
+    """Measurements over the run: curves with one value for each of `ticks`.
 
     Beyond `MAX_POINTS` points, every second point of the older half is removed.
     """
 
     ticks: list[int] = field(default_factory=list)
     populations: dict[str, list[float]] = field(default_factory=dict)
-    """Curves by species, or by table for a table without species."""
+    """The numbers of beings by species, or by table for a table without species."""
     substances: dict[str, list[float]] = field(default_factory=dict)
     births: list[float] = field(default_factory=list)
-    """Total births since tick 0 at each point, as are `deaths` for deaths."""
+    """The number of births since tick 0; `deaths` is the same for deaths."""
     deaths: list[float] = field(default_factory=list)
 
     def note(self, status: Mapping[str, Any]) -> None:
-        """Appends the measurements of a status of the coordinator, if they are newer than the latest point."""
+        """Appends the measurements of a status, if it contains any and they are newer than the latest point."""
         metrics = status.get("metrics")
         if not metrics or (self.ticks and metrics["tick"] <= self.ticks[-1]):
             return
@@ -134,7 +147,7 @@ class Series:
     def _add(
         self, tick: int, populations: Mapping[str, float], substances: Mapping[str, float], births: float, deaths: float
     ) -> None:
-        """Appends a point; names that are missing from it, or that are new, have the value 0."""
+        """Appends a point. Curves that it has no value for get 0; curves that are new get 0 at all earlier points."""
         for curves, values in ((self.populations, populations), (self.substances, substances)):
             for name in values:
                 curves.setdefault(name, [0.0] * len(self.ticks))
@@ -145,7 +158,7 @@ class Series:
         self.deaths.append(float(deaths))
 
     def begin(self, past: Mapping[str, Any]) -> None:
-        """Prepends the journal's measurements of earlier ticks (the answer to `api.Connection.metrics`)."""
+        """Prepends the measurements of earlier ticks from the journal (of type `Past`); ignores malformed ones."""
         if not fits(past, Past) or len({len(past[name]) for name in ("ticks", "births", "deaths")}) > 1:
             return
         first = self.ticks[0] if self.ticks else float("inf")

@@ -1,6 +1,8 @@
 """Wind and sunlight for drawing: the formulas of `sandbox/laws/weather.py`, in floating point.
 
-`climate` has the fields of `weather.Climate` by name, and is empty in a world without weather.
+`climate` has the fields of `weather.Climate` by name, and is empty in a world without weather. Light is an integer in
+units of 1/`ONE` (1/1024) of full sunlight. A piece is the part of a tile (a square of the world, here with the values
+of the layer "light") that one of the processes which simulate the world has sent, as of the tick in its head.
 """
 
 import math
@@ -18,11 +20,11 @@ DRIFT_DAYS = 5
 CELLS_PER_S = 2.2
 """The drawn speed of the strongest wind, in cells per second."""
 MIN_SUN = 0.1
-"""The sunlight, as a share of full sunlight, above which the shade of clouds can be computed from a piece."""
+"""The sunlight, as a share of full sunlight, above which the shade of clouds is derived from a piece's light."""
 MAX_LIGHT = 32
-"""The upper limit of light, in units of full sunlight; higher than in any climate."""
+"""The upper limit of the computed light, as a multiple of full sunlight; higher than in any climate."""
 ASSUMED_CLOUDS = 0.4
-"""The share of the clouds' maximum shade that is assumed where the shade cannot be computed."""
+"""The share of the maximum shade of clouds that is assumed where there was too little sunlight to derive it."""
 
 
 def wind_at(climate: Mapping[str, int], tick: float, y_share: float, x_share: float) -> tuple[float, float]:
@@ -58,7 +60,7 @@ def under_one_sun(pieces: Sequence[Piece], climate: Mapping[str, int], torus: To
 
 
 def _lit(piece: Piece, tick: int, climate: Mapping[str, int], torus: Torus) -> Piece:
-    """Returns a piece of the light layer recomputed for the sun of another tick."""
+    """Returns a piece of the light layer recomputed for the sun of the tick `tick`, with the same shade of clouds."""
     rows, columns = _middles(piece)
     x_share, y_share = columns / torus.width, rows / torus.height
     sun_then, sun_now = (
@@ -70,7 +72,10 @@ def _lit(piece: Piece, tick: int, climate: Mapping[str, int], torus: Torus) -> P
 
 
 def _middles(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the rows and columns, in cells, of the middles of a piece's values."""
+    """Returns the y and x coordinates, in cells, of a piece's values: of cells, or of the middles of bins.
+
+    The results have one entry per row and one per column of the piece.
+    """
     y, x, height, width = piece.rectangle
     if piece.topic.level != DENSITIES:
         return np.arange(y, y + height), np.arange(x, x + width)
@@ -83,13 +88,13 @@ def _middles(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _by_column(tick: int, climate: Mapping[str, int], x_share: np.ndarray) -> np.ndarray:
-    """Returns the light by column, as a share of the light at noon."""
+    """Returns the light at positions along x (shares of the world's width), as a share of the light at noon."""
     noon = np.cos(2 * np.pi * (tick / climate["day_ticks"] - x_share))
     return np.maximum(0.0, (3 * noon + 1) / 4)
 
 
 def _by_row(tick: int, climate: Mapping[str, int], y_share: np.ndarray) -> np.ndarray:
-    """Returns the light at noon by row, in units of 1/1024 of full sunlight."""
+    """Returns the light at noon at positions along y (shares of the world's height), in 1/1024 of full sunlight."""
     shade = climate.get("latitude_q10", 0) / ONE * (1 - np.cos(2 * np.pi * y_share)) / 2
     light = climate.get("light_q10", ONE) * (1 - shade)
     season = climate.get("season_q10", 0) / ONE * np.sin(2 * np.pi * (tick / climate["year_ticks"] + y_share))

@@ -12,7 +12,10 @@ Way = TypeVar("Way", float, np.ndarray)
 
 
 def shortest(way: Way, size: int | float) -> Way:
-    """Returns the shortest displacement equivalent to `way` on an axis of `size` cells: from -size / 2 to size / 2."""
+    """Returns the shortest displacement that leads to the same place as `way` on a circular axis of `size` cells.
+
+    It is from -size / 2 to size / 2.
+    """
     return (way + size / 2) % size - size / 2
 
 
@@ -32,7 +35,7 @@ def cell_of(y: float, x: float, torus: Torus) -> tuple[int, int]:
 def aligned(view: Rectangle, step_cells: int, torus: Torus) -> Rectangle:
     """Returns the smallest rectangle with corners at multiples of `step_cells` that contains `view`.
 
-    Its sides are at most the height and width of the torus.
+    Along an axis on which that rectangle would be as long as the torus or longer, the result spans the torus from 0.
     """
     spans = []
     for first, count, size in ((view.y, view.height, torus.height), (view.x, view.width, torus.width)):

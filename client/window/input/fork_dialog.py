@@ -1,6 +1,6 @@
-"""Undo and changes of the past: after the user has confirmed it, both fork the run at a past tick.
+"""Undo and changes of the past: both fork the run at a past tick, after the user has agreed.
 
-A fork is a new run that shares the history of the present one up to that tick.
+To fork is to start a new run that shares the history of the present one up to that tick; the present run continues.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ SPECTATOR_LINE = "spectators cannot change the world: connect with a keeper's ke
 
 @dataclass
 class Question:
-    """A question to the user; `yes` and `no` label the buttons, and `confirm` is called if the answer is yes."""
+    """A question to the user; `yes` and `no` label the two buttons, `confirm` is called if the first is pressed."""
 
     title: str
     text: str
@@ -26,15 +26,18 @@ class Question:
 
 
 class ForkDialog:
-    """Asks the user before a run is forked. `question` is the open question, None if there is none."""
+    """Asks the user before the run is forked. `question` is the one that awaits an answer; None if there is none."""
 
     def __init__(self, session: Session, done: Sequence[Done]):
-        """`done` lists the commands that can be undone, oldest first; the caller keeps appending to it."""
+        """`done` lists the commands of this window, oldest first; the caller appends to it, and each can be undone."""
         self.session, self._done = session, done
         self.question: Question | None = None
 
     def offer_undo(self, index: int = -1) -> None:
-        """Asks whether to fork the run just before the command `done[index]`, by default the newest one."""
+        """Asks whether to fork the run just before a command of this window, by default the newest.
+
+        `index` is the command's index in `done`.
+        """
         if not self.session.keeper:
             say_once(self.session, SPECTATOR_LINE)
             return
@@ -77,9 +80,9 @@ def say_once(session: Session, line: str) -> None:
 
 
 def fork_run(session: Session, tick: int, why: str = "", then: Callable[[str, int], None] | None = None) -> None:
-    """Forks the run at `tick`, displays how to open the new run, then calls `then(folder, tick)`.
+    """Forks the run at `tick`, displays how to open the new run, then calls `then(folder of the new run, tick)`.
 
-    A tick that is not in the journal yet is replaced by the last one that is. `why` is added to the notice.
+    If the run is not recorded that far yet, it is forked at the latest recorded tick. `why` is added to the notice.
     """
     if not session.keeper:
         session.say("only keepers may fork a run: connect with a keeper's key", bad=True)

@@ -1,4 +1,4 @@
-"""The icons and colours of tools, keyed by the tool's name, with a default for other tools."""
+"""The icons and colours of the tools with which the user changes the world, by the tool's name."""
 
 from typing import NamedTuple
 

@@ -1,8 +1,9 @@
 """Inhabiting a monster: the user steers it with the keyboard, in place of its behaviour, until it is released.
 
-A being remains under control from the first drive command until a release command, even if it dies meanwhile. So once
-a drive command may have reached the world, release commands are sent until one of them is confirmed that was sent after
-all drive commands had been answered.
+A drive is a decision of a monster as a number from -1 to 1, such as "thrust"; a drive command sets some. A being
+remains under control from the first drive command until a release command, even if it dies meanwhile. So once a drive
+command may have reached the world, release commands are sent until one of them is confirmed that was sent after all
+drive commands had been answered. A promise stands for an answer that may not have arrived yet.
 """
 
 import time
@@ -23,17 +24,17 @@ FETCH_EVERY_S = 0.4
 RELEASE_AGAIN_S, MAX_RELEASES = 1.0, 120
 """Delay in seconds before a failed release is sent again, and maximum number of releases that are sent."""
 CLOSE_WITHIN_S = 3.0
-"""Maximum time in seconds for which closing the window waits for confirmed releases."""
+"""Maximum time in seconds for which closing the window waits until releases are confirmed."""
 MAX_UNANSWERED = 4
 """Maximum number of drive commands that wait for an answer; no further ones are sent meanwhile."""
 MIN_TURNS_A_S, MAX_TURNS_A_S, TURN_RAMP_S = 0.12, 0.6, 0.9
 """Turning speed when the key is pressed and at most, in full turns per second, and the time from one to the other."""
 TURN_A_TICK = 1 / 8
-"""Full turns per tick at a `turn` drive of 1 (see `interface.DRIVES`)."""
+"""Full turns per tick that a being makes if its drive `turn` is 1."""
 MIN_THRUST, THRUST_RAMP_S = 0.4, 0.35
 """The drive `thrust` when the key is pressed, and the time in seconds until it has increased to 1."""
 STEPS = 256
-"""Drives are rounded to multiples of 1/256, so that small changes are not sent."""
+"""Drives are rounded to multiples of 1 / `STEPS`, so that small changes are not sent."""
 PACE_OVER_S, DEFAULT_TICKS_A_S = 1.5, 20.0
 """Time in seconds over which the world's speed is measured, and the speed that is assumed before."""
 MIN_SCALE = 26.0
@@ -41,7 +42,7 @@ MIN_SCALE = 26.0
 MAX_FRAME_S = 0.2
 """Upper limit of a frame's duration in `_ramp`, so that drives do not jump after a slow frame."""
 PERCENT = ONE / 100
-"""One per cent in the units of states, 1/1024."""
+"""One per cent of a state such as fatigue, which is an integer in units of 1/1024."""
 
 KEYS: dict[str, tuple[str, float]] = {
     "W": ("thrust", 1.0),
@@ -74,17 +75,17 @@ HINTS = (
     ("musk_drive", "M", "musk"),
     ("alarm_drive", "N", "alarm"),
 )
-"""Drives with the names of their keys and their labels, in the order in which the window displays them."""
+"""Drives, the names of their keys and their labels, in the order in which the window displays them."""
 
 
 @dataclass
 class _Release:
-    """The state of releasing a body; a release command is sent again at the time `due_s`."""
+    """The state of releasing a body; no release command is sent again before the time `due_s`."""
 
     promise: Promise | None = None
-    """The answer to the most recent release command; None if none is awaited."""
+    """The awaited answer to the most recent release command; None if none is awaited."""
     is_last: bool = False
-    """Whether all drive commands were answered before that release was sent, so that none can follow it."""
+    """Whether all drive commands had been answered when that command was sent, so that none can follow it."""
     due_s: float = -1e9
     sent: int = 0
     """The number of release commands that were sent."""
@@ -94,7 +95,8 @@ class Inhabiting:
     """Steers at most one monster (the "body") by the keyboard; the window calls `update` once per frame.
 
     `being` is the id of the body that is steered, 0 if none; `sent_drives` are the most recently sent drives; `body` is
-    the most recently fetched state of the body; `ticks_per_s` is the measured speed of the world.
+    the most recently fetched data of the body; `ticks_per_s` is the measured speed of the world. `_turn` is the present
+    turning speed in full turns per second, with its sign, `_thrust` the present thrust.
     """
 
     def __init__(self, session: Session):
@@ -110,10 +112,10 @@ class Inhabiting:
         """
         self._turn, self._thrust = 0.0, 0.0
         self._unanswered: list[tuple[int, Promise]] = []
-        """Ids of bodies, each with the awaited answer to a drive command."""
+        """The drive commands that are not answered yet: the id of the body and the awaited answer."""
         self._releases: dict[int, _Release] = {}
         self._reached: set[int] = set()
-        """Bodies that a drive command has reached or could have reached; others need no release."""
+        """The ids of bodies that a drive command has reached, or may have reached; others need no release."""
         self._fetch: Promise | None = None
         self._fetched_s = self._sent_s = -1e9
         self._turned_s: float | None = None
@@ -152,7 +154,7 @@ class Inhabiting:
         return True
 
     def _why_not(self, being: int) -> str:
-        """Returns the reason why a monster cannot be steered, "" if it can."""
+        """Returns the reason why the being with the id `being` cannot be steered; "" if it can."""
         session = self.session
         if not session.keeper:
             return SPECTATOR_LINE
@@ -168,7 +170,7 @@ class Inhabiting:
         return ""
 
     def _table(self, being: int) -> str:
-        """Returns the table that contains a being, if it is selected or drawn; else ""."""
+        """Returns the name of the table (kind of being) of a being, if it is selected or drawn as a body; else ""."""
         selected = self.session.selected
         if selected is not None and selected.id == being and selected.table:
             return selected.table
@@ -186,7 +188,7 @@ class Inhabiting:
         self.session.say(f"{why + ': ' if why else ''}the body is released")
 
     def close(self, within_s: float = CLOSE_WITHIN_S) -> None:
-        """Releases the body and waits up to `within_s` seconds for the confirmation.
+        """Releases the body and waits up to `within_s` seconds until all releases are confirmed.
 
         The session calls this before it closes.
         """
@@ -249,9 +251,9 @@ class Inhabiting:
     # --- time
 
     def update(self, now_s: float) -> None:
-        """Processes answers, sends drives and fetches the body; the window calls this once per frame.
+        """Processes answers, sends drives and fetches the body's data; the window calls this once per frame.
 
-        Releases the body if it has died, the past is displayed, or the connection was lost.
+        Stops steering if the body has died, a past tick is displayed, or the connection was lost.
         """
         seconds = 0.0 if self._turned_s is None else min(MAX_FRAME_S, max(0.0, now_s - self._turned_s))
         self._turned_s = now_s
@@ -275,7 +277,7 @@ class Inhabiting:
             self._send_drives(now_s)
 
     def _measure_pace(self, now_s: float) -> None:
-        """Measures `ticks_per_s`, the speed of the world, from the statuses."""
+        """Measures `ticks_per_s`, the speed of the world, by the ticks in its statuses."""
         tick = int(self.session.status.get("tick", 0))
         if self._pace_from is None or tick < self._pace_from[1]:
             self._pace_from = (now_s, tick)
@@ -286,7 +288,10 @@ class Inhabiting:
             self._pace_from = (now_s, tick)
 
     def _send_drives(self, now_s: float) -> None:
-        """Sends the drives if they have changed, and repeats unchanged ones every `REPEAT_EVERY_S` seconds."""
+        """Sends the drives if they have changed, and repeats unchanged ones every `REPEAT_EVERY_S` seconds.
+
+        Sends nothing while too many commands are unanswered; repeats nothing while the world is paused.
+        """
         drives, being = self.drives(), self.being
         if drives == self.sent_drives and self.session.status.get("paused"):
             return  # in a paused world a repetition has no effect but an entry in the journal
@@ -300,7 +305,7 @@ class Inhabiting:
             self.end(str(error))
 
     def _fetch_body(self, now_s: float) -> None:
-        """Fetches the body's state every `FETCH_EVERY_S` seconds, and stops steering if it is dead."""
+        """Fetches the body's data every `FETCH_EVERY_S` seconds, and stops steering if the body no longer exists."""
         if self._fetch is None:
             if now_s - self._fetched_s >= FETCH_EVERY_S:
                 self._fetched_s = now_s
@@ -317,7 +322,10 @@ class Inhabiting:
             self.end("it died")
 
     def _take_answers(self) -> None:
-        """Processes the answers to drive and release commands, and resends releases that are not confirmed."""
+        """Processes the answers to drive and release commands, and sends releases that are due.
+
+        A refused drive command ends the steering of its body.
+        """
         unanswered, self._unanswered = self._unanswered, []
         for being, promise in unanswered:
             if not promise.done:
@@ -337,7 +345,10 @@ class Inhabiting:
             self._send_release(being, release)
 
     def _send_release(self, being: int, release: _Release) -> None:
-        """Advances the release of a body: takes the answer to the last release command, and sends another if needed."""
+        """Advances the release of a body: reads the answer to the last release command, and sends another if it is due.
+
+        Gives up after `MAX_RELEASES` commands.
+        """
         now_s = time.monotonic()
         if release.promise is not None and release.promise.done:
             promise, release.promise = release.promise, None
@@ -365,7 +376,7 @@ class Inhabiting:
             release.due_s = now_s + RELEASE_AGAIN_S
 
     def _forget(self, being: int) -> None:
-        """Ends the release of a body."""
+        """Ends the release of a body: sends no further release commands for it."""
         self._releases.pop(being, None)
         self._reached.discard(being)
 
@@ -397,7 +408,7 @@ class Inhabiting:
         imgui.end()
 
     def _state(self) -> str:
-        """Returns the line that displays the state of the body."""
+        """Returns the line of text that displays the state of the body."""
         row = (self.body or {}).get("row") or {}
         words = [f"you steer {self.being}"]
         for name, label in (("fatigue", "fatigue"), ("pain", "pain"), ("dryness", "dry eyes")):

@@ -6,8 +6,8 @@ from typing import NamedTuple
 class Binding(NamedTuple):
     """A key binding and its line in the help.
 
-    `keys` is the displayed text, `names` are pyglet's names of the keys, `action` is the name of the window's action
-    (empty if the window handles the keys separately), and `words` is the description.
+    `keys` is the displayed text, `names` are pyglet's names of the keys, `action` is the name of the action in
+    `actions.Actions.by_name` (empty if the keys are handled separately), and `words` is the description.
     """
 
     keys: str
@@ -43,7 +43,7 @@ BINDINGS = (
 """All key bindings, in the order of the help."""
 
 ACTIONS = {name: binding.action for binding in BINDINGS for name in binding.names}
-"""The action of each key, by pyglet's name of the key."""
+"""The names of actions, by pyglet's names of the keys."""
 PANS = {
     "LEFT": (-1, 0),
     "RIGHT": (1, 0),
@@ -58,4 +58,4 @@ PANS = {
 ZOOMS = {"PLUS": 1, "EQUAL": 1, "NUM_ADD": 1, "PAGEUP": 1, "MINUS": -1, "NUM_SUBTRACT": -1, "PAGEDOWN": -1}
 """Keys that zoom in (1) or out (-1) while they are down."""
 SPEEDS = {"BRACKETLEFT": 0.5, "BRACKETRIGHT": 2.0}
-"""The factor by which a key changes the speed of the world."""
+"""The factor by which a key changes the speed of the world, or of playback of the past."""

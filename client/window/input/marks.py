@@ -7,7 +7,10 @@ Colour = tuple[float, float, float, float]
 Ring = tuple[float, float, float, Colour]
 """A circle: y, x and radius in cells, colour."""
 Line = tuple[float, float, float, float, Colour, float]
-"""A straight line: y and x of one end, y and x of the other (in cells), colour, width in pixels."""
+"""A straight line: y and x of one end, y and x of the other (in cells), colour, width in pixels.
+
+It is drawn along the shortest way between its ends on the torus.
+"""
 
 PIECE_CELLS = 16
 """Maximum length of a piece of a line, in cells; see `pieces`."""
@@ -30,8 +33,7 @@ def outline(rectangle: tuple[int, int, int, int], colour: Colour) -> list[Line]:
 def pieces(y: float, x: float, down: float, right: float, colour: Colour, width_pixels: float) -> list[Line]:
     """Returns the line from (y, x) to (y + down, x + right), divided into pieces of at most `PIECE_CELLS` cells.
 
-    Each line is drawn along the shortest way between its ends on the torus, so one that is longer than half of the
-    torus would be drawn the other way round.
+    As a single line, one that is longer than half of the torus would be drawn the other way round.
     """
     count = max(1, math.ceil(max(abs(down), abs(right)) / PIECE_CELLS))
     ends = [(y + down * index / count, x + right * index / count) for index in range(count + 1)]

@@ -1,4 +1,7 @@
-"""The list of the window's tools, collected from the kinds of commands in `agents/commands`, and their settings."""
+"""The list of the window's tools, and their settings.
+
+Each kind of command in `agents/commands` (a change of the world, such as rain) describes the tools that send it.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +13,14 @@ LOOK = Tool("look", "look", "click a being to select it; drag to move the view",
 """The tool that selects beings; the only one that sends no command."""
 
 KIND_BY_TOOL: dict[str, CommandKind] = {tool.name: kind for kind in KINDS for tool in kind.tools}
-"""The kind of command that a tool sends, by the tool's name."""
+"""The kind of command that each tool sends, by the tool's name."""
 TOOLS: tuple[Tool, ...] = (LOOK, *(tool for kind in KINDS for tool in kind.tools))
 BY_NAME = {tool.name: tool for tool in TOOLS}
 
 
 @dataclass
 class Brush:
-    """The settings of the brush, shared by all tools with the gesture `area` (painting areas of cells)."""
+    """The settings of the brush, shared by all tools with which the user paints areas of cells."""
 
     side_cells: int = 3
     """Side of the square brush, in cells."""

@@ -1,4 +1,7 @@
-"""Sends the window's commands to the world, and keeps a list of the confirmed ones."""
+"""Sends the window's commands (changes of the world) to the world, and keeps a list of the confirmed ones.
+
+A command is confirmed by an answer with the tick at which it takes effect.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +12,7 @@ from umwelt.client.window.session import Session
 from umwelt.sandbox.errors import UmweltError
 
 BATCH_EVERY_S = 0.1
-"""Minimum time in seconds between two batches of a stroke."""
+"""Minimum time in seconds between two batches (commands that are sent together) of a stroke."""
 MAX_DONE = 500
 """Maximum number of entries in the list of confirmed commands."""
 
@@ -19,7 +22,7 @@ Cell = tuple[int, int]
 
 @dataclass
 class Done:
-    """A confirmed command, or all confirmed commands of one stroke of the mouse.
+    """A confirmed command, or all confirmed commands of one stroke of the mouse (from press to release).
 
     `tick` is the first tick at which they take effect; `words` describes them.
     """
@@ -40,9 +43,9 @@ class CommandSender:
         return self.session.done
 
     def send(self, words: str, command: str, **fields: Any) -> None:
-        """Sends the command named `command` with these fields; errors are displayed as notices.
+        """Sends the command of the kind `command` with these fields; errors are displayed as notices.
 
-        Once it is confirmed, `words` are displayed and the command is added to `done`.
+        Once it is confirmed, `words` (its description) are displayed, and it is added to `done`.
         """
 
         def confirm(tick: Any) -> None:
@@ -62,14 +65,18 @@ class CommandSender:
 class Stroke:
     """The commands from a press of the mouse button until its release, one for each cell that the mouse passes.
 
-    Cells are queued in `waiting` and sent in batches, at most one batch every `BATCH_EVERY_S` seconds. A stroke is one
-    entry of `CommandSender.done`. It is reported once, when the button is released and all batches are answered.
+    Cells wait in `waiting`; their commands are sent in batches, at most one batch every `BATCH_EVERY_S` seconds. A
+    stroke is one entry of `CommandSender.done`. One notice is displayed for it, when the button has been released and
+    all batches are answered.
     """
 
     def __init__(
         self, sender: CommandSender, compose: Callable[[int, int], Command], describe: Callable[[int], str], start: Cell
     ):
-        """`compose(y, x)` returns the command for a cell; `describe(count)` the report for that number of commands."""
+        """`compose(y, x)` returns the command for a cell, `describe(count)` the text that describes `count` of them.
+
+        `start` is the first cell.
+        """
         self.sender, self._compose, self._describe = sender, compose, describe
         self.waiting: list[Cell] = [start]
         self.last_cell = start
@@ -130,6 +137,6 @@ class Stroke:
             fail(str(error))
 
     def _report(self) -> None:
-        """Displays the stroke's report, if it has been released and all of its batches are answered."""
+        """Displays the stroke's notice, if the button has been released and all batches are answered."""
         if self._released and self._answered_batches == self._sent_batches and self._done is not None:
             self.sender.session.say(f"{self._done.words} (tick {self._done.tick})")

@@ -1,8 +1,14 @@
 """The tools of the window: the chosen tool, the settings of all tools, and the translation of mouse input to commands.
 
-The window reports the mouse's position in cells. The description of the chosen tool (`umwelt.agents.commands.tool`)
-specifies its command and its gesture, the way in which the mouse is used: such as a stroke over cells, or a press on a
-being. Only tools with the gesture `spawn`, which place beings, need more code than their description.
+A command changes the world, such as rain over some cells; its values are its fields. The window reports the mouse's
+position in cells. The description of the chosen tool (`umwelt.agents.commands.tool`) specifies its command and its
+gesture, the way in which the mouse is used:
+
+- "stroke": press and drag; one command for each cell passed (`sending.Stroke`);
+- "area": the same with a square brush, or drag a rectangle;
+- "point": press on a cell; "target": press on a cell or on a being, which stands for its cell;
+- "being": press on a being; "grab": drag a being to another place;
+- "spawn": press where a new being is to be placed. Only these tools need more code than their description.
 """
 
 import math
@@ -25,7 +31,7 @@ from umwelt.client.window.session import Session
 from umwelt.cluster import LIVE
 
 REACH_PIXELS, REACH_CELLS = 26.0, 0.8
-"""Maximum distance between the mouse and a being that it points at; the larger of the two applies."""
+"""Maximum distance between the mouse and a being that it points at, in pixels and in cells; the larger applies."""
 MIN_DRAG_CELLS = 0.05
 """Minimum distance of a drag that moves a being."""
 SHIFT = 1
@@ -43,9 +49,10 @@ Fields = dict[str, Any]
 class Toolbox:
     """The tools of one window, their settings, and the state of the gesture in progress.
 
-    `tool` is the name of the chosen tool; `settings[tool][setting]` is a value. Tools with the gesture `spawn` can copy
-    `genome` (of a being of `genome_species`, in the table `genome_table`) or the being with the id `like`. `sender`
-    sends the commands; `fork_dialog` asks the user before undo and before changes of the past.
+    `tool` is the name of the chosen tool; `settings[tool][setting]` is the value of a setting. What tools with the
+    gesture "spawn" place can have the genome `genome` (genes from -128 to 127, copied from a being of `genome_species`,
+    in the table `genome_table`) or be a copy of the being with the id `like`; None and 0 if none has been chosen.
+    `sender` sends the commands; `fork_dialog` asks the user before undo and before changes of the past.
     """
 
     def __init__(self, session: Session):
@@ -65,7 +72,7 @@ class Toolbox:
         """The movement (y, x) in cells since the press; on a torus, positions alone do not determine it."""
         self._stroke: Stroke | None = None
         self._stroke_spacing = 1
-        """Minimum distance in cells between two commands of a stroke."""
+        """Minimum distance in cells between the cells of two commands of a stroke."""
         self._grabbed = 0
         """The id of the being that is being dragged; 0 if none."""
         self._draws_rectangle = False
@@ -73,12 +80,15 @@ class Toolbox:
     # --- choices and settings
 
     def species(self, table: str) -> list[str]:
-        """Returns the species of a table, including those whose table the gateway does not state."""
+        """Returns the names of the species of a table (kind of being).
+
+        Species whose table is not known are included.
+        """
         known = self.session.known
         return [name for name in known.species if known.kinds.get(name, table) == table]
 
     def choices(self, setting: Choice) -> list[str]:
-        """Returns the values that can be chosen for a setting in this world."""
+        """Returns the names that can be chosen for a setting in this world."""
         match setting.known:
             case "substances":
                 names = list(self.session.known.substances or SUBSTANCES)
@@ -91,7 +101,10 @@ class Toolbox:
         return [name for name in names if not setting.only or name in setting.only]
 
     def value(self, tool: Tool, setting: Number | Choice) -> Any:
-        """Returns the value of a setting: a number within its bounds, or the chosen name (default: the first)."""
+        """Returns the value of a tool's setting: a number within its bounds, or the chosen name.
+
+        If no name was chosen, it is the first that can be; "" if there is none.
+        """
         value = self.settings[tool.name][setting.name]
         if isinstance(setting, Number):
             return min(setting.maximum, max(setting.minimum, value))
@@ -106,7 +119,10 @@ class Toolbox:
             self.tool = name
 
     def copy_genome(self, being: dict[str, Any] | None) -> bool:
-        """Copies the genome of a fetched being and chooses the tool that spawns it; returns False if there is none."""
+        """Copies the genome of a being and chooses the tool that places beings with it.
+
+        `being` is the being's data as fetched. Returns False, and displays an error, if it contains no genome.
+        """
         genome = ((being or {}).get("row") or {}).get("genome")
         if being is None or genome is None:
             self.session.say("no genome to copy: select a being first", bad=True)
@@ -122,14 +138,14 @@ class Toolbox:
         return True
 
     def copy_being(self, being_id: int) -> None:
-        """Chooses the tool that spawns copies of the living being with the id `being_id`."""
+        """Chooses the tool that places copies of the living being with the id `being_id`."""
         self.like = being_id
         self._choose_source("copy")
 
     def _choose_source(self, source: str, table: str = "") -> None:
-        """Chooses the tool that spawns beings of `table` from `source`.
+        """Chooses the tool that places beings of `table` made from `source` ("genome" or "copy").
 
-        If no tool with this source has this table, chooses another tool with this source.
+        If there is no such tool for the table, chooses another one with this source.
         """
         tools = [tool for tool in TOOLS if tool.gesture == "spawn" and source in self._source(tool).only]
         tool = next((tool for tool in tools if _table_of(tool) == table), tools[-1])
@@ -137,15 +153,16 @@ class Toolbox:
         self.choose(tool.name)
 
     def _source(self, tool: Tool) -> Choice:
-        """Returns the setting `source` of a tool with the gesture `spawn`."""
+        """Returns the setting `source` of a tool with the gesture "spawn": what the placed being is made from."""
         return next(setting for setting in tool.settings if isinstance(setting, Choice) and setting.name == "source")
 
     # --- the mouse
 
     def press(self, y: float, x: float, being_id: int = 0, table: str = "", modifiers: int = 0) -> None:
-        """Handles a press of the mouse button at (y, x) in cells: begins the gesture of the chosen tool.
+        """Handles a press of the mouse button at (y, x) in cells: begins or performs the gesture of the chosen tool.
 
-        `being_id` and `table` identify the being under the mouse; the id is 0 if there is none.
+        `being_id` and `table` are the id and table of the being under the mouse, 0 and "" if there is none. `modifiers`
+        are the bits of the modifier keys.
         """
         self._mouse = self._pressed = (y, x)
         self._moved = (0.0, 0.0)
@@ -202,7 +219,7 @@ class Toolbox:
         self._end_gesture()
 
     def hover(self, y: float, x: float) -> None:
-        """Handles a mouse movement with the button up, for the marks of the chosen tool."""
+        """Handles a mouse movement with the button up: remembers the position (y, x), in cells, for `marks`."""
         self._mouse = (y, x)
 
     def cancel(self) -> None:
@@ -235,7 +252,10 @@ class Toolbox:
             stroke.release(self.session.clock())
 
     def _may_change(self) -> bool:
-        """Returns whether the world can be changed now; if not, displays the reason."""
+        """Returns whether the user can change the world now; if not, displays the reason.
+
+        If a past tick is displayed, also asks whether to fork the run there.
+        """
         if not self.session.keeper:
             say_once(self.session, SPECTATOR_LINE)
             return False
@@ -252,17 +272,23 @@ class Toolbox:
     # --- requests
 
     def use(self, tool: str, **fields: Any) -> None:
-        """Sends the command of the tool named `tool`, with its settings and `fields`. Panels also call this."""
+        """Sends the command of the tool named `tool`.
+
+        Its fields are the tool's settings and `fields`, which take precedence. Panels also call this.
+        """
         description = BY_NAME[tool]
         fields = {**self._fields(description), **fields}
         self.sender.send(description.report.format_map(fields), KIND_BY_TOOL[tool].name, **fields)
 
     def _fields(self, tool: Tool) -> Fields:
-        """Returns the fields of a tool's command that do not depend on the mouse."""
+        """Returns the fields of a tool's command that do not depend on the mouse: constants and settings."""
         return {**tool.fixed, **{setting.name: self.value(tool, setting) for setting in tool.settings}}
 
     def _spawn(self, tool: Tool, y: float, x: float) -> None:
-        """Sends the command that places a being at a position, from the tool's setting `source`."""
+        """Sends the command that places a being at a position (in cells); the setting `source` is what it is made from.
+
+        Displays an error if that genome or being has not been chosen, or does not suit the tool.
+        """
         fields, table = self._fields(tool), _table_of(tool)
         source = fields.pop("source")
         fields |= dict(zip(("y", "x"), self._cell(y, x), strict=True))
@@ -290,7 +316,7 @@ class Toolbox:
         self.sender.send(words.format_map(fields), KIND_BY_TOOL[tool.name].name, **fields)
 
     def _put_down(self, y: float, x: float) -> None:
-        """Sends the command that moves the dragged being to a position, unless it was hardly dragged."""
+        """Sends the command that moves the dragged being to a position (in cells), unless it was hardly dragged."""
         if math.hypot(*self._moved) < MIN_DRAG_CELLS:
             say_once(self.session, "drag the being to its new place")
             return
@@ -300,23 +326,26 @@ class Toolbox:
     # --- strokes
 
     def _spacing(self, tool: Tool) -> int:
-        """Returns the minimum distance in cells between two commands of a stroke: the tool's radius, at least 1."""
+        """Returns the minimum distance in cells between two commands of a stroke: the tool's radius, at least 1.
+
+        It is 1 for a tool whose commands change one cell each.
+        """
         return max(1, self._fields(tool)[tool.radius]) if tool.radius else 1
 
     def _brush_side(self) -> int:
-        """Returns the side of the brush in cells, within its bounds."""
+        """Returns the side of the square brush in cells, from 1 to `MAX_SIDE_CELLS`."""
         return min(MAX_SIDE_CELLS, max(1, self.brush.side_cells))
 
     def _brush_size(self) -> Fields:
-        """Returns the height and width of the brush in cells, at most those of the world."""
+        """Returns the fields `height` and `width` of the brush in cells, at most those of the world."""
         torus, side = self.session.torus, self._brush_side()
         return {"height": min(side, torus.height), "width": min(side, torus.width)}
 
     def _begin_stroke(self, tool: Tool, size: Mapping[str, int], spacing: int) -> None:
         """Begins a stroke at the mouse's cell.
 
-        If `size` has `height` and `width`, each command is for a rectangle of that size around its cell. `spacing` is
-        the minimum distance in cells between two commands.
+        If `size` has `height` and `width`, each command is for a rectangle of that size around its cell; if it is
+        empty, for the cell. `spacing` is the minimum distance in cells between two commands.
         """
         command_type, torus = KIND_BY_TOOL[tool.name].command, self.session.torus
         fields = {**self._fields(tool), **size}
@@ -335,7 +364,10 @@ class Toolbox:
         self._stroke.flush(self.session.clock())
 
     def _extend_stroke(self, stroke: Stroke, start: tuple[float, float], step: tuple[float, float]) -> None:
-        """Adds the cells between `start` and `start + step` to a stroke, at least `_stroke_spacing` cells apart."""
+        """Adds cells on the way from `start` to `start + step` to a stroke, at least `_stroke_spacing` cells apart.
+
+        Both are (y, x) in cells.
+        """
         torus = self.session.torus
         count = max(1, math.ceil(max(abs(step[0]), abs(step[1])) * 2))
         for index in range(1, count + 1):
@@ -349,9 +381,9 @@ class Toolbox:
     # --- rectangles
 
     def rectangle(self) -> tuple[int, int, int, int] | None:
-        """Returns the rectangle being drawn (y, x, height, width in cells), or None.
+        """Returns the rectangle that the user is dragging (y, x, height, width in cells), or None.
 
-        It can extend across the world's edges.
+        It can extend across the edges of the world, which is a torus.
         """
         if self._pressed is None or not self._draws_rectangle:
             return None

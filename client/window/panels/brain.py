@@ -1,4 +1,9 @@
-"""The brain panel: a monster's neural net with its current activity, and the reasons for a drive."""
+"""The brain panel: a monster's neural net with its current activity, and the reasons for a drive.
+
+Stimuli are what a monster senses, drives are what it decides: numbers by name. The net has three columns of nodes:
+inputs (stimuli and memory), hidden units, whose activations are also the memory, and drives. A contribution is what one
+node adds to the value of another: the value of the first times the weight of the connection.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,45 +31,46 @@ from umwelt.sandbox.units import ONE
 __all__ = ["Brain", "why"]
 
 MAX_INPUTS = 16
-"""Maximum number of drawn inputs (stimuli and memory)."""
+"""Maximum number of drawn inputs."""
 MIN_ROW_PX = 12.5
-"""Minimum distance between the rows of inputs."""
+"""Minimum distance between the rows of inputs, in logical pixels."""
 MAX_LINES = 110
 """Maximum number of lines between two columns of nodes."""
 MAX_REASONS = 6
 """Maximum number of listed contributions to the explained drive."""
 MIN_FLOW = 0.012
-"""Absolute value of a contribution from one node to another below which no line is drawn."""
+"""Absolute value of a contribution up to which no line is drawn for it."""
 REASONS_PX = 166.0
-"""Height that is left for the list of contributions below the net."""
+"""Height that is left for the list of contributions below the net, in logical pixels."""
 MIN_SHARE = 0.005
 """Minimum absolute value of a listed contribution to the explained drive."""
 SMALL_PX = 13.0
 INPUT_NAMES_PX, DRIVE_NAMES_PX = 104.0, 74.0
-"""Widths that are left for the names of inputs and of drives."""
+"""Widths that are left for the names of inputs and of drives, in logical pixels."""
 
 
 @dataclass
 class _Picture:
     """The drawn content of a net: the values of its nodes in three columns, and the lines between the columns.
 
-    A line is (row of its start, row of its end, contribution); the weakest lines come first.
+    `incoming` are the lines from inputs to hidden units, `outgoing` those from hidden units to drives. A line is (row
+    of its start, row of its end, contribution); the weakest lines come first.
     """
 
     inputs: list[tuple[str, float]]
-    """The name and value of each stimulus that is drawn, and of the memory."""
+    """The name and value of each stimulus that is drawn; the memory is the last entry."""
     hidden: list[float]
     drives: list[float]
     incoming: list[tuple[int, int, float]]
     outgoing: list[tuple[int, int, float]]
     reasons: list[tuple[str, float]]
-    """The contributions to the explained drive, by name, the strongest first (`reasons.why`)."""
+    """The contributions of stimuli and memory to the explained drive: (name, contribution), the strongest first."""
     total: float
-    """The net's output for the explained drive, before clamping."""
+    """The net's output for the explained drive, before it is clamped to -1 to 1."""
     drive: int
     """The index of the explained drive."""
     own: bool
-    """Whether the drives are the output of the net."""
+    """Whether the monster's drives are the output of this net; not so while a viewer steers it."""
 
 
 class Brain:
@@ -186,7 +192,7 @@ class Brain:
 
 
 def _build_picture(genome: bytes, being: Mapping[str, Any], explained: int | None, max_inputs: int) -> _Picture:
-    """Returns the picture of a fetched monster's net with at most `max_inputs` inputs.
+    """Returns what to draw of a monster's net, with at most `max_inputs` inputs; `being` is the monster's data.
 
     `explained` is the index of the drive to explain; None for the strongest.
     """
@@ -223,7 +229,10 @@ def _build_picture(genome: bytes, being: Mapping[str, Any], explained: int | Non
 
 
 def _lines_of(flows: np.ndarray, max_count: int) -> list[tuple[int, int, float]]:
-    """Returns at most `max_count` lines: the strongest contributions in `flows[from, to]`, in ascending order."""
+    """Returns the lines for at most `max_count` contributions in `flows[from, to]`: the strongest, in ascending order.
+
+    A line is (row of its start, row of its end, contribution).
+    """
     flat = np.abs(flows).ravel()
     order = np.argsort(flat, kind="stable")[-max_count:]
     width = flows.shape[1]
@@ -231,7 +240,7 @@ def _lines_of(flows: np.ndarray, max_count: int) -> list[tuple[int, int, float]]
 
 
 def _spread(top: float, height: float, count: int) -> list[float]:
-    """Returns the y coordinate of each node of a column, in logical pixels."""
+    """Returns the y coordinates of the `count` nodes of a column, evenly spaced, in logical pixels."""
     step = (height - 14) / max(1, count - 1) if count > 1 else 0.0
     first = top + 7 if count > 1 else top + height / 2
     return [first + at * step for at in range(count)]
@@ -245,7 +254,11 @@ def _lines(
     near: tuple[int, int],
     column: int,
 ) -> None:
-    """Draws the lines between two columns; while the mouse is over a node, only this node's lines are bright."""
+    """Draws the lines between two columns; while the mouse is over a node, only this node's lines are bright.
+
+    `start` and `end` are the x of a column and the y of its nodes. `near` is the column and row of the node under the
+    mouse; `column` is the number of the first of the two columns.
+    """
     (x0, rows0), (x1, rows1) = start, end
     for first, second, flow in lines:
         size = min(1.0, abs(flow))
@@ -274,7 +287,10 @@ def _node(draw_list: Any, x: float, y: float, value: float, radius: float) -> No
 
 
 def _near(mouse: Any, rows: list[list[float]], left: float, middle: float, right: float) -> tuple[int, int]:
-    """Returns the column and row of the node under the mouse, or (-1, -1) if there is none."""
+    """Returns the column (0 to 2) and row of the node under the mouse, or (-1, -1) if there is none.
+
+    `rows` are the y coordinates of the nodes by column; `left`, `middle` and `right` are the x of the columns.
+    """
     if mouse.x < left + 12:
         column = 0
     elif abs(mouse.x - middle) < 14:

@@ -1,9 +1,10 @@
 """The tree of life in the window: the clade of each being, and the births of each clade over time.
 
-A child belongs to its parent's clade while its neutral markers (three genes without effect) are near those of the
-clade's founder. If a marker differs by more than `DRIFT`, the child belongs to a clade that splits off there. On
-neutral mutations as a clock of descent, see Kimura, "Evolutionary Rate at the Molecular Level", Nature 217, 1968. Where
-whole genomes are available, `client/lineage/clades.py` uses them instead.
+A clade is a group of beings that descend from one being, its founder. A child belongs to its parent's clade while its
+neutral markers (three genes without effect) are near those of the clade's founder. If a marker differs by more than
+`DRIFT`, the child belongs to a clade that splits off there. On neutral mutations as a clock of descent, see Kimura,
+"Evolutionary Rate at the Molecular Level", Nature 217, 1968. Where whole genomes are available,
+`client/lineage/clades.py` uses them instead.
 """
 
 from collections.abc import Mapping
@@ -24,10 +25,11 @@ MAX_CLADES = 4000
 
 @dataclass
 class Clade:
-    """A clade: the tick of its beginning, and the number of the clade that it split off from.
+    """A clade; its number is its index in `Clades.clades`.
 
-    `parent` is -1 for a clade that began with founders. `markers` are the marker genes of the first being, `hue` the
-    colour's hue from 0 to 1, and `last_tick` the tick of the latest birth.
+    `parent` is the number of the clade that it split off from, -1 if its parents are not known, as for the first beings
+    of the run. `tick` is the tick of its first birth, `last_tick` that of its latest, `births` their number. `markers`
+    are the marker genes of its founder; `hue` is the hue of its colour, from 0 to 1.
     """
 
     species: int | str
@@ -40,21 +42,21 @@ class Clade:
 
 
 class Clades:
-    """The clades of one run. `add` takes births in order of tick, a page at a time."""
+    """The clades of one run. `add` takes births in order of tick, a page (many births) at a time."""
 
     def __init__(self) -> None:
         self.clades: list[Clade] = []
         self.known = IdIndex()
-        """The number of the clade of each being, by the being's id."""
+        """A map from the ids of all beings whose births were added to the numbers of their clades."""
         self.first_tick, self.last_tick = 0, 0
         self.bin_ticks = 8
         self._counts = np.zeros((16, BINS), np.int32)
         self._founders = np.zeros((16, 3), np.int16)
-        """The marker genes of the first being of each clade."""
+        """The marker genes of the founder of each clade: `int16[clade, marker]`."""
         self._children: dict[tuple[Any, int], list[int]] = {}
-        """The clades that split off from a clade, by (species, number of that clade).
+        """The numbers of the clades that split off from a clade, by (species, number of that clade).
 
-        Those that began with founders have the key (species, -1).
+        Those that split off from none have the key (species, -1).
         """
 
     def __len__(self) -> int:
@@ -62,17 +64,17 @@ class Clades:
 
     @property
     def counts(self) -> np.ndarray:
-        """Births by clade and time, `int32[clade, bin]`; bins are `bin_ticks` long and start at `first_tick`."""
+        """Births by clade and time, `int32[clade, bin]`; bins are `bin_ticks` long, from `first_tick` on."""
         return self._counts[: len(self.clades)]
 
     def of(self, ids: np.ndarray) -> np.ndarray:
-        """Returns the number of each being's clade, `int32[n]`; -1 if the being's birth is not known."""
+        """Returns the number of each being's clade, `int32[n]`, by its id; -1 if the being's birth was not added."""
         return self.known.find(np.asarray(ids, np.int64))
 
     def add(self, page: Mapping[str, Any]) -> int:
         """Adds births and returns how many of them were new.
 
-        `page` has arrays by name: id, parent_id, tick, species, marker_a, marker_b, marker_c.
+        `page` has arrays with one entry per birth: id, parent_id, tick, species, marker_a, marker_b, marker_c.
         """
         ids = np.asarray(page["id"], np.int64)
         if not len(ids):
@@ -95,7 +97,10 @@ class Clades:
     def _numbers(
         self, ids: np.ndarray, parents: np.ndarray, ticks: np.ndarray, species: np.ndarray, markers: np.ndarray
     ) -> np.ndarray:
-        """Returns the clade of each newborn; processes parents within the page before their children."""
+        """Returns the number of each newborn's clade, `int32[n]`; creates clades that are needed.
+
+        Parents that are in the same page are processed before their children.
+        """
         numbers = np.full(len(ids), -1, np.int32)
         order = np.argsort(ids)
         at = np.minimum(np.searchsorted(ids, parents, sorter=order), len(ids) - 1)
@@ -117,7 +122,10 @@ class Clades:
     def _place(
         self, parent_clade: np.ndarray, ticks: np.ndarray, species: np.ndarray, markers: np.ndarray
     ) -> np.ndarray:
-        """Returns the clade of each birth: the parent's if markers are near its founder's, else that of `_branch`."""
+        """Returns the number of each newborn's clade, `int32[n]`, given that of its parent (-1 if it is not known).
+
+        It is the parent's clade if the markers are near its founder's, else that of `_branch`.
+        """
         numbers = parent_clade.copy()
         stray = parent_clade < 0
         if self.clades:
@@ -130,9 +138,9 @@ class Clades:
         return numbers
 
     def _branch(self, parent: int, species: int | str, markers: tuple[int, int, int], tick: int) -> int:
-        """Returns the clade that split off from `parent` and has these markers; creates it if necessary.
+        """Returns the number of the clade that split off from `parent` and has about these markers; else creates one.
 
-        If there are already `MAX_CLADES`, returns `parent` instead of creating a clade.
+        If there are already `MAX_CLADES` clades, returns `parent` instead of creating one, unless `parent` is -1.
         """
         branches = self._children.setdefault((species, parent), [])
         for number in branches:
@@ -150,7 +158,7 @@ class Clades:
         return number
 
     def _count(self, numbers: np.ndarray, ticks: np.ndarray) -> None:
-        """Counts the births of a page by clade and time; doubles `bin_ticks` until the page's last tick fits."""
+        """Counts births, given the number of the clade and the tick of each; doubles `bin_ticks` until all fit."""
         self.last_tick = max(self.last_tick, int(ticks.max()))
         while (self.last_tick - self.first_tick) // self.bin_ticks >= BINS:
             pairs = self._counts[:, 0::2] + self._counts[:, 1::2]
@@ -168,10 +176,10 @@ class Clades:
             self.clades[number].last_tick = max(self.clades[number].last_tick, int(last[number]))
 
     def rows(self, max_count: int) -> tuple[list[int], np.ndarray]:
-        """Returns the clades to draw, parents before their branches, and for each clade the row that counts its births.
+        """Returns the numbers of the clades that have a row, from the top row down, and the row of every clade.
 
-        Only the `max_count` clades with the most births are drawn; the births of others are counted in the row of their
-        nearest ancestor that is drawn.
+        The `max_count` clades with the most births have a row, and those without a parent. The births of any other
+        clade are counted in the row of its nearest ancestor that has one. The second result is `int32[clade]`.
         """
         if not self.clades:
             return [], np.empty(0, np.int32)
@@ -182,7 +190,7 @@ class Clades:
         )
 
     def row_counts(self, order: list[int], row_of: np.ndarray) -> np.ndarray:
-        """Returns the births by row and time, `int64[row, bin]`."""
+        """Returns the births by row and time, `int64[row, bin]`; the arguments are the results of `rows`."""
         counts = np.zeros((len(order), BINS), np.int64)
         np.add.at(counts, row_of, self.counts)
         return counts

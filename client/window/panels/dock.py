@@ -27,16 +27,16 @@ from umwelt.client.window.panels.world import Rates, World
 ICON = icons_fontawesome_6
 WINDOW_FLAGS = imgui.WindowFlags_.no_collapse | imgui.WindowFlags_.no_focus_on_appearing
 BANNER_BELOW_PX, TOASTS_ABOVE_PX = 62.0, 30.0
-"""Vertical distances: of banners from the top bar, and of notices from the lower inset.
+"""Vertical distances in logical pixels: of banners from the top bar, and of notices from the margin at the bottom.
 
 They leave room for the toolbar, and for the keys that steer a being.
 """
 MOVED_PX = 1.5
-"""The distance from its assigned place beyond which a panel counts as moved by the user."""
+"""The distance in logical pixels from its assigned place beyond which a panel counts as moved by the user."""
 
 
 class Panel(NamedTuple):
-    """A panel: title, icon, place, whether it needs a selected being, whether it is open at first, and its tooltip."""
+    """A panel: title, icon, column and height, whether it needs a selected being and is open at first, and tooltip."""
 
     title: str
     icon: str
@@ -82,7 +82,7 @@ PANELS = (
 
 
 class Dock:
-    """All panels of one window. The window sets `hooks` and calls `draw` once a frame.
+    """All panels of one window. The window sets `hooks`, what panels can do to it, and calls `draw` once a frame.
 
     `insets` (left, top, right, bottom, in logical pixels) are margins that panels leave free.
     """
@@ -135,7 +135,7 @@ class Dock:
         status.draw_banner(session, middle, top + BAR_PX + BANNER_BELOW_PX)
 
     def _shown(self, session: Any) -> list[Panel]:
-        """Returns the panels that are open and have what they need."""
+        """Returns the panels that are open, without those that need a selected being if there is none."""
         return [
             panel
             for panel in PANELS

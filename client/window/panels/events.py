@@ -11,7 +11,7 @@ from umwelt.client.window.panels.widgets import dim
 MAX_KEPT = 400
 MAX_CLADES_REPORTED = 60
 MIN_CLADE_BIRTHS = 12
-"""The number of births from which a clade is reported; most clades die out soon after they split off."""
+"""The number of births from which a clade (a branch of the tree of life) is reported; most soon die out."""
 
 ICON = icons_fontawesome_6
 KINDS: dict[str, tuple[str, Colour]] = {
@@ -22,7 +22,11 @@ KINDS: dict[str, tuple[str, Colour]] = {
     "back": (ICON.ICON_FA_SEEDLING, GOOD),
     "bad": (ICON.ICON_FA_TRIANGLE_EXCLAMATION, WARN),
 }
-"""The icon and colour of each kind of entry: events of the cluster, of clades, of this window, and of species."""
+"""The icon and colour of each kind of entry.
+
+"world" are events of the cluster, "clade" new clades, "here" and "bad" notices and errors of this window, "extinct" and
+"back" species that died out or reappeared.
+"""
 
 
 FILTERS: dict[str, tuple[str, ...]] = {
@@ -51,14 +55,14 @@ class Events:
         self._status: Any = None
         self._series_at = 0
         self._lived: dict[str, bool] = {}
-        """Whether each species was alive at the latest point of the series."""
+        """Whether each species had living beings at the latest measurement, by its name."""
         self._notice_s = -1e9
         self._clades: set[int] = set()
         self._births = 0
         self._chosen = "all"
 
     def note(self, session: Any, clades: Any) -> None:
-        """Collects new events; called once a frame. `clades` is a `Clades`, or None before any births are known."""
+        """Collects new events; called once a frame. `clades` is a `Clades`, None before any births are known."""
         status, self._status = self._status, session.status
         for event in (session.status.get("events") or ()) if status is not session.status else ():
             key = (event["tick"], event["line"])
@@ -143,7 +147,7 @@ def _draw_line(event: Event) -> None:
 
 
 def clade_name(session: Any, clades: Any, number: int) -> str:
-    """Returns the name of a clade: its species and its number, counted from 1."""
+    """Returns the name of a clade by its number from 0: its species and the number, counted from 1."""
     species = clades.clades[number].species
     names = session.known.species
     if isinstance(species, int):

@@ -1,4 +1,8 @@
-"""The names and effects of genes, and the division of a genome into traits, organs and weights."""
+"""The names and effects of genes, and the division of a genome into traits, organs and weights.
+
+A gene is a byte of the genome, from -128 to 127. Traits are genes with an effect of their own, as are all genes of a
+plant; the other genes of a monster determine its organs and the weights of its neural net.
+"""
 
 from functools import cache
 
@@ -45,7 +49,7 @@ PLANT_WORDS = {
 }
 """The effects of a plant's genes, for tooltips."""
 SIGNED_GENES = frozenset({"light_weight", "water_weight", "room_weight"})
-"""Genes of plants whose sign matters."""
+"""Genes of plants whose values count from 0 in both directions."""
 MONSTER_WORDS = {
     "birth_organs": "organs that a child is born with",
     "breed_reserve": "sugar kept back when breeding",
@@ -69,7 +73,10 @@ def is_monster(genome: bytes) -> bool:
 
 
 def trait_values(genome: bytes) -> list[tuple[str, int]]:
-    """Returns the traits by name, with values from 0 to 255; those in `SIGNED_GENES` of plants from -128 to 127."""
+    """Returns the traits of a genome as (name, value), with values from 0 to 255.
+
+    The values of a plant's traits in `SIGNED_GENES` are from -128 to 127.
+    """
     names, first = (MONSTER_TRAITS, FIRST_TRAIT) if is_monster(genome) else (PLANT_GENES, 0)
     values = []
     for at, name in enumerate(names):
@@ -81,7 +88,7 @@ def trait_values(genome: bytes) -> list[tuple[str, int]]:
 
 
 def organ_plan(genome: bytes) -> list[str]:
-    """Returns the organs that a body grows, in order; "none" for an empty slot."""
+    """Returns the names of the organs that a monster's body grows, in order; "none" for an empty slot."""
     genes = np.zeros((1, MONSTER_GENES), np.int8)
     known = np.frombuffer(genome, np.int8)[:MONSTER_GENES]
     genes[0, : len(known)] = known
@@ -89,7 +96,7 @@ def organ_plan(genome: bytes) -> list[str]:
 
 
 def gene_name(at: int, monster: bool) -> str:
-    """Returns the name of a gene by its position `at` in the genome."""
+    """Returns the name of a gene by its position `at` in the genome; `monster` is whether the genome is a monster's."""
     names = _monster_gene_names() if monster else PLANT_GENES
     return names[at] if at < len(names) else f"gene {at}"
 

@@ -1,4 +1,4 @@
-"""The functions and objects of the window that its panels use."""
+"""What panels can do to their window: the functions and objects of the window that they use."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from umwelt.client.window.input.tools import Toolbox
 
 
 class Hooks(NamedTuple):
-    """The hooks of a window, set by the window. If a hook is None, panels do not offer its actions."""
+    """The functions and objects that a window gives to its panels. For those that are None, panels offer no actions."""
 
     inhabit: Callable[[int], None] | None = None
     """A function that starts steering a being by the keyboard, given the being's id."""

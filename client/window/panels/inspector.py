@@ -1,4 +1,9 @@
-"""The inspector panel: all data of the selected being, and buttons to act on it."""
+"""The inspector panel: all data of the selected being, and buttons to act on it.
+
+`being` is the data of the selected being as fetched: `columns` by name, and for a monster its stimuli (what it senses)
+and drives (what it decides). Many values are integers in units of 1/1024 (`ONE`). A plant consists of modules, each of
+which is a being. `hooks` are the functions and objects of the window that panels use.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -64,9 +69,9 @@ ORGAN_COLOURS = {
     "none": DIM,
 }
 STATES = (("fatigue", "fatigue", WARN), ("pain", "pain", BAD), ("dryness", "dry eyes", (0.6, 0.8, 0.95, 1.0)))
-"""The columns of states, with their labels and colours."""
+"""Columns that hold states of the body, in 1/1024, with their labels and colours."""
 FAMILY_PERIOD_S = 10.0
-"""Time in seconds after which the relatives are fetched again."""
+"""Time in seconds after which ancestors and children are fetched again."""
 MAX_STRONGEST = 14
 """Number of stimuli in the list of the strongest."""
 WOUND_COUNT = 4
@@ -82,7 +87,7 @@ class Inspector:
         self.by_strength = False
         self._family_of, self._family_s = 0, -1e9
         self._weights: tuple[int, np.ndarray] = (0, np.empty(0, np.float32))
-        """A hash of the displayed genome, and the weights of its net."""
+        """A hash of the displayed genome, and the genes that are the weights of its net."""
 
     def draw(self, session: Any, hooks: Hooks) -> None:
         """Draws the panel's content; called in every frame in which the panel is visible."""
@@ -115,7 +120,7 @@ class Inspector:
     # --- identity and actions
 
     def _name(self, session: Any, selected: Any, being: dict[str, Any]) -> None:
-        """Draws species, generation, age, position and state of the being."""
+        """Draws species, generation, age, position and id of the being, and labels such as "asleep"."""
         columns = being["columns"]
         species = being.get("species") or being["kind"]
         imgui.text_colored(vector(species_colour(session.known, species)), species.capitalize())
@@ -189,7 +194,7 @@ class Inspector:
     # --- body
 
     def _body(self, session: Any, being: dict[str, Any]) -> None:
-        """Draws the substances, states and organs of the body."""
+        """Draws the substances and states of the body, and its stage (plants) or organs (monsters)."""
         columns = being["columns"]
         substances = session.known.substances or [n.removesuffix("_count") for n in columns if n.endswith("_count")]
         counts = [(name, int(columns.get(f"{name}_count", 0))) for name in substances]
@@ -316,7 +321,7 @@ class Inspector:
                 imgui.set_tooltip(name)
 
     def _net_genes(self, genome: bytes) -> None:
-        """Draws the weights of a genome's net as a histogram."""
+        """Draws the weights of a genome's net as bars, one for each weight in the order of the genome."""
         if self._weights[0] != hash(genome):
             values = np.frombuffer(genome, np.int8)[FIRST_WEIGHT:].astype(np.float32)
             self._weights = hash(genome), np.ascontiguousarray(values)
@@ -358,7 +363,7 @@ class Inspector:
                 dim(f"and {len(relatives) - MAX_RELATIVES} more")
 
     def _ask_family(self, session: Any, selected: Any) -> None:
-        """Fetches the relatives of the selected being, at most every `FAMILY_PERIOD_S` seconds."""
+        """Fetches the ancestors and children of the selected being, at most every `FAMILY_PERIOD_S` seconds."""
         now_s = session.clock()
         if self._family_of == selected.id and now_s - self._family_s < FAMILY_PERIOD_S:
             return
@@ -371,7 +376,10 @@ class Inspector:
 
 
 def _describe_relative(relative: Any) -> tuple[int, str]:
-    """Returns the id of a relative, and its species and tick of birth as text, if known; `relative` can be an id."""
+    """Returns the id of a relative, and its species and tick of birth as text, as far as known.
+
+    `relative` is a birth with these fields by name, or only an id.
+    """
     if not isinstance(relative, Mapping):
         return int(relative), ""
     words = [str(relative["species"])] if relative.get("species") not in (None, "") else []

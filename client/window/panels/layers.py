@@ -1,4 +1,7 @@
-"""The layers panel: switches for what is drawn, and the choice of a layer to draw as a colour map."""
+"""The layers panel: switches for what is drawn, and the choice of a layer to draw as a colour map.
+
+A layer is a quantity of each cell, such as a substance or the temperature.
+"""
 
 from typing import Any
 
@@ -24,7 +27,7 @@ TOGGLES = (
     ("nodes", "nodes", "borders and loads of the nodes' shards (N)"),
     ("senses", "senses", "antennae and sight of the selected being"),
 )
-"""The switches: an attribute of `Looks`, the label, and the tooltip."""
+"""The switches: the attribute of the drawing options (`Looks`) that is switched, the label, and the tooltip."""
 
 
 class Layers:
@@ -54,7 +57,7 @@ class Layers:
         imgui.pop_style_var()
 
     def _maps(self, looks: Any, known: Any) -> None:
-        """Draws a switch for each layer, to draw it as a colour map."""
+        """Draws a switch for each layer, with which it is drawn as a colour map; at most one is on."""
         if _switch("no map", not looks.layer, TEXT, "show the ground (L: next layer)"):
             looks.layer = ""
         for name in known.layers[1:]:

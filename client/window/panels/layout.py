@@ -15,16 +15,16 @@ MIN_MIDDLE_PX = 300.0
 TOOLBAR_PX = 68.0
 """The height that is left free for the toolbar above the middle column."""
 MAX_MIDDLE_PX, MAX_OVER_PX = 720.0, 640.0
-"""Maximum widths of the middle column and of panels above all others."""
+"""Maximum widths of the middle column and of panels in front of all others ("over")."""
 LEFT_SHARE, RIGHT_SHARE = 0.31, 0.34
-"""The maximum shares of the window's width for the left and the right column, for narrow windows."""
+"""The maximum widths of the left and the right column as shares of the space between the margins."""
 
 Place = tuple[float, float, float, float]
 """The place of a panel: x, y, width, height."""
 
 
 class Spot(NamedTuple):
-    """The column of a panel ("left", "middle", "right", or "over": above all others) and its preferred height.
+    """The column of a panel ("left", "middle", "right", or "over": in front of all others) and its preferred height.
 
     A panel shrinks down to `min_px` if its column is too short for all panels, and grows up to `max_px` if there is
     space left.
@@ -41,7 +41,8 @@ def places(
 ) -> dict[str, Place]:
     """Returns the place (x, y, width, height) of each panel by title, in a window of `size`.
 
-    `shown` are titles and spots, ordered from top to bottom; `insets` (left, top, right, bottom) are left free.
+    `shown` are titles and spots of the panels, from top to bottom; `insets` are the widths of margins (left, top,
+    right, bottom) that are left free.
     """
     width, height = size
     left, top, right, bottom = insets
@@ -79,10 +80,10 @@ def places(
 
 
 def share_height(spots: Sequence[Spot], room_px: float) -> list[float]:
-    """Returns heights that together fit into `room_px`, the height of a column.
+    """Returns the heights of a column's panels, which with the gaps between them fit into `room_px`.
 
-    A shortage is taken from all panels in proportion to the difference of their preferred and minimum heights; a
-    surplus is given to panels that can grow.
+    A shortage is taken from all panels in proportion to the difference of their preferred and minimum heights; if even
+    the minimum heights do not fit, all shrink in proportion. A surplus is given to panels that can grow.
     """
     room = room_px - GAP * max(0, len(spots) - 1)
     heights = [spot.preferred_px for spot in spots]

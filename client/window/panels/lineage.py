@@ -1,6 +1,7 @@
 """The lineage panel: the tree of life, with a spindle for each clade.
 
-A spindle is a shape along the time axis whose width follows the clade's number of births.
+A clade is a branch of the tree of life: beings that descend from one being and are similar (see `clades.py`). A spindle
+is a shape along the time axis whose width follows the clade's number of births.
 
 While the panel is open, or beings are coloured by clade, births are fetched page by page, from the first of the run;
 the tree grows until all have arrived, and then with new births.
@@ -23,9 +24,9 @@ from umwelt.client.window.panels.widgets import dim, short
 MAX_ROWS = 28
 """Maximum number of spindles."""
 FETCH_PERIOD_S, HUES_PERIOD_S = 1.0, 0.5
-"""Time in seconds between two fetches after all births have arrived, and between two updates of hues."""
+"""Time in seconds between two fetches once all births have arrived, and between two updates of hues in `Looks`."""
 ROW_PX = 15.0
-"""Minimum height of a row with which clades are named."""
+"""Height of a row, in logical pixels, from which on the names of clades are drawn."""
 _OF = implot.AxisFlags_
 TIME_FLAGS = _OF.no_label | _OF.no_highlight | _OF.lock
 ROW_FLAGS = TIME_FLAGS | _OF.invert | _OF.no_grid_lines | _OF.no_tick_marks
@@ -35,7 +36,7 @@ PAGE_SIZE = 4000
 
 
 class Lineage:
-    """The content of the lineage panel, and the clades by which the stage colours beings."""
+    """The content of the lineage panel, and the clades by which beings can be coloured in the world."""
 
     def __init__(self) -> None:
         self.clades = Clades()
@@ -52,14 +53,17 @@ class Lineage:
         self._ticks: np.ndarray = np.empty(0)
         self._row_of = np.empty(0, np.int32)
         self._lit = False
-        """Whether beings of a chosen clade are highlighted."""
+        """Whether beings of a chosen clade are highlighted in the world at present."""
         self._family: frozenset[int] = frozenset()
-        """The numbers of the chosen clade and its branches."""
+        """The numbers of the chosen clade and of all that descend from it; empty if none is chosen."""
 
     # --- loading
 
     def update(self, session: Any, wanted: bool) -> None:
-        """Fetches more births if `wanted`, and updates highlights and hues in `session.looks`; called once a frame."""
+        """Adds births that have arrived, and fetches more if `wanted`; called once a frame.
+
+        Also updates the highlights and hues in the drawing options (`session.looks`).
+        """
         if self._pages:
             self._take(self._pages.pop(0))
         if wanted:
@@ -67,7 +71,10 @@ class Lineage:
         self._mark(session)
 
     def _take(self, page: dict[str, Any]) -> None:
-        """Adds a page of births to the clades, and determines where the next page begins."""
+        """Adds a page of births to the clades, and sets the tick and id after which the next page begins.
+
+        `page` has arrays as for `Clades.add`, and "more": whether there are further births, "next" and "after".
+        """
         added = self.clades.add(page)
         self._complete = not page.get("more")
         ticks = np.asarray(page["tick"])
@@ -100,7 +107,7 @@ class Lineage:
     # --- marks and hues
 
     def _mark(self, session: Any) -> None:
-        """Highlights the beings of the chosen clade, and sets the clade hues of all beings in view."""
+        """Sets in the drawing options which beings in view are highlighted, and the hues of their clades."""
         looks, now_s = session.looks, session.clock()
         wanted = looks.lineages or self.chosen >= 0
         if now_s - self._hues_s < HUES_PERIOD_S or not (wanted or self._lit):
@@ -120,7 +127,7 @@ class Lineage:
             looks.clade_hues = dict(zip(ids[known].tolist(), known_hues.tolist(), strict=True))
 
     def _below(self, number: int) -> list[int]:
-        """Returns the numbers of a clade and of all clades that descend from it."""
+        """Returns the numbers of a clade and of all clades that descend from it, in ascending order."""
         numbers = {number}
         for at, clade in enumerate(self.clades.clades):
             if clade.parent in numbers:
@@ -128,7 +135,7 @@ class Lineage:
         return sorted(numbers)
 
     def choose(self, number: int) -> None:
-        """Highlights a clade, or removes the highlight if the clade is already highlighted."""
+        """Highlights the clade with this number, or removes the highlight if it is already highlighted."""
         self.chosen = -1 if number == self.chosen else number
         self._hues_s = -1e9
 
@@ -198,7 +205,7 @@ class Lineage:
                 )
 
     def _spindles(self) -> None:
-        """Draws the spindles; if a clade is chosen, all but its own and its branches' are dimmed."""
+        """Draws the spindles; if a clade is chosen, those of clades that do not descend from it are dimmed."""
         spec = implot.Spec()
         family = self._family if self.chosen >= 0 else None
         last = min(BINS, (self.clades.last_tick - self.clades.first_tick) // self.clades.bin_ticks + 1)

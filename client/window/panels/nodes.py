@@ -1,4 +1,7 @@
-"""The nodes panel: the shard, the load and the connection of each node."""
+"""The nodes panel: the shard, the load and the connection of each node.
+
+A node is a process that simulates a rectangle of the world, its shard. `session.status` has an entry for each node.
+"""
 
 from typing import Any
 
@@ -55,7 +58,7 @@ class Nodes:
         imgui.end_table()
 
     def _row(self, session: Any, node: dict[str, Any], largest: dict[str, float]) -> None:
-        """Draws the row of a node; `largest` are the maxima over all nodes, for the lengths of bars."""
+        """Draws the row of a node, given its entry in the status; `largest` are maxima over all nodes, for bars."""
         imgui.table_next_row()
         imgui.table_next_column()
         ready = node.get("state") == "ready"

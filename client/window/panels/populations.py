@@ -23,7 +23,7 @@ from umwelt.client.window.panels.theme import (
 from umwelt.client.window.panels.widgets import dim, flow, short, thin
 
 MAX_DRAWN = 600
-"""Maximum number of points of a curve."""
+"""Maximum number of points that are drawn of a curve."""
 TABS = ("Species", "Matter", "Births")
 SMALL_PX = 13.0
 PLOT_FLAGS = (
@@ -38,11 +38,11 @@ MIN_LOGGED = 0.5
 """The value at which zero is drawn on a logarithmic axis."""
 
 Curve = tuple[str, Colour, np.ndarray]
-"""A curve: its name, colour and values."""
+"""A curve: its name, its colour, and its values, one for each of the ticks that all curves share."""
 
 
 class Populations:
-    """The content of the populations panel. Curves are rebuilt only when new points arrive."""
+    """The content of the populations panel. Curves are rebuilt only when measurements arrive or the tab changes."""
 
     def __init__(self) -> None:
         self.logged = False
@@ -73,7 +73,7 @@ class Populations:
         self._plot(TABS[chosen])
 
     def _rebuild(self, session: Any, chosen: int) -> None:
-        """Computes the curves of the chosen tab, if the tab or the series has changed."""
+        """Computes the curves of the tab with the number `chosen`, if the tab or the measurements have changed."""
         series = session.series
         stamp = (chosen, len(series.ticks), series.ticks[-1] if series.ticks else -1)
         if stamp == self._stamp:
@@ -122,7 +122,7 @@ class Populations:
         imgui.pop_font()
 
     def _plot(self, title: str) -> None:
-        """Draws the curves."""
+        """Draws the curves that are not hidden; `title` is the name of the tab."""
         size = imgui.get_content_region_avail()
         if not implot.begin_plot(f"##{title}{self.logged}", ImVec2(size.x, max(70.0, size.y)), PLOT_FLAGS):
             return
@@ -182,7 +182,7 @@ def _picked(curve: list[float], at: np.ndarray) -> np.ndarray:
 
 
 def _rate(ticks: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """Converts cumulative totals to counts per tick; where a total decreases, it was reset, and the rate is 0."""
+    """Converts totals since tick 0 to counts per tick, `float64[n]`; 0 where a total decreases, since it was reset."""
     if len(ticks) < 2:
         return np.zeros(len(ticks))
     rates = np.maximum(np.diff(totals), 0) / np.maximum(np.diff(ticks), 1)

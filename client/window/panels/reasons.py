@@ -1,9 +1,10 @@
 """Explanations of a monster's behaviour: the contribution of each stimulus to a drive through the neural net.
 
-A net has one layer of hidden units, whose activations are also its memory: each unit sums weighted stimuli and weighted
-activations of the previous tick, limited to -1 to 1. The output of a unit at a limit (saturated) does not follow small
-changes of stimuli, so it is listed separately and not attributed to stimuli. The contributions to a drive add up to the
-net's output for the drive before clamping, except for rounding.
+Stimuli are what a monster senses, drives are what it decides: numbers by name, stored in units of 1/1024. A net has one
+layer of hidden units, whose activations are also its memory: each unit sums weighted stimuli and weighted activations
+of the previous tick, limited to -1 to 1. The output of a unit at a limit (saturated) does not follow small changes of
+stimuli, so it is listed separately and not attributed to stimuli. The contributions to a drive add up to the net's
+output for the drive before clamping, except for rounding.
 """
 
 from collections.abc import Sequence
@@ -16,9 +17,9 @@ from umwelt.agents.body.interface import DRIVES, MEMORY, STIMULI
 from umwelt.sandbox.units import ONE
 
 WEIGHT_ONE = 64
-"""The gene value that stands for a weight of 1.0."""
+"""The value of a gene that stands for a weight of 1.0."""
 MAX_ROUNDING = 0.06
-"""The mean difference up to which drives count as the net's output; the drives in recordings are rounded."""
+"""The mean difference below which drives count as the net's output; the drives in recordings are rounded."""
 REMEMBERED, AT_LIMIT = "memory", "saturated units"
 """The names under which the contributions of the memory and of saturated units are listed."""
 
@@ -28,7 +29,10 @@ Weights = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 @lru_cache(maxsize=8)
 def weights_of(genome: bytes) -> Weights:
-    """Returns the weights of a genome's net as floats: `[stimulus, unit]`, `[memory, unit]`, `[drive, unit]`."""
+    """Returns the weights of a genome's net: to hidden units from stimuli and from the memory, and to drives.
+
+    The three arrays are `float64[stimulus, unit]`, `float64[memory, unit]` and `float64[drive, unit]`.
+    """
     genes = np.zeros(MONSTER_GENES)
     known = np.frombuffer(genome, np.int8)[:MONSTER_GENES]
     genes[: len(known)] = known / WEIGHT_ONE
@@ -38,7 +42,10 @@ def weights_of(genome: bytes) -> Weights:
 
 
 def net_drives(genome: bytes, hidden: Sequence[int]) -> np.ndarray:
-    """Returns the net's output for each drive before clamping; `hidden` are activations in units of 1/1024."""
+    """Returns the net's output for each drive before it is clamped to -1 to 1, `float64[drive]`.
+
+    `hidden` are the activations of the hidden units, in 1/1024.
+    """
     return weights_of(bytes(genome))[2] @ (np.asarray(hidden, np.float64) / ONE)
 
 
@@ -52,9 +59,9 @@ def follows_net(genome: bytes, hidden: Sequence[int], drives: Sequence[int]) -> 
 
 
 def contributions(genome: bytes, stimuli: Sequence[int], hidden: Sequence[int], drive: int) -> np.ndarray:
-    """Returns the contributions to a drive: one of each stimulus, then of the memory, and of saturated units.
+    """Returns the contributions to a drive: of each stimulus, then of the memory, and of saturated units.
 
-    The arguments are those of `why`; the result is `float[len(STIMULI) + 2]`.
+    `drive` is an index, the other arguments are those of `why`; the result is `float64[len(STIMULI) + 2]`.
     """
     incoming, _, outgoing = weights_of(bytes(genome))
     active = np.asarray(hidden, np.float64) / ONE
@@ -73,8 +80,8 @@ def why(
 ) -> list[tuple[str, float]]:
     """Returns the contributions to a drive as (name, contribution), the strongest first.
 
-    `stimuli` (sensed in a tick) and `hidden` (the memory after this tick) are in units of 1/1024. `drive` is an index
-    or a name. If `max_count` is not 0, at most this many contributions are returned.
+    `stimuli` (sensed in a tick) and `hidden` (the activations in this tick) are in units of 1/1024. `drive` is an index
+    or a name. Contributions of 0 are left out. If `max_count` is not 0, at most this many are returned.
     """
     number = DRIVES.index(drive) if isinstance(drive, str) else drive
     shares = contributions(genome, stimuli, hidden, number)
@@ -92,7 +99,7 @@ def in_words(name: str) -> str:
 
 
 def sentence(name: str, share: float, drive: str) -> str:
-    """Returns a contribution as text: "plant ahead raises graze: +0.41"."""
+    """Returns the contribution `share` of `name` to a drive as text, such as "plant ahead raises graze: +0.41"."""
     plural = name == AT_LIMIT
     if drive == "turn":
         effect = f"{'turn' if plural else 'turns'} {'right' if share > 0 else 'left'}"

@@ -1,4 +1,4 @@
-"""The indicator of the recording in progress, and of the progress of writing ended recordings."""
+"""The display of the GIF or MP4 recording in progress, and of how far the files of ended ones are written."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Status displays over the world outside of panels: the right end of the top bar, notices, and banners."""
+"""What is displayed outside of panels: the right end of the top bar, notices (short messages), and banners."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ FADE_IN_S, FADE_OUT_S = 0.12, 0.6
 MAX_NOTICES = 5
 """Maximum number of notices that are displayed at a time."""
 Part = tuple[str, Colour, bool]
-"""An entry of the top bar: its text, its colour, and whether it is displayed in windows of any width."""
+"""An entry of the top bar: its text, its colour, and whether room is kept for it beside the buttons."""
 SEASONS = ("spring", "summer", "autumn", "winter")
 MINUTES_A_DAY, SUNRISE_MINUTES, SUNSET_MINUTES = 1440, 360, 1080
 ICON = icons_fontawesome_6
@@ -28,7 +28,7 @@ ICON = icons_fontawesome_6
 def clock_words(tick: int, climate: Mapping[str, int]) -> tuple[str, bool]:
     """Returns the season, day and time of a tick as text, and whether it is daytime.
 
-    The text is empty for a world without days.
+    `climate` has the lengths of days and years in ticks. The text is empty for a world without days.
     """
     day_ticks, year_ticks = climate.get("day_ticks", 0), climate.get("year_ticks", 0)
     if day_ticks <= 0:
@@ -56,7 +56,7 @@ def bar_parts(session: Any, rates: Rates) -> list[Part]:
 
 
 def draw_bar_parts(parts: list[Part], left: float, right: float) -> None:
-    """Draws entries from the bar's right end leftward, until `left` is reached; omits the rest."""
+    """Draws entries from `right` leftward, the first rightmost, until one would cross `left`; omits the rest."""
     draw_list, x = imgui.get_window_draw_list(), right - 12.0
     y = imgui.get_window_pos().y + (imgui.get_window_height() - 18) / 2
     for text, colour, _ in parts:
@@ -68,7 +68,10 @@ def draw_bar_parts(parts: list[Part], left: float, right: float) -> None:
 
 
 def draw_notices(session: Any, middle: float, bottom: float, max_px: float) -> None:
-    """Draws the recent notices from `bottom` upward; they fade out before they expire."""
+    """Draws the recent notices from `bottom` upward, the newest lowest; they fade out before they expire.
+
+    They are centred on `middle` and at most `max_px` wide, all in logical pixels.
+    """
     draw_list, now_s = imgui.get_foreground_draw_list(), session.clock()
     y = bottom
     for notice in reversed(session.fresh_notices[-MAX_NOTICES:]):

@@ -32,7 +32,7 @@ FURTHER_COLOURS: tuple[Colour, ...] = (
     (0.96, 0.58, 0.76, 1.0),
     (0.62, 0.70, 0.78, 1.0),
 )
-"""Colours of substances that are not in `SUBSTANCE_COLOURS`; the name of a substance selects one of them."""
+"""Colours of substances that are not in `SUBSTANCE_COLOURS`; a checksum of the name selects one of them."""
 SUBSTANCE_COLOURS: dict[str, Colour] = {
     "water": (0.34, 0.66, 0.98, 1.0),
     "vapour": (0.68, 0.83, 0.95, 1.0),
@@ -49,7 +49,10 @@ SUBSTANCE_COLOURS: dict[str, Colour] = {
 
 
 def species_colour(known: Any, name: str) -> Colour:
-    """Returns the colour of a species, or of a table in a world without species."""
+    """Returns the colour of a species, or of a table (kind of being) in a world without species, by its name.
+
+    `known` is the description of the world that the window received from its server (`viewer_protocol.Welcome`).
+    """
     return (*named_colour(known, name), 1.0)
 
 
@@ -60,14 +63,14 @@ def substance_colour(name: str) -> Colour:
 
 @lru_cache(maxsize=8192)
 def packed(colour: Colour, alpha: float = 1.0) -> int:
-    """Returns a colour in the form of imgui's draw lists; `alpha` multiplies its opacity."""
+    """Returns a colour as the integer that imgui's drawing functions take; `alpha` multiplies its opacity."""
     red, green, blue, own = colour
     return int(red * 255) | int(green * 255) << 8 | int(blue * 255) << 16 | int(min(1.0, own * alpha) * 255) << 24
 
 
 @lru_cache(maxsize=1024)
 def vector(colour: Colour, alpha: float = 1.0) -> ImVec4:
-    """Returns a colour in the form of imgui's styles; `alpha` multiplies its opacity."""
+    """Returns a colour as the vector that imgui's styles take; `alpha` multiplies its opacity."""
     return ImVec4(colour[0], colour[1], colour[2], colour[3] * alpha)
 
 

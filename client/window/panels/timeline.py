@@ -1,4 +1,7 @@
-"""The timeline strip at the bottom of the window: the run with its marks, and buttons to play and fork the past."""
+"""The timeline strip at the bottom of the window: the ticks of the run, with marks and buttons.
+
+Marks are snapshots, commands and events. The buttons play the past, or fork the run: start a new one from a past tick.
+"""
 
 from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
@@ -9,7 +12,7 @@ from umwelt.client.window.timeline import COMMAND, EVENT, KEPT, SNAPSHOT, Timeli
 from umwelt.cluster import LIVE
 
 STRIP_PX, MARK_PX = 40.0, 5.0
-"""The strip's height, and the distance from the mouse within which marks are listed in the tooltip."""
+"""The strip's height, and the distance from the mouse up to which marks are in the tooltip, in logical pixels."""
 
 
 class TimelineStrip:
@@ -77,7 +80,7 @@ class TimelineStrip:
             imgui.set_tooltip("\n".join(lines))
 
     def _paint(self, corner: ImVec2, width: float, height: float) -> None:
-        """Draws the strip's background, marks, and present position."""
+        """Draws the strip's background, its marks, the displayed tick, and the tick that is being replayed, if any."""
 
         def colour(red: float, green: float, blue: float, alpha: float) -> int:
             return imgui.get_color_u32(ImVec4(red, green, blue, alpha))

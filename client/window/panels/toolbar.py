@@ -1,7 +1,8 @@
 """The toolbar over the world: tools, settings of the chosen tool, past commands, and the fork dialog.
 
-It is drawn within a frame of imgui and changes a `tools.Toolbox`. Settings are drawn from their descriptions; only the
-tools with the gestures `area` and `spawn` have additional controls.
+The fork dialog asks the user before a new run is started from a past tick (a fork). The toolbar changes a
+`tools.Toolbox`. Settings are drawn from their descriptions; only tools that paint areas or place beings (the gestures
+"area" and "spawn") have additional controls.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ TOP_PX = 10.0
 MAX_DONE_SHOWN = 12
 """Number of commands in the list of past commands."""
 SOURCE_LABELS = {"founder": "founder", "genome": "copied genome", "copy": "copy of a being"}
-"""Labels of the sources from which a being can be placed."""
+"""Labels of what a being that is placed can be made from; "founder" is a being like the first ones of its species."""
 
 
 class Toolbar:
@@ -141,7 +142,10 @@ class Toolbar:
             brush.side_cells = _edit_number("cells wide", brush.side_cells, 1, MAX_SIDE_CELLS)
 
     def _spawn_setting(self, toolbox: Toolbox, tool: Tool, setting: Number | Choice) -> None:
-        """Draws a setting of the spawn tool: the source as radio buttons, the species only for founders."""
+        """Draws a setting of a tool that places beings, and stores its edited value.
+
+        The source is drawn as radio buttons, the species only if the source is "founder".
+        """
         values = toolbox.settings[tool.name]
         if isinstance(setting, Choice) and setting.name == "source":
             for name in setting.only:
@@ -152,7 +156,7 @@ class Toolbar:
             values[setting.name] = _choose(setting.label, values[setting.name], toolbox.choices(setting))
 
     def _copied(self, session: Session, toolbox: Toolbox, tool: Tool) -> None:
-        """Draws the genome or being to be copied, and a button to take it from the selected being."""
+        """Draws which genome or being was chosen to be copied, and a button to choose that of the selected being."""
         source = toolbox.settings[tool.name]["source"]
         if source == "founder":
             return
@@ -174,7 +178,7 @@ class Toolbar:
     # --- the fork dialog
 
     def draw_question(self, dialog: ForkDialog) -> None:
-        """Draws the fork dialog's pending question, if there is one, in the middle of the window."""
+        """Draws the question that the fork dialog asks, if there is one, in the middle of the window."""
         question = dialog.question
         if question is None:
             return
@@ -202,7 +206,7 @@ class Toolbar:
 
 
 def _choose(label: str, value: str, names: Sequence[str]) -> str:
-    """Draws a list of names; returns the chosen name."""
+    """Draws a list of names and returns the chosen one: at first `value`, or the first name if it is not listed."""
     imgui.same_line()
     imgui.set_next_item_width(CHOICE_PX)
     chosen = value if value in names else next(iter(names), "")

@@ -46,7 +46,8 @@ def meter(
 ) -> bool:
     """Draws a bar between its name and its value; returns whether the mouse is over it.
 
-    `share` is the bar's length, up to 1. A signed bar grows from its middle to either side. If `signed` is None, the
+    `share` is the bar's length as a share of its full length. A signed bar grows from its middle to either side, a
+    negative one in another colour; the `share` of other bars counts without its sign. If `signed` is None, the
     bar is signed if `value_text` starts with a sign.
     """
     corner = imgui.get_cursor_screen_pos()
@@ -116,7 +117,7 @@ def flow(next_px: float, first: bool) -> None:
 
 
 def tile_button(label: str, hint: str, enabled: bool = True, on: bool = False, width: float = 0.0) -> bool:
-    """Draws a button with a tooltip, highlighted while `on`; returns whether it was pressed."""
+    """Draws a button with the tooltip `hint`, highlighted while `on`; returns whether it was pressed."""
     if not enabled:
         imgui.begin_disabled()
     if on:
@@ -151,5 +152,5 @@ def thin(values: np.ndarray, max_count: int) -> np.ndarray:
 
 
 def may_command(session: Any) -> bool:
-    """Returns whether panels can issue commands now: the viewer is a keeper and is connected."""
+    """Returns whether panels can issue commands now: the user may change the world, and is connected."""
     return bool(session.keeper) and not session.reconnecting

@@ -1,4 +1,4 @@
-"""The world panel: pause, speed, snapshots, displaying a tick of the past, and populations."""
+"""The world panel: pause, speed, snapshots (stored states of the world), displaying a past tick, and populations."""
 
 import math
 from typing import Any
@@ -24,7 +24,7 @@ RATE_OVER_S, FRAME_RATE_SMOOTHING = 1.5, 0.08
 
 
 class Rates:
-    """The world's ticks per second and the window's frames per second, as measured here. Owned by the dock."""
+    """The world's ticks per second and the window's frames per second, as measured in this window."""
 
     def __init__(self) -> None:
         self.ticks_per_s, self.frames_per_s = 0.0, 0.0
@@ -111,7 +111,7 @@ class World:
             session.command("save", done="snapshot saved", then=lambda _: self._list_again())
 
     def _list_again(self) -> None:
-        """Makes the next frame fetch the list of snapshots."""
+        """Lets the list of snapshots be fetched in the next frame."""
         self._asked_s = -1e9
 
     def _speed(self, session: Any) -> None:
@@ -192,7 +192,7 @@ class World:
 
 
 def _shares(session: Any, counts: dict[str, int], total: int) -> None:
-    """Draws a bar divided by the shares of the species, with a tooltip for each."""
+    """Draws a bar divided by the shares of the species in `total` beings; `counts` are their numbers by name."""
     corner, width = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail().x
     imgui.dummy(ImVec2(width, 17))
     hovered = imgui.is_item_hovered()

@@ -1,8 +1,10 @@
 """Playback of a recording, with the same interface as a connection to a running world.
 
-The recorded beings and fields of a moment (a recorded tick, see `recording.py`) are copied into a region; the code that
-nodes use then encodes its tiles and answers queries. Playback can be paused and its speed changed; commands that would
-change the world are refused.
+The recorded beings and fields (layers: quantities of each cell) of a moment, which is a recorded tick (`recording.py`),
+are copied into a region, the part of a world that a node simulates; here it is the full world. The code that nodes use
+then encodes its tiles (squares of the world, for drawing) and answers queries. A table holds all beings of one kind; a
+track is all samples of one being. Playback can be paused and its speed changed; commands that would change the world
+are refused.
 """
 
 import time
@@ -63,17 +65,17 @@ UNTOUCHED = "this is a recording: start a world with umwelt launch to touch one"
 MAX_TICKS_A_S = 400.0
 """The maximum speed of playback."""
 MOVES = ".moves"
-"""The suffix of the names of tracks that are sampled at each moment; see `Recording.tracks`."""
+"""The suffix of the names in `Recording.tracks` for the columns of a table that are sampled at each moment."""
 SKY_FROM = ("vapour", "elevation")
-"""The recorded layers from which the layers of `SKY` are computed."""
+"""The recorded layers from which the layers in `SKY` (light, temperature, rain) are computed."""
 WAIT_S = 0.005
 """The time in seconds between two checks of a condition while waiting for it."""
 _BORN = ("id", "parent_id", "tick", "y", "x", "species")
-"""The columns of a page of births, besides the marker genes."""
+"""The columns in which births are sent, besides the marker genes, which have no effect and tell kinship."""
 
 
 def recorded_world(recording: Recording) -> WorldFile:
-    """Returns the world file of a recording.
+    """Returns the world file (the settings of the world) of a recording.
 
     Raises ValueError if it refers to Python code or files that are not part of Umwelt: recordings are untrusted input.
     """
@@ -86,10 +88,10 @@ def recorded_world(recording: Recording) -> WorldFile:
 
 
 class RecordedWorld:
-    """The state of a recorded world at one moment, in regions; `show` sets the moment by its number, from 0.
+    """The state of a recorded world at one moment; `show` sets the moment, given its number from 0.
 
-    `region` has all fields and tables. `fast` has the tables that are sampled at each moment, `slow` the other tables;
-    both share the fields and table objects of `region`.
+    It is kept in three regions. `region` has all fields and tables; `fast` has only the tables with columns that are
+    sampled at each moment, `slow` only the others. The three share their fields and tables.
     """
 
     def __init__(self, recording: Recording):
@@ -118,7 +120,7 @@ class RecordedWorld:
         return self.recording.first_tick + moment * self.recording.moment_ticks
 
     def show(self, moment: int) -> None:
-        """Copies the beings of a moment into the regions; fields are copied separately, by `show_layer`."""
+        """Copies the beings of the moment with this number into the regions; fields are copied by `show_layer`."""
         if moment == self.moment:
             return
         sample = moment // self.recording.slow
@@ -131,7 +133,10 @@ class RecordedWorld:
         self.moment, self._sample = moment, sample
 
     def show_layer(self, layer: str) -> None:
-        """Copies a layer at the present moment into the region, interpolated between samples."""
+        """Copies the values of a layer at the present moment into the region, interpolated between samples.
+
+        For a layer in `SKY`, copies the layers from which it is computed.
+        """
         if layer in SKY:
             for source in SKY_FROM:
                 self.show_layer(source)
@@ -149,7 +154,7 @@ class RecordedWorld:
         into[:] = (before * (self.recording.field - rest) + after * rest) * step // self.recording.field
 
     def answer(self, query: queries.Question) -> queries.Part:
-        """Returns the answer to a query about the present moment."""
+        """Returns the answer to a query (a viewer's question about the world) for the present moment."""
         checked = queries.check(self.world, query)
         if isinstance(checked, queries.Patch):
             self.show_layer(checked.name)
@@ -159,12 +164,14 @@ class RecordedWorld:
 
 @dataclass
 class _Columns:
-    """The recorded columns of a table, converted to the entries of its present schema.
+    """The recorded columns of a table, adapted to this version of Umwelt.
 
-    `tracks` and `moves` are the tracks that are sampled rarely and at each moment (None if the table has no such
-    tracks). `fixed` has one row per track. `moving` lists the sampled columns: the tracks to which the rows belong, the
-    name and the values. `births` are the birthplaces; `sizes` are the extents of the world, for the columns of
-    positions. `steps` and `levels` are those of `Recording`.
+    A column can have several entries per being, such as one for each organ; these are matched by name. `tracks` has the
+    columns that are sampled rarely, `moves` those that are sampled at each moment (None if there are none). `fixed` are
+    the columns that never change, with one row per track; `born_tick` are the ticks of birth. `moving` lists the other
+    columns as (`tracks` or `moves`, name, values with one row per sample). `births` are the places of birth and `sizes`
+    the extents of the world, both for the columns of positions and in their unit. `steps` and `levels` are those of
+    `Recording`.
     """
 
     tracks: Tracks
@@ -179,7 +186,7 @@ class _Columns:
 
     @classmethod
     def of(cls, recording: Recording, name: str, table: Table, torus: Torus) -> "_Columns":
-        """Returns the columns of a recorded table. Raises ValueError if they do not match its schema."""
+        """Returns the recorded columns of the table `name`. Raises ValueError if they do not suit `table`."""
         tracks, moves = recording.tracks[name], recording.tracks.get(name + MOVES)
         if moves is not None and not np.array_equal(moves.ids, tracks.ids):
             raise ValueError(f"{name}: the ids of its moves are others")
@@ -214,9 +221,9 @@ class _Columns:
         return cls(tracks, moves, fixed, born_tick, births, sizes, recording.steps, levels, moving)
 
     def fill(self, table: Table, moment: int, sample: int, tick: int) -> None:
-        """Replaces the rows of `table` by the beings that live at a moment.
+        """Replaces the rows of `table` by the beings that live at the moment with the number `moment`.
 
-        `sample` is the number of the slow sample of that moment, and `tick` the tick for which ages are computed.
+        `sample` is the number of the sample in `tracks` that belongs to it, `tick` the tick to compute ages for.
         """
         living = self.moves.living(moment) if self.moves is not None else self.tracks.living(sample)
         slow = self.tracks.rows(living, sample)
@@ -239,9 +246,9 @@ class _Columns:
 
 
 class RecordedJournal:
-    """The births and metrics of a recording, with the methods of `Journal` that queries call.
+    """The births and measurements of a recording, with those methods of a run's `Journal` that queries call.
 
-    `reached` is the present tick of the playback; later births and metrics are not returned.
+    `reached` is the present tick of the playback; nothing later is returned.
     """
 
     def __init__(self, recorded: RecordedWorld):
@@ -264,12 +271,16 @@ class RecordedJournal:
         self._births = {column: values[order] for column, values in joined.items()}
 
     def metrics_from(self, since: int, most: int) -> list[Metrics]:
-        """Returns the metrics from tick `since` to the present one; of more than `most`, the latest `most`."""
+        """Returns the measurements from tick `since` to the present one; of more than `most`, the latest `most`."""
         statuses = self.recorded.recording.statuses
         return [Metrics(**status) for status in statuses if since <= status["tick"] <= self.reached][-most:]
 
     def births(self, message: viewer_protocol.History) -> tuple[dict[str, Any], bytes]:
-        """Returns a page of births after the tick and id in `message`: the content and the raw frame of the answer."""
+        """Returns births before the present tick, from the first after the tick and id in `message` on: a page of them.
+
+        The first result describes the second: the number of births, their columns (name, dtype), and whether, and after
+        which tick and id, there are more. The second is the columns' bytes, one column after another.
+        """
         births, end = self._births, max(message.tick, self.reached)
         later = (births["tick"] > message.tick) | ((births["tick"] == message.tick) & (births["id"] > message.being))
         chosen = later & (births["tick"] < end)
@@ -290,7 +301,7 @@ class RecordedJournal:
         return content, b"".join(array.tobytes() for array in columns.values())
 
     def family(self, being: int) -> tuple[list[tuple], list[tuple]]:
-        """Returns the births of a being's recorded ancestors (parent first) and of its children.
+        """Returns the births of a being's recorded ancestors (its parent first) and of its children up to now.
 
         A birth is (id, parent_id, tick, y, x, species).
         """
@@ -315,10 +326,11 @@ class RecordedJournal:
 
 @dataclass
 class _CachedTile:
-    """The encoded pieces of a watched tile, and what they were encoded from.
+    """The encoded content of a tile that is subscribed to, and which moment it is from.
 
-    `fast` are the pieces of fast tables at `moment`; `slow` are those of slow tables and fields at the slow sample with
-    the number `sample`. `arrival` increases with each change.
+    `fast` are the encoded pieces with beings of the tables in `RecordedWorld.fast`, as of the moment `moment`. `slow`
+    are those with all other beings, or with a field, as of the slow sample with the number `sample`. `arrival` is a
+    number that increases with each change.
     """
 
     arrival: int = 0
@@ -329,9 +341,10 @@ class _CachedTile:
 
 
 class Playback:
-    """Plays a recording in a loop, with the interface of `connection.GatewayLink`; a `Demo` owns it.
+    """Plays a recording in a loop, with the interface of a link to a gateway, the server of a running world.
 
-    `clock` returns the time in seconds. `speed` is in ticks per second; 0 is the recording's speed.
+    See `connection.GatewayLink`. `clock` returns the time in seconds. `speed` is in ticks per second; 0 stands for the
+    speed that the recording states.
     """
 
     def __init__(self, recording: Recording, clock: Callable[[], float] = time.monotonic):
@@ -347,7 +360,7 @@ class Playback:
         self._fast, self._slow = (
             TileEncoder(self.recorded.world, region) for region in (self.recorded.fast, self.recorded.slow)
         )
-        """Encoders of the tables that are sampled at each moment, and of the other tables and fields."""
+        """What encodes tiles: from the tables in `RecordedWorld.fast`, and from the other tables and all fields."""
         self._watched: Counter[Topic] = Counter()
         self._kept: dict[Topic, _CachedTile] = {}
         self._arrivals = 0
@@ -399,19 +412,22 @@ class Playback:
         """Does nothing: there is no thread to wake."""
 
     def watch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Adds tiles to the watched ones."""
+        """Subscribes to tiles, given by the topics that identify them; they are of the present, whatever `shown`."""
         self._watched.update(topics)
         self._new = True
 
     def unwatch(self, shown: int, topics: Sequence[Topic]) -> None:
-        """Removes tiles from the watched ones; a tile that was added several times must be removed as often."""
+        """Cancels subscriptions; a tile that was subscribed to several times must be cancelled as often."""
         self._watched.subtract(topics)
         for topic in [topic for topic, count in self._watched.items() if count <= 0]:
             del self._watched[topic]
             self._kept.pop(topic, None)
 
     def tile(self, shown: int, topic: Topic) -> tuple[int, list[bytes]] | None:
-        """Returns the arrival number of a tile's newest version, and its pieces; None if the tile is not available."""
+        """Returns a number that grows with each change of a tile, and its encoded pieces.
+
+        None if the tile is not subscribed to, or if `shown` is not `LIVE` (the present).
+        """
         self._encode()
         kept = self._kept.get(topic)
         if shown != LIVE or kept is None:
@@ -419,9 +435,9 @@ class Playback:
         return kept.arrival, [*kept.slow, *kept.fast]
 
     def _encode(self) -> None:
-        """Encodes the watched tiles that have changed.
+        """Encodes the tiles that are subscribed to and have changed.
 
-        The tiles of slow tables and fields are distributed over the moments of a slow sample, to spread the load.
+        Those that change only with a slow sample are distributed over the moments up to the next, to spread the load.
         """
         moment = self.moment
         if moment == self.recorded.moment and not self._new:
@@ -456,14 +472,14 @@ class Playback:
                 kept.sample, kept.slow = sample, slow_pieces[topic]
 
     def _pieces(self, encoder: TileEncoder, topics: Sequence[Topic]) -> dict[Topic, list[bytes]]:
-        """Encodes tiles; returns the pieces of each by topic."""
+        """Encodes tiles, given by their topics, with one of the two encoders; returns the pieces of each by topic."""
         pieces: dict[Topic, list[bytes]] = {topic: [] for topic in topics}
         for topic, piece in encoder.tiles(topics, 0) if topics else ():
             pieces[topic].append(piece)
         return pieces
 
     def latest(self) -> tuple[dict[str, Any], float]:
-        """Returns the status, with the keys of a coordinator's status, and its age in seconds, which is always 0."""
+        """Returns the status, with the keys of a running world's status, and its age in seconds, which is always 0."""
         moment = self.moment
         key = moment, self.paused, self.speed
         if self._status[0] != key:
@@ -497,7 +513,7 @@ class Playback:
     def wait_for_tiles(
         self, shown: int, topics: Sequence[Topic], after: int, timeout_s: float | None, settle_s: float
     ) -> int:
-        """Waits until one of these tiles has an arrival number above `after`; returns the highest of their numbers.
+        """Waits until one of these tiles has a number (see `tile`) above `after`; returns the highest of their numbers.
 
         Raises RunError after `timeout_s` seconds.
         """
@@ -523,9 +539,9 @@ class Playback:
     # --- queries and commands
 
     def ask(self, made: Callable[[str], viewer_protocol.Message], once: bool = False) -> "Future[Reply]":
-        """Answers the message that `made` returns for a ticket; the returned future is already done.
+        """Answers the message that `made` returns, given a ticket (the name of a request); the future is already done.
 
-        Its exception is an UmweltError if the message is invalid or would change the world.
+        It contains an UmweltError if the message is invalid or would change the world.
         """
         future: Future[Reply] = Future()
         try:
@@ -549,7 +565,7 @@ class Playback:
         raise RunError(UNTOUCHED)
 
     def _read_history(self, message: viewer_protocol.History) -> Reply:
-        """Returns the reply to a request about the past of the recorded world."""
+        """Returns the reply to a request about the past of the recorded world. Raises UmweltError if there is none."""
         journal: Any = self.journal
         tick = journal.reached = self.recorded.tick(self.moment)
         if message.what == "list":
@@ -566,7 +582,7 @@ class Playback:
 
 
 def _as_json(answer: dict[str, Any]) -> dict[str, Any]:
-    """Returns an answer as a JSON round trip leaves it, like one from a gateway: bytes (genomes) become text."""
+    """Returns an answer as it would arrive from a server, converted to JSON and back: bytes (genomes) become text."""
     return msgspec.json.decode(msgspec.json.encode(answer))
 
 

@@ -1,8 +1,12 @@
 """Makes the recording that is bundled with Umwelt: python -m umwelt.client.window.recording.make_demo [FILE]
 
 Runs a small world in this process up to `FIRST_TICK`, then records the next `TICKS` ticks, which are one minute of
-playback. The same world file and laws give the same recording. A *moment* is a recorded tick, a *track* all samples of
-one being (see `recording.py`).
+playback. The same world file and laws give the same recording. A *moment* is a recorded tick, a *sample* the values
+of beings or fields (quantities of each cell) at a moment, a *track* all samples of one being (see `recording.py`). A
+region holds the beings and fields of a part of a world, here of all of it; a table of it has all beings of one kind.
+
+Sampled values are divided by a step and rounded. *Hysteresis* makes the file smaller: a rounded value changes only if
+the exact value has moved well away from it, so that small changes back and forth disappear.
 """
 
 import sys
@@ -30,7 +34,7 @@ FIRST_TICK, TICKS = 780, 600
 TICKS_A_S, MOMENT_TICKS = 10.0, 2
 """The speed of playback, and the number of ticks from one recorded moment to the next."""
 SLOW, FIELD = 5, 25
-"""Intervals in moments between samples of columns that are not in `MOVES`, and between samples of fields."""
+"""Intervals, in moments: between samples of columns that are not in `MOVES`, and between samples of fields."""
 MOVES = ("y_fixed", "x_fixed", "heading", "speed_fixed", "fatigue", "pain", "asleep", "eyes_shut")
 """Columns of monsters that are sampled at each moment."""
 PLANT_COLUMNS = (
@@ -58,16 +62,21 @@ STEPS = {
     "stimuli": 32,
     "drives": 32,
 }
-"""The step sizes of columns whose values are stored as multiples of a step; other columns are stored exactly."""
+"""The steps by which the values of columns are divided; columns that are not listed are stored exactly."""
 _LEVELS = [0, 1, 2, 4, 6, 8, 12, 16, 22, 30, 40, 52, 66, 82, 100, 120, 145, 180, 230, 300, 400, 600]
 LEVELS = {"sugar_count": _LEVELS, "water_count": _LEVELS}
-"""The levels of columns whose values are stored as the nearest level; finer at low values, at which leaves wither."""
+"""By column: the levels to the nearest of which values are rounded; finer where leaves wither, at low values."""
 FIELD_LEVELS = 90
 """The approximate number of steps into which the range of a layer is divided."""
 
 
 class Recorder:
-    """Collects samples of a region's beings, fields and metrics, and converts them to tracks."""
+    """Collects samples of a region's beings and fields and measurements of it, and converts beings to tracks.
+
+    `samples[name]` are pairs (number of the sample, columns by name); `name` is a key of `Recording.tracks`. Columns
+    have one row per being. `fixed[table]` are the columns that never change, once per sample. `fields[layer]` are the
+    values of a layer, once per sample. `statuses` are the measurements.
+    """
 
     def __init__(self, world: WorldFile, region: Region):
         self.world, self.region = world, region
@@ -80,7 +89,7 @@ class Recorder:
     def sample(self, moment: int) -> None:
         """Samples the columns of beings that are due at the moment with this number.
 
-        Every `SLOW` moments, also measures the metrics of the world.
+        Every `SLOW` moments, also measures populations, substances, births and deaths.
         """
         region = self.region
         for name in region.tables:
@@ -107,7 +116,10 @@ class Recorder:
         return [column.name for column in columns if column.name not in (*MOVES, "age_ticks")]
 
     def _sample_beings(self, into: str, name: str, sample: int, columns: tuple[str, ...]) -> None:
-        """Adds a sample of these columns of the table `name` to `samples[into]`, with the number `sample`."""
+        """Adds a sample of these columns of the table `name` to `samples[into]`, with the number `sample`.
+
+        Positions are stored relative to the place of birth.
+        """
         table, rows = self.region.tables[name], np.flatnonzero(self.region.owned_rows(name))
         values = {"id": table["id"][rows].copy()}
         births = dict(zip(("y_fixed", "x_fixed"), birthplaces(values["id"], *self.region.torus), strict=True))
@@ -142,7 +154,7 @@ class Recorder:
         return by_table
 
     def entries(self) -> dict[str, dict[str, list[str]]]:
-        """Returns the names of the entries of columns with several named entries: table -> column -> names."""
+        """Returns the names of the entries of columns with several, such as one per organ: table -> column -> names."""
         return {
             name: {column.name: list(column.parts) for column in table.schema.own if column.parts}
             for name, table in self.region.tables.items()
@@ -150,9 +162,9 @@ class Recorder:
 
 
 def _tracks(sampled: list[tuple[int, dict[str, np.ndarray]]], only: np.ndarray | None = None) -> Tracks:
-    """Returns the tracks of a list of samples, each with its number.
+    """Returns the tracks of a list of samples, which are pairs (number, columns by name) in order of their numbers.
 
-    `only` are the ids of the beings to include; None includes all.
+    Values are divided by steps or replaced by levels. `only` are the ids of the beings to include; None includes all.
     """
     joined = {name: np.concatenate([values[name] for _, values in sampled]) for name in sampled[0][1]}
     samples = np.concatenate([np.full(len(values["id"]), number) for number, values in sampled])
@@ -175,9 +187,9 @@ def _tracks(sampled: list[tuple[int, dict[str, np.ndarray]]], only: np.ndarray |
 
 
 def steady(values: np.ndarray, tracks: Tracks, step: int) -> np.ndarray:
-    """Divides values by `step` and rounds them, with hysteresis along each track.
+    """Returns values divided by `step` and rounded, with hysteresis along each track; same shape and dtype.
 
-    A value stays at the step of the previous sample as long as it is less than 3/4 of a step away from it.
+    The result stays that of the previous sample as long as the value is less than 3/4 of a step away from it.
     """
     if step == 1:
         return values
@@ -190,7 +202,10 @@ def steady(values: np.ndarray, tracks: Tracks, step: int) -> np.ndarray:
 
 
 def steady_levels(values: np.ndarray, tracks: Tracks, levels: list[int]) -> np.ndarray:
-    """Returns the index of the level nearest to each value, `uint8[row]`, with hysteresis as in `steady`."""
+    """Returns the index of the level nearest to each value, `uint8[row]`, with hysteresis as in `steady`.
+
+    The place of the step is taken by the distance between the levels of the previous and the present sample.
+    """
     known = np.array(levels)
     numbers = np.searchsorted((known[1:] + known[:-1]) / 2, values)
     for sample in range(1, int(tracks.counts.max(initial=0))):
@@ -209,7 +224,7 @@ def _bounds(dtype: np.dtype, step: int) -> tuple[int, int]:
 
 
 def steady_planes(planes: list[np.ndarray]) -> tuple[np.ndarray, int]:
-    """Divides the samples of a layer by a step and rounds them, with hysteresis along each cell as in `steady`.
+    """Divides the samples of a layer by a step and rounds them, with hysteresis in each cell as in `steady`.
 
     Returns `int16[sample, y, x]` and the step. A layer that never changes is returned as one sample, exactly.
     """

@@ -23,9 +23,9 @@ from umwelt.sandbox.errors import UmweltError
 
 SUFFIXES = (".gif", ".mp4")
 QUEUE_BYTES, MIN_QUEUED_FRAMES, MAX_QUEUED_FRAMES = 128 << 20, 4, 64
-"""Capacity of the queue of frames in bytes, and bounds of its capacity in frames (which take precedence)."""
+"""Capacity of the queue of frames in bytes, and bounds of its capacity in frames, which take precedence."""
 POLL_S = 0.25
-"""The time in seconds between two checks of whether the recording has ended."""
+"""The time in seconds between two checks whether the recording was ended or has failed."""
 MIN_SIDE, MAX_SIDE = 16, 16384
 """Bounds of the width and height of a video, in pixels."""
 MAX_FRAMES_PER_S = 100
@@ -34,7 +34,7 @@ MP4_CRF = 10
 PALETTE_FILTER = "split[film][sample];[sample]palettegen=stats_mode=full[palette]"
 """Filters of the first pass: copies the video and computes the palette of all frames."""
 GIF_FILTER = "paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
-"""Uses an ordered dither, which depends on the pixel's position alone, so that unchanged areas do not flicker."""
+"""The filter of the second pass. Its dither depends only on a pixel's position, so unchanged areas do not flicker."""
 PROGRESS_PERIOD_S = 0.1
 """The time in seconds between two progress reports of ffmpeg."""
 
@@ -149,7 +149,7 @@ class Recorder:
 
     @property
     def progress(self) -> float:
-        """The completed fraction of the encoding, from 0 to 1; below 1 until `done`."""
+        """The completed fraction of the work, from 0 to 1; it is 1 only when `done`."""
         if self.done:
             return 1.0
         adding = self._encoder_type.ADDING_SHARE
@@ -216,7 +216,7 @@ class Recorder:
                 yield frame
 
     def _report(self, share: float) -> None:
-        """Records the progress of `Encoder.finish`; raises `_DiscardedError` if the video was aborted."""
+        """Stores the completed fraction of `Encoder.finish`; raises `_DiscardedError` if the video was aborted."""
         if self._aborted:
             raise _DiscardedError
         self._finished_share = share

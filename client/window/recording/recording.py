@@ -1,15 +1,19 @@
 """The file format of recordings: the beings and fields of a world over time, small enough to be bundled with Umwelt.
 
-A recording is a sequence of *moments*, `moment_ticks` ticks apart. The positions and other fast columns of monsters are
+A layer is a quantity of each cell, such as water; its values are a field. A table holds all beings of one kind, with a
+column for each of their properties; a column can have several entries per being, such as one for each organ. A
+recording is a sequence of *moments*, `moment_ticks` ticks apart. The positions and other fast columns of monsters are
 sampled at each moment, all other columns of beings every `slow` moments, and fields every `field` moments. Fields are
 interpolated between their samples.
 
 Beings are stored as tracks: all samples of a being are adjacent rows, and tracks are ordered by id, so that successive
-values of a column differ little. Each array is stored as one block: differences along its first axis, with their bytes
-grouped by significance, compressed by zstd.
+values of a column differ little. Each array is stored as one block, most of them as differences along the first axis,
+with their bytes grouped by significance, compressed by zstd.
 
-The file begins with its version (`MAGIC`), and contains the names of the entries of its columns (`Recording.entries`).
-So it can still be read after columns, organs or stimuli were added; these have default values (`match_entries`).
+The file consists of its version (`MAGIC`), a hash of all that follows, the sizes of the head, the head, and the blocks.
+The head has all that is not an array, and descriptions of the blocks. It includes the names of the entries of columns
+(`Recording.entries`), so a file can still be read after entries, such as organs, were added to Umwelt; these have
+default values (`match_entries`).
 """
 
 import hashlib
@@ -34,9 +38,9 @@ MAGIC = b"umwelt recording 2\n"
 ZSTD_LEVEL = 22
 MAX_FILE_BYTES, MAX_HEAD_BYTES = 64 << 20, 1 << 20
 MAX_RAW_BYTES, MAX_BLOCKS, MAX_MOMENTS = 512 << 20, 500, 100_000
-"""Limits that a file must satisfy: sizes of file, head and decoded arrays, numbers of arrays and of moments."""
+"""Limits of a file: sizes of the file, of the head and of all decoded arrays, numbers of arrays and of moments."""
 SEAL_BYTES = 16
-"""Length of the BLAKE2b hash of the rest of the file, which detects damage."""
+"""Length in bytes of the BLAKE2b hash of all that follows it in the file, by which damage is detected."""
 MEND = "make one with: python -m umwelt.client.window.recording.make_demo FILE"
 """The fix in error messages about invalid files."""
 _SIZES = struct.Struct("<II")
@@ -46,10 +50,10 @@ _DTYPES = {name: np.dtype(name) for name in ("int8", "uint8", "int16", "uint16",
 
 
 class Block(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """The description of an array of the file.
+    """The description of an array in the file.
 
-    `differences`: whether each row is stored as its difference from the previous row. `size_bytes` is the compressed
-    size.
+    `differences` is whether each row is stored as its difference from the previous row; `size_bytes` is the size of the
+    compressed array.
     """
 
     name: str
@@ -60,7 +64,7 @@ class Block(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
 
 
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The head of a file, which precedes the arrays; `values` has the keys of `_HeadValues`."""
+    """The head of a file; `values` has the keys of `_HeadValues`, `blocks` describe the arrays in their order."""
 
     values: dict[str, Any]
     blocks: list[Block]
@@ -74,8 +78,8 @@ class Tracks:
     `starts[i]`.
 
     `fixed[column]` has one row per track, `moving[column]` one row per sample: `int[row]` or `int[row, entry]`.
-    Positions are relative to `birthplaces`, genomes are differences from the parents' genomes, and the column
-    `born_tick` replaces ages.
+    `fixed` are the columns that never change. Positions are relative to the place of birth (`birthplaces`), genomes are
+    differences from the parents' genomes (`against_parents`), and `born_tick`, the tick of birth, replaces ages.
     """
 
     ids: np.ndarray
@@ -88,11 +92,11 @@ class Tracks:
         self.starts = np.cumsum(self.counts, dtype=np.int64) - self.counts
 
     def living(self, sample: int) -> np.ndarray:
-        """Returns the indices of the tracks that have the sample with this number, `int64[track]`."""
+        """Returns the indices of the tracks that have a sample with this number, `int64[n]`, ascending."""
         return np.flatnonzero((self.firsts <= sample) & (sample < self.firsts.astype(np.int64) + self.counts))
 
     def rows(self, tracks: np.ndarray, sample: int) -> np.ndarray:
-        """Returns the row of the sample with this number for each of `tracks`.
+        """Returns the row in `moving` of the sample with this number, for each track whose index is in `tracks`.
 
         For a track without that sample, it is the row of its first or last sample, whichever is nearer.
         """
@@ -106,7 +110,7 @@ class Recording:
     `text` is the text of the world file. `moments` is the number of moments; `moment_ticks`, `slow` and `field` are the
     intervals of samples (see the module's docstring). `tracks["<table>"]` has the samples of every `slow` moments,
     `tracks["<table>.moves"]` those of each moment. `fields[layer]` is `int[sample, y, x]`, with a single sample if the
-    layer never changes. `statuses` has the metrics of the world every `slow` moments.
+    layer never changes. `statuses` has measurements of the world (populations and so on) every `slow` moments.
     """
 
     name: str
@@ -118,11 +122,11 @@ class Recording:
     slow: int
     field: int
     entries: dict[str, dict[str, list[str]]]
-    """The names of the entries of columns with named entries, in the arrays' order: table -> column -> names."""
+    """The names of the entries of columns with several, in the order of the arrays: table -> column -> names."""
     steps: dict[str, int]
     """The factor by which stored values are multiplied, for columns and layers (keyed "fields/<layer>"); default 1."""
     levels: dict[str, list[int]]
-    """The levels of columns whose values are stored as the index of the nearest level."""
+    """By column: the values that are meant by the stored numbers, which are indices into this list."""
     statuses: list[dict[str, Any]]
     tracks: dict[str, Tracks]
     fields: dict[str, np.ndarray]
@@ -146,7 +150,7 @@ class _HeadValues(TypedDict):
 
 
 _ORDERS = ("ids", "firsts", "counts")
-"""The arrays of `Tracks` that describe the tracks."""
+"""The names of the arrays of `Tracks` that are not columns of beings."""
 HEAD_VALUES = tuple(_HeadValues.__annotations__)
 """The names of the fields of `Recording` that are not arrays."""
 
@@ -164,7 +168,10 @@ def birthplaces(ids: np.ndarray, height: int, width: int) -> tuple[np.ndarray, n
 
 
 def _parents(ids: np.ndarray, parent_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the row of each being's parent, and whether the parent is present in an earlier row; `ids` are sorted."""
+    """Returns the row of each being's parent, `int64[being]`, and whether there is one, `bool[being]`.
+
+    There is one if the parent's id is in `ids`, which are sorted, in an earlier row; else the row has no meaning.
+    """
     at = np.minimum(np.searchsorted(ids, parent_ids), max(0, len(ids) - 1))
     return at, (ids[at] == parent_ids) & (at < np.arange(len(ids)))
 
@@ -193,7 +200,7 @@ def from_parents(ids: np.ndarray, parent_ids: np.ndarray, differences: np.ndarra
 
 
 def match_entries(values: np.ndarray, names: Sequence[str], column: Column) -> np.ndarray:
-    """Converts a recorded column, `int[row, entry]`, to the entries of the present `column`.
+    """Converts a recorded column, `int[row, entry]`, to the entries that `column` has in this version of Umwelt.
 
     `names` are the recorded entries' names. Named entries are matched by name; in a column without names, by position.
     Entries that were not recorded have the column's default value; recorded entries that no longer exist are dropped.
@@ -219,7 +226,7 @@ def match_entries(values: np.ndarray, names: Sequence[str], column: Column) -> n
 
 
 def _pack_array(name: str, array: np.ndarray, differences: bool) -> tuple[Block, bytes]:
-    """Encodes an array; returns its description and its compressed bytes. The inverse is `_unpack_array`."""
+    """Returns the description of an array and its encoded, compressed bytes. The inverse is `_unpack_array`."""
     values = np.ascontiguousarray(array)
     block = Block(name, values.dtype.name, list(values.shape), differences, 0)
     if differences:
@@ -236,7 +243,7 @@ def _pack_array(name: str, array: np.ndarray, differences: bool) -> tuple[Block,
 
 
 def _unpack_array(block: Block, content: bytes) -> np.ndarray:
-    """Decodes the compressed bytes of an array."""
+    """Returns the array with the given description, decoded from its compressed bytes `content`."""
     dtype = _DTYPES[block.dtype]
     count = math.prod(block.shape)
     raw = _decompress(content, count * dtype.itemsize)
@@ -254,9 +261,9 @@ def _unpack_array(block: Block, content: bytes) -> np.ndarray:
 
 
 def pack(values: Mapping[str, Any], arrays: Mapping[str, tuple[np.ndarray, bool]]) -> bytes:
-    """Encodes a file from the values of its head and its arrays; the inverse is `unpack`.
+    """Returns the content of a file with these values in its head and these arrays; the inverse is `unpack`.
 
-    `arrays[name]` is an array and whether it is stored as differences.
+    `arrays[name]` is an array, and whether its rows are stored as differences.
     """
     blocks = [_pack_array(name, array, differences) for name, (array, differences) in arrays.items()]
     head = msgspec.msgpack.encode(Head(dict(values), [block for block, _ in blocks]))
@@ -266,7 +273,7 @@ def pack(values: Mapping[str, Any], arrays: Mapping[str, tuple[np.ndarray, bool]
 
 
 def _seal(rest: bytes) -> bytes:
-    """Returns the hash of the content that follows it in the file."""
+    """Returns the hash of `rest`, the part of the file that follows the hash."""
     return hashlib.blake2b(rest, digest_size=SEAL_BYTES).digest()
 
 
@@ -294,7 +301,7 @@ def unpack(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def _check_head(head: Head) -> None:
-    """Raises ValueError if an array of the head has an invalid type or size, or all are too large together."""
+    """Raises ValueError if the description of an array is invalid, or if there are too many or too large ones."""
     raw_bytes = 0
     for block in head.blocks:
         if block.dtype not in _DTYPES or not 1 <= len(block.shape) <= 3 or min(block.shape) < 0 or block.size_bytes < 0:
