@@ -189,7 +189,7 @@ WRONG = [
     (("duel.run", []), {}, "does not run on a remote world"),
     (("own.add", 1), {"within_s": 1e9}, "up to 600 s"),
     (("own.add", 1), {"near": (1,)}, "give y and x"),
-    (("census",), {}, "works on data"),
+    (("census",), {}, "needs data"),
     (("own.add", print), {}, "cannot be sent"),
 ]
 
