@@ -225,7 +225,10 @@ class Chemistry:
 
     @staticmethod
     def _rate(reaction: Reaction) -> int:
-        """Returns a reaction's rate in 2^-24 per tick, after checking it and the number of catalysts."""
+        """Returns a reaction's rate in units of 2^-24 per tick.
+
+        Raises ChemistryError if the rate or the number of catalysts is out of range.
+        """
         if not 0 <= reaction.rate <= 64:
             raise ChemistryError(f'reaction "{reaction.name}": rate {reaction.rate}: use 0 to 64 a tick')
         if len(reaction.catalysts) > MAX_CATALYSTS:

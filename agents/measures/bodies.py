@@ -15,10 +15,10 @@ from umwelt.sandbox.region import Region
 
 
 def state(world: WorldFile, region: Region) -> dict[str, float]:
-    """Returns for each monster species the means of `asleep`, `eyes_shut` and other columns.
+    """Returns means over the monsters of each species, by keys such as `grazer.asleep`.
 
-    These are the share of monsters that sleep, the share with shut eyes, sugar and tissue (molecules), speed (1/1024
-    cell per tick), age (ticks) and generation.
+    `asleep` and `eyes_shut` are shares (0 to 1), `sugar_count` and `tissue_count` numbers of molecules, `speed_fixed`
+    is in 1/1024 cell per tick; the others are `age_ticks` and `generation`.
     """
     monsters, numbers = region.tables["monsters"], dict[str, float]()
     for species, rows in species_rows(world, region, "monsters").items():

@@ -73,10 +73,11 @@ def read_world_file(
 
 
 def founder_behaviours(world_file: WorldFile, species: Mapping[str, type]) -> dict[str, str]:
-    """Returns the overrides that set classes as behaviours of founders.
+    """Returns settings by which the founders of a world file behave as given classes.
 
-    They map keys such as `founders.2.behaviour` to the references of the classes. Raises WorldFileError if the world
-    has no founders, or none of a species' name.
+    `species` maps names of species to classes. The result maps keys such as `founders.2.behaviour` to references, the
+    texts by which a world file names classes. Raises WorldFileError if the world file has no founders at all, or
+    none of one of the species.
     """
     founders = getattr(world_file.settings, "founders", None)
     if not founders:

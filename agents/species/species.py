@@ -120,7 +120,7 @@ class Column(Generic[Value]):
         being._write(self.name, value)
 
     def table_column(self) -> columns.Column:
-        """Converts the declaration to a column of the monsters table."""
+        """Returns this declaration as a `columns.Column`, which describes a column of the monsters table."""
         return columns.Column(
             self.name, self.dtype, unit=self.unit, width=self.width, default=self.default, inherited=self.inherited
         )

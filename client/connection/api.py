@@ -304,7 +304,7 @@ class AsyncConnection(RunningWorld, AsyncQuestions):
         return _read_status(self.link, await self._wait_in_thread(wait))["tick"]
 
     async def show(self, tick: int) -> "AsyncMoment":
-        """Returns the past tick `tick`, for watching and querying; see `Connection.show`."""
+        """Returns an object that watches and queries the world as it was at `tick`; see `Connection.show`."""
         return AsyncMoment(self.link, await self._answer(requests.show(self._target, tick)), self.timeout_s)
 
     command = _async_request(requests.command)
@@ -479,7 +479,7 @@ class Connection(RunningWorld, Questions):
         return _read_status(self.link, self.link.wait_for_status(_has_reached(tick), timeout_s))["tick"]
 
     def show(self, tick: int) -> "Moment":
-        """Returns the past tick `tick` of the run, which can be watched and queried while the world keeps running.
+        """Returns an object that watches and queries the world as it was at `tick`, while the world keeps running.
 
         The gateway replays the run from the last snapshot before that tick, which can take minutes.
         """

@@ -185,7 +185,8 @@ def _quick_form(file: ExperimentFile) -> ExperimentFile:
 def _points(file: ExperimentFile, seeds: int) -> list[Values]:
     """Returns the points: those in `points`, or all combinations of the values in `vary`.
 
-    `seeds` is the number of seeds. Raises WorldFileError if there are too many trials or a point occurs twice.
+    `seeds` is the number of seeds. Raises WorldFileError if both `points` and `vary` are given, a list of values is
+    empty, a point sets the seed or occurs twice, or there are too many trials.
     """
     if file.vary and file.points:
         raise WorldFileError("vary, points: use one of them: a grid, or a list of points")

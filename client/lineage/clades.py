@@ -31,7 +31,7 @@ NO_BIRTHS = f"no births are recorded: {START_WITH_BIRTHS}"
 
 
 def clade_hue(number: int) -> float:
-    """Returns the hue, in turns, of the clade with this number, counted from 0."""
+    """Returns the hue, 0 to 1 around the colour circle, of the clade with this number, counted from 0."""
     return (FIRST_HUE + GOLDEN * number) % 1.0
 
 

@@ -87,7 +87,7 @@ class Snapshots:
         return True
 
     def is_present(self, tick: int, kept: bool) -> bool:
-        """Returns whether the snapshot that is being taken is of `tick` and of the kind `kept`.
+        """Returns whether a snapshot of `tick` is being taken: a kept one if `kept` is true, else a temporary one.
 
         Both values are compared, because a kept snapshot can replace a temporary snapshot of the same tick.
         """

@@ -51,8 +51,8 @@ class NodeStatus:
 class MetricsStatus:
     """Digest of the world's state (16 hex digits), and metrics of the full world, at the latest recorded tick.
 
-    `births` and `deaths` are counted from the start of the run; `populations` are numbers of beings by table and
-    species, `substances` numbers of molecules by name.
+    `births` and `deaths` are counted from the start of the run; `populations[table][species]` is the number of
+    beings of a species, with table "plants" or "monsters"; `substances` are numbers of molecules by name.
     """
 
     tick: int

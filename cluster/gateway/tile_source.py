@@ -40,7 +40,10 @@ class CachedTile:
     """Size of the encoded message in bytes."""
 
     def put(self, rectangle: tuple[int, int, int, int], frame: bytes) -> None:
-        """Stores a piece and removes older pieces that overlap it, which are those of another division of the torus."""
+        """Stores `frame`, an encoded piece, in place of the previous one with the same rectangle.
+
+        Removes pieces with other rectangles that overlap it: they are older than the present map of the nodes.
+        """
         if rectangle not in self.pieces:
             new = Rectangle(*rectangle)
             for old in [old for old in self.pieces if new.intersect(Rectangle(*old))]:
