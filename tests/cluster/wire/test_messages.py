@@ -10,7 +10,7 @@ import pytest
 from umwelt.cluster.wire import protocol, viewer_protocol
 from umwelt.cluster.wire.messages import WORD_SUM_MIN_BYTES, Message, checksum, version_mismatch
 
-FORMS = {protocol: {1: "556a657ece054f23"}, viewer_protocol: {1: "d3b92e33792b097c"}}
+FORMS = {protocol: {1: "556a657ece054f23"}, viewer_protocol: {1: "19f13bd3a6166efc"}}
 """The hash (`form`) of all messages of a protocol, by protocol and version."""
 
 
