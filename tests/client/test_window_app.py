@@ -312,7 +312,7 @@ def test_a_window_closes_at_once(by):
             process.send_signal(signal.SIGINT)
         else:
             subprocess.run(["xdotool", "windowfocus", window, "key", "ctrl+q"], check=True, timeout=20)
-        code, said = ended(process, 5)
+        code, said = ended(process)
     assert (code, said.count("\n")) == ((130, 1) if "terminal" in by else (0, 0)), said
 
 
