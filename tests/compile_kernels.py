@@ -16,4 +16,4 @@ if __name__ == "__main__":
         try_small_world(read_world(sys.argv[1]), 1)
     else:
         processes = [subprocess.Popen([sys.executable, __file__, name]) for name in sys.argv[1:]]
-        sys.exit(max(process.wait() for process in processes))
+        sys.exit(max(process.wait(900) for process in processes))

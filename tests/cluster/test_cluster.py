@@ -39,7 +39,7 @@ SAMPLE = [
     ("golden", 9, 2, "loopback", "leave"),
     ("golden", 6, 4, "loopback", "all"),
     ("golden", 3, 2, "tcp", "none"),
-    ("golden", 4, 1, "ipc", "kill"),
+    ("golden", 9, 1, "ipc", "kill"),
     ("pond", 2, 1, "tcp", "all"),
 ]
 EVERYTHING = list(itertools.product(("golden", "pond"), NODES, EXCHANGES, NETWORKS, FAILURES))
